@@ -1,0 +1,80 @@
+"""Find the part of a Transformer worth keeping early in training, and train only that.
+
+The public names; each is imported when it is first used, so that `import earlybird` costs neither torch nor
+transformers.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from earlybird.anatomy import Anatomy
+    from earlybird.checkpoint import load, save
+    from earlybird.criteria import captured, hamming_distance, nuclear_norm, overlap
+    from earlybird.detectors.draw import Draw
+    from earlybird.detectors.offline import detect
+    from earlybird.errors import InputError, JobError
+    from earlybird.masks import mask_at_ratio
+    from earlybird.search import Search
+    from earlybird.surgery import apply_mask, prune, verify
+    from earlybird.ticket import Ticket
+    from earlybird.trajectory import Trajectory
+
+_HOMES = {
+    "Anatomy": "anatomy",
+    "Draw": "detectors.draw",
+    "InputError": "errors",
+    "JobError": "errors",
+    "Search": "search",
+    "Ticket": "ticket",
+    "Trajectory": "trajectory",
+    "apply_mask": "surgery",
+    "captured": "criteria",
+    "detect": "detectors.offline",
+    "hamming_distance": "criteria",
+    "load": "checkpoint",
+    "mask_at_ratio": "masks",
+    "nuclear_norm": "criteria",
+    "overlap": "criteria",
+    "prune": "surgery",
+    "save": "checkpoint",
+    "verify": "surgery",
+}
+
+__all__ = [
+    "Anatomy",
+    "Draw",
+    "InputError",
+    "JobError",
+    "Search",
+    "Ticket",
+    "Trajectory",
+    "apply_mask",
+    "captured",
+    "detect",
+    "hamming_distance",
+    "load",
+    "mask_at_ratio",
+    "nuclear_norm",
+    "overlap",
+    "prune",
+    "save",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'earlybird' has no attribute {name!r}")
+    value = getattr(import_module(f"earlybird.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,84 @@
+"""Masks -> numbers: what a detector watches, and what judges a draw.
+
+Shapes: masks and scores are `(..., layers, units)`; results are `(...)` in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earlybird.masks import Scope, mask_at_ratio
+
+
+def nuclear_norm(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Sum of singular values of each (layers, units) mask; masks (..., layers, units) -> (...).
+
+    Computed from the eigenvalues of the layers x layers Gram matrix of common kept units, ten times cheaper
+    than the singular values of a wide mask; its entries are integers, exact in float32 below 2**24.
+    Columns of zeros change nothing, so padding needs no care.
+    """
+    rows = np.asarray(masks, dtype=np.float32)
+    if rows.shape[-1] < rows.shape[-2]:
+        rows = rows.swapaxes(-1, -2)
+    gram = (rows @ rows.swapaxes(-1, -2)).astype(np.float64)
+    eigenvalues = np.linalg.eigvalsh(gram)
+    # A rank-deficient mask has exact zeros here, which come out as rounding noise whose root is not small.
+    noise = rows.shape[-2] * np.finfo(np.float64).eps * eigenvalues[..., -1:]
+    return np.asarray(np.sqrt(np.where(eigenvalues > noise, eigenvalues, 0.0)).sum(-1))
+
+
+def hamming_distance(
+    masks: NDArray[np.bool_], others: NDArray[np.bool_], *, units: Sequence[int] | None = None
+) -> NDArray[np.float64]:
+    """Fraction of units in which two masks differ (You et al. 2020, arXiv 1909.11957, eq. 1)."""
+    total = masks.shape[-1] * masks.shape[-2] if units is None else sum(units)
+    return np.asarray((masks != others).sum((-1, -2)) / total, dtype=np.float64)
+
+
+def overlap(masks: NDArray[np.bool_], others: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Of two masks with equal kept count, |kept in both| / |kept|."""
+    both = (masks & others).sum((-1, -2))
+    return np.asarray(both / others.sum((-1, -2)), dtype=np.float64)
+
+
+def captured(
+    masks: NDArray[np.bool_],
+    scores: NDArray[np.floating],
+    ratio: float,
+    scope: Scope = "layer",
+    *,
+    units: Sequence[int] | None = None,
+    uniform: bool = False,
+) -> NDArray[np.float64]:
+    """How much of the best choice's gain over chance the masks capture, judged by reference scores.
+
+    (sum of scores over the mask - b) / (sum over the scores' own mask - b), where b is what a random mask with
+    the same count in each scope gets on average. 1: as good a choice as the reference's own; 0: no better
+    than chance. Where the reference ranks nothing (all equal), any mask is as good: 1.
+
+    Args:
+        masks: bool (..., layers, units).
+        scores: reference scores (layers, units), for instance the last step's.
+        ratio: the ratio at which the masks were taken.
+        scope: the scope at which they were taken.
+        units: units of each block where they differ, (layers,).
+        uniform: whether they keep the same number in every block.
+    """
+    best = mask_at_ratio(scores, ratio, scope, units=units, uniform=uniform)
+    counts = np.full(scores.shape[0], scores.shape[1]) if units is None else np.asarray(units)
+    valid = np.arange(scores.shape[1]) < counts[:, None]
+    values = np.where(valid, scores, 0.0).astype(np.float64)
+
+    def gain(kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+        if scope == "layer" or uniform:
+            mean = values.sum(-1) / np.maximum(counts, 1)
+            return np.asarray(((kept * values).sum(-1) - kept.sum(-1) * mean).sum(-1))
+        return np.asarray((kept * values).sum((-1, -2)) - kept.sum((-1, -2)) * values.sum() / counts.sum())
+
+    reference = float(gain(best))
+    if reference <= 0:
+        return np.ones(masks.shape[:-2])
+    return gain(masks) / reference

@@ -1,0 +1,1 @@
+"""Observations -> draw: one rule a file, online and offline by the same code."""

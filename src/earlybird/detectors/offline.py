@@ -1,0 +1,201 @@
+"""Detection over a recorded trajectory: the same code as online, fed in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earlybird.detectors.detection import Detection, Joint, forced_draw
+from earlybird.detectors.draw import Draw
+from earlybird.detectors.observe import Pruning
+from earlybird.detectors.presets import DEFAULT_DETECTOR, detector_named
+from earlybird.detectors.scores import RunningScore, Score, channels_of
+from earlybird.detectors.settings import DetectorChoice
+from earlybird.detectors.spans import parse_span
+from earlybird.errors import InputError
+from earlybird.masks import Scope, pruned_count
+from earlybird.trajectory import Channel, Kind, Trajectory
+
+_CHUNK_BYTES = 1 << 25
+
+
+def prunings_for(
+    units: Mapping[Kind, tuple[int, ...]],
+    *,
+    heads: float | None,
+    neurons: float | None,
+    heads_scope: Scope = "layer",
+    neurons_scope: Scope = "global",
+    uniform: bool = False,
+) -> dict[Kind, Pruning]:
+    """What is to be pruned, per kind whose ratio is given and above 0.
+
+    Raises:
+        InputError: a ratio outside [0, 1), or for a kind that is not there.
+    """
+    wanted: tuple[tuple[Kind, float | None, Scope], ...] = (
+        ("heads", heads, heads_scope),
+        ("neurons", neurons, neurons_scope),
+    )
+    prunings: dict[Kind, Pruning] = {}
+    for kind, ratio, scope in wanted:
+        if ratio is None:
+            continue
+        pruned_count(ratio, 1)
+        if ratio == 0:
+            continue
+        if not units.get(kind):
+            raise InputError(f"a ratio for {kind} was given ({ratio}), but there are no {kind} to prune")
+        if scope not in ("layer", "global"):
+            raise InputError(f'{kind}_scope must be "layer" or "global", got {scope!r}')
+        prunings[kind] = Pruning(ratio, scope, units[kind], uniform)
+    if not prunings:
+        raise InputError("give a ratio above 0 for heads, for neurons or for both: there is nothing to prune")
+    return prunings
+
+
+def detector_choice(
+    detector: str | None = None,
+    *,
+    smoothing: Any = None,
+    window: Any = None,
+    every: Any = None,
+    start: Any = None,
+    threshold: float | None = None,
+) -> DetectorChoice:
+    """A detector by name with the settings given; spans as `parse_span` reads them.
+
+    Raises:
+        InputError: an unknown name, a span that cannot be read, a threshold that is not a positive number.
+    """
+    name = DEFAULT_DETECTOR if detector is None else detector
+    if threshold is not None and not 0 < threshold < 1:
+        raise InputError(f"threshold must lie in (0, 1), got {threshold}")
+    return DetectorChoice(
+        name,
+        detector_named(name),
+        parse_span(smoothing),
+        parse_span(window),
+        parse_span(every),
+        parse_span(start),
+        threshold,
+    )
+
+
+def score_channel(trajectory: Trajectory, kind: Kind, score: Score) -> Channel:
+    """The recorded channel that holds a score's evidence.
+
+    Raises:
+        InputError: the trajectory did not record it.
+    """
+    channels = channels_of(score)
+    recorded = [channel for channel in channels if channel in trajectory.shape.channels]
+    if not recorded:
+        held = ", ".join(trajectory.shape.channels)
+        raise InputError(
+            f"the trajectory did not record what the score {score!r} needs for {kind}; it holds {held}"
+        )
+    return recorded[0]
+
+
+def score_chunks(
+    trajectory: Trajectory, kinds: tuple[Kind, ...], score: Score = "coefficient"
+) -> Iterator[dict[Kind, NDArray[np.float64]]]:
+    """The scores of all steps in order, some steps at a time, (steps, layers, units) per kind."""
+    channels = {kind: score_channel(trajectory, kind, score) for kind in kinds}
+    running = {kind: RunningScore(channel) for kind, channel in channels.items()}
+    evidence = {kind: trajectory.evidence(kind, channel) for kind, channel in channels.items()}
+    step_bytes = 8 * sum(int(np.prod(values.shape[1:])) for values in evidence.values())
+    size = max(1, _CHUNK_BYTES // max(1, step_bytes))
+    for start in range(0, trajectory.steps, size):
+        yield {kind: running[kind].update(evidence[kind][start : start + size]) for kind in kinds}
+
+
+def detect(
+    trajectory: Trajectory,
+    *,
+    heads: float | None = None,
+    neurons: float | None = None,
+    detector: str | None = None,
+    heads_scope: Scope = "layer",
+    neurons_scope: Scope = "global",
+    uniform: bool = False,
+    score: Score = "coefficient",
+    smoothing: int | float | str | None = None,
+    window: int | float | str | None = None,
+    every: int | float | str | None = None,
+    start: int | float | str | None = None,
+    threshold: float | None = None,
+    joint: Joint = "latched",
+) -> Draw | None:
+    """When would the detector have drawn? The same answer as online, to the step.
+
+    Args:
+        trajectory: the recording.
+        heads: ratio of heads to prune; a kind without a ratio is not looked at.
+        neurons: ratio of neurons to prune.
+        detector: a name from `earlybird detectors`; by default the best rule for what was recorded.
+        heads_scope: where the heads' threshold is taken.
+        neurons_scope: where the neurons' threshold is taken.
+        uniform: keep the same count in every block.
+        score: what ranks the units.
+        smoothing: moving average, a span: steps (int), fraction of the run (float), "2%" or "3ep".
+        window: smoothed values in a test, a span.
+        every: steps between checks, a span.
+        start: no check before so many steps, a span.
+        threshold: what the statistic is compared with.
+        joint: whether kinds may settle one after the other ("latched") or must at one check.
+
+    Returns:
+        The draw, or None if the masks did not settle within the recorded steps.
+
+    Raises:
+        InputError: see the arguments' bounds; a window longer than the run; scores that are not finite.
+    """
+    prunings = prunings_for(
+        trajectory.shape.units,
+        heads=heads,
+        neurons=neurons,
+        heads_scope=heads_scope,
+        neurons_scope=neurons_scope,
+        uniform=uniform,
+    )
+    choice = detector_choice(
+        detector, smoothing=smoothing, window=window, every=every, start=start, threshold=threshold
+    )
+    detection = Detection(
+        prunings,
+        choice,
+        total_steps=trajectory.total_steps,
+        steps_per_epoch=trajectory.shape.steps_per_epoch,
+        joint=joint,
+    )
+    for scores in score_chunks(trajectory, tuple(prunings), score):
+        if (draw := detection.update(scores)) is not None:
+            return draw
+    return None
+
+
+def draw_at(
+    trajectory: Trajectory, step: int, prunings: Mapping[Kind, Pruning], score: Score = "coefficient"
+) -> Draw:
+    """The draw at a 0-based step of the recording, whatever a detector says.
+
+    Raises:
+        InputError: the step was not recorded.
+    """
+    if not 0 <= step < trajectory.steps:
+        raise InputError(f"step must lie in 0..{trajectory.steps - 1}, the recorded steps, got {step}")
+    first = 0
+    for scores in score_chunks(trajectory, tuple(prunings), score):
+        count = len(next(iter(scores.values())))
+        if step < first + count:
+            here = {kind: values[step - first] for kind, values in scores.items()}
+            return forced_draw(
+                prunings, here, step=step, total_steps=trajectory.total_steps, how=f"step {step}"
+            )
+        first += count
+    raise AssertionError("every recorded step lies in a chunk")

@@ -1,0 +1,54 @@
+"""Evidence -> scores: what ranks the units, from what the trajectory recorded."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earlybird.errors import InputError
+from earlybird.trajectory import Channel
+
+Score = Literal["coefficient", "gradient", "squared-gradient"]
+SCORES: tuple[Score, ...] = get_args(Score)
+
+
+def channels_of(score: Score) -> tuple[Channel, ...]:
+    """The channels that hold a score's evidence, the preferred one first.
+
+    Raises:
+        InputError: there is no such score.
+    """
+    if score not in SCORES:
+        raise InputError(f"score must be one of {', '.join(SCORES)}, got {score!r}")
+    return ("deviation", "coefficient") if score == "coefficient" else (score,)
+
+
+class RunningScore:
+    """Turns successive steps' evidence of one channel into scores, both (steps, layers, units).
+
+    - coefficient: the coefficient's magnitude (Liu et al. 2017, arXiv 1708.06519).
+    - gradient: mean |gradient of the coefficient| so far (Michel et al. 2019, arXiv 1905.10650).
+    - squared-gradient: mean squared gradient so far (Kwon et al. 2022, arXiv 2204.09656).
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self._sum: NDArray[np.float64] | None = None
+        self._steps = 0
+
+    def update(self, evidence: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Scores of the next steps."""
+        values = np.asarray(evidence, dtype=np.float64)
+        if self.channel == "coefficient":
+            return np.abs(values)
+        if self.channel == "deviation":
+            # In float64, 1 + d keeps every digit of a float32 deviation d that matters.
+            return np.abs(1.0 + values)
+        sums = np.cumsum(values, axis=0)
+        if self._sum is not None:
+            sums += self._sum
+        steps = self._steps + 1 + np.arange(len(values))
+        self._sum, self._steps = sums[-1], self._steps + len(values)
+        return np.asarray(sums / steps[:, None, None])

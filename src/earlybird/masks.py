@@ -1,0 +1,179 @@
+"""Scores -> masks: which units stay at a given ratio of pruning.
+
+Shapes: scores are `(..., layers, units)`; `...` is usually the steps. Where the blocks of one kind hold
+different numbers of units, rows are padded to the widest block and `units` tells each block's own count;
+padding is never kept, counted or ranked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from earlybird.errors import InputError
+
+Scope = Literal["layer", "global"]
+
+# A threshold that falls among equal scores of more units than this share of its scope says nothing yet.
+_TIED_SHARE = 0.05
+_TIED_UNITS = 2
+
+
+def pruned_count(ratio: float, units: int) -> int:
+    """How many of `units` are pruned at `ratio`: 0 at ratio 0, otherwise floor(ratio (units - 1)) + 1.
+
+    Without ties this is the published rule, kept = |c| > quantile(|c|, ratio) with linear interpolation; with
+    ties it stays the same number.
+
+    Raises:
+        InputError: the ratio lies outside [0, 1).
+    """
+    if not 0 <= ratio < 1:
+        raise InputError(f"ratio must lie in [0, 1), got {ratio}; to prune nothing use 0")
+    if ratio == 0 or units == 0:
+        return 0
+    return math.floor(ratio * (units - 1)) + 1
+
+
+def mask_at_ratio(
+    scores: ArrayLike,
+    ratio: float,
+    scope: Scope = "layer",
+    *,
+    units: Sequence[int] | None = None,
+    uniform: bool = False,
+) -> NDArray[np.bool_]:
+    """Prune the units of smallest score; scores (..., layers, units) -> bool of the same shape, True = kept.
+
+    Args:
+        scores: float, finite; larger is more worth keeping.
+        ratio: the fraction of units to prune, in [0, 1).
+        scope: where the threshold is taken, in each block ("layer") or over all of them ("global").
+        units: units of each block where they differ, (layers,); by default all rows are full.
+        uniform: keep the same number in every block, that of the ratio over the smallest block's units;
+            the scope is then the layer.
+
+    Among equal scores the earlier position is pruned first. A block never loses its last unit: its largest
+    score stays, whatever the ratio.
+
+    Raises:
+        InputError: ratio outside [0, 1), an unknown scope, or scores that are not finite.
+    """
+    values, valid = _checked(scores, units)
+    if uniform:
+        kept_everywhere = max(1, int(valid.sum(-1).min()) - pruned_count(ratio, int(valid.sum(-1).min())))
+        return _without_smallest(values, valid, [max(0, int(n) - kept_everywhere) for n in valid.sum(-1)])
+    if scope == "layer":
+        pruned = [min(pruned_count(ratio, int(n)), max(0, int(n) - 1)) for n in valid.sum(-1)]
+        return _without_smallest(values, valid, pruned)
+    if scope != "global":
+        raise InputError(f'scope must be "layer" or "global", got {scope!r}')
+    flat = values.reshape(*values.shape[:-2], 1, -1)
+    pruned = [pruned_count(ratio, int(valid.sum()))]
+    kept = _without_smallest(flat, valid.reshape(1, -1), pruned).reshape(values.shape)
+    return _keep_last_unit(kept, values, valid)
+
+
+def rescued_blocks(
+    scores: ArrayLike, ratio: float, scope: Scope = "layer", *, units: Sequence[int] | None = None
+) -> NDArray[np.bool_]:
+    """Which blocks keep a unit only because a block never loses its last one; (layers, units) -> (layers,)."""
+    values, valid = _checked(scores, units)
+    if scope == "layer":
+        return np.array([0 < n <= pruned_count(ratio, int(n)) for n in valid.sum(-1)])
+    kept = _without_smallest(
+        values.reshape(1, -1), valid.reshape(1, -1), [pruned_count(ratio, int(valid.sum()))]
+    ).reshape(values.shape)
+    return np.asarray(~kept.any(-1) & valid.any(-1))
+
+
+def threshold_is_tied(
+    scores: ArrayLike, ratio: float, scope: Scope = "layer", *, units: Sequence[int] | None = None
+) -> NDArray[np.bool_]:
+    """Whether the threshold falls among many equal scores, so that the mask is an accident of position.
+
+    True where the units on both sides of the threshold share one score and those equal are more than 5% of the
+    scope's units and more than two, in any block for scope "layer"; scores (..., layers, units) -> bool (...).
+    """
+    values, valid = _checked(scores, units)
+    if scope == "global":
+        values, valid = values.reshape(*values.shape[:-2], 1, -1), valid.reshape(1, -1)
+    tied = np.zeros(values.shape[:-2], dtype=np.bool_)
+    for block, inside in enumerate(valid):
+        total = int(inside.sum())
+        pruned = pruned_count(ratio, total)
+        if not 0 < pruned < total:
+            continue
+        row = values[..., block, :][..., inside]
+        threshold, above = _kth_smallest(row, pruned - 1), _kth_smallest(row, pruned)
+        equal = (row == threshold[..., None]).sum(-1)
+        tied |= (threshold == above) & (equal > max(_TIED_UNITS, _TIED_SHARE * total))
+    return tied
+
+
+def _checked(
+    scores: ArrayLike, units: Sequence[int] | None
+) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+    """The scores as a float array, and where they belong to a unit: (..., layers, units), (layers, units)."""
+    values = np.asarray(scores)
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float64)
+    if values.ndim < 2:
+        raise InputError(f"scores must be (..., layers, units), got shape {values.shape}")
+    layers, width = values.shape[-2:]
+    counts = np.full(layers, width) if units is None else np.asarray(units)
+    if counts.shape != (layers,) or (counts > width).any() or (counts < 0).any():
+        raise InputError(
+            f"units must give each of the {layers} blocks a count up to {width}, got {list(counts)}"
+        )
+    valid = np.arange(width) < counts[:, None]
+    finite = np.isfinite(values) | ~valid
+    if not finite.all():
+        *leading, layer, unit = np.argwhere(~finite)[0]
+        step = f" at step {leading[0]}" if leading else ""
+        raise InputError(
+            f"scores must be finite, got {values[tuple(np.argwhere(~finite)[0])]}{step} in layer {layer}, unit {unit}"
+        )
+    return values, valid
+
+
+def _kth_smallest(row: NDArray[np.floating], k: int) -> NDArray[np.floating]:
+    return np.asarray(np.partition(row, k, axis=-1)[..., k])
+
+
+def _without_smallest(
+    values: NDArray[np.floating], valid: NDArray[np.bool_], pruned: Sequence[int]
+) -> NDArray[np.bool_]:
+    """Mask without the `pruned[i]` smallest scores of row i; equal scores go in order of position.
+
+    The threshold comes from a partition, linear in the units, where a stable sort would cost the step path
+    several times as much.
+    """
+    kept = np.zeros(values.shape, dtype=np.bool_)
+    for block, (inside, count) in enumerate(zip(valid, pruned, strict=True)):
+        width = int(inside.sum())
+        row = values[..., block, :width]
+        if count == 0:
+            kept[..., block, :width] = True
+            continue
+        threshold = _kth_smallest(row, count - 1)[..., None]
+        equal = row == threshold
+        below = (row < threshold).sum(-1, keepdims=True)
+        kept[..., block, :width] = (row > threshold) | (equal & (np.cumsum(equal, -1) > count - below))
+    return kept
+
+
+def _keep_last_unit(
+    kept: NDArray[np.bool_], values: NDArray[np.floating], valid: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Give every block that would be empty its largest unit back."""
+    empty = ~kept.any(-1) & valid.any(-1)
+    if empty.any():
+        largest = np.where(valid, values, -np.inf).argmax(-1)
+        where = np.nonzero(empty)
+        kept[(*where, largest[where])] = True
+    return kept

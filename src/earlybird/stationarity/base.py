@@ -1,0 +1,44 @@
+"""The contract of a test: a window of a series in, one statistic out, settled or not."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class StationarityTest(ABC):
+    """Judges one window of a series.
+
+    Two rules stand above every test, since libraries raise, return NaN or 1 on such windows: an exactly
+    constant window is settled, and a window with a value that is not finite never is.
+
+    Attributes:
+        null: the null hypothesis in one sentence.
+        default_threshold: what the statistic is compared with where the user gives nothing.
+    """
+
+    null: ClassVar[str]
+    default_threshold: ClassVar[float]
+
+    def __init__(self, threshold: float | None = None) -> None:
+        self.threshold = self.default_threshold if threshold is None else threshold
+
+    def judge(self, window: NDArray[np.float64]) -> tuple[float | None, bool]:
+        """The statistic of a window (n,) and whether it counts as settled; None where there is nothing to test."""
+        if not np.isfinite(window).all():
+            return None, False
+        if window.min() == window.max():
+            return None, True
+        statistic = self.statistic(window)
+        return statistic, bool(np.isfinite(statistic)) and self.passes(statistic)
+
+    @abstractmethod
+    def statistic(self, window: NDArray[np.float64]) -> float:
+        """The number that decides, from a finite window (n,) that is not constant."""
+
+    @abstractmethod
+    def passes(self, statistic: float) -> bool:
+        """Whether the statistic speaks for a settled window."""
