@@ -70,7 +70,10 @@ def captured(
     best = mask_at_ratio(scores, ratio, scope, units=units, uniform=uniform)
     counts = np.full(scores.shape[0], scores.shape[1]) if units is None else np.asarray(units)
     valid = np.arange(scores.shape[1]) < counts[:, None]
-    values = np.where(valid, scores, 0.0).astype(np.float64)
+    values = np.asarray(scores, dtype=np.float64)
+    # Counted from the first score of each scope, equal scores add up to exactly 0, not to a rounding error.
+    first = values[:, :1] if scope == "layer" or uniform else values[valid][:1]
+    values = np.where(valid, values - first, 0.0)
 
     def gain(kept: NDArray[np.bool_]) -> NDArray[np.float64]:
         if scope == "layer" or uniform:

@@ -64,15 +64,11 @@ def mask_at_ratio(
         InputError: ratio outside [0, 1), an unknown scope, or scores that are not finite.
     """
     values, valid = _checked(scores, units)
-    if uniform:
-        kept_everywhere = max(1, int(valid.sum(-1).min()) - pruned_count(ratio, int(valid.sum(-1).min())))
-        return _without_smallest(values, valid, [max(0, int(n) - kept_everywhere) for n in valid.sum(-1)])
-    if scope == "layer":
-        pruned = [min(pruned_count(ratio, int(n)), max(0, int(n) - 1)) for n in valid.sum(-1)]
-        return _without_smallest(values, valid, pruned)
+    if scope == "layer" or uniform:
+        return _without_smallest(values, valid, _pruned_per_block(valid, ratio, uniform))
     if scope != "global":
         raise InputError(f'scope must be "layer" or "global", got {scope!r}')
-    flat = values.reshape(*values.shape[:-2], 1, -1)
+    flat = _flattened(values)
     pruned = [pruned_count(ratio, int(valid.sum()))]
     kept = _without_smallest(flat, valid.reshape(1, -1), pruned).reshape(values.shape)
     return _keep_last_unit(kept, values, valid)
@@ -92,7 +88,12 @@ def rescued_blocks(
 
 
 def threshold_is_tied(
-    scores: ArrayLike, ratio: float, scope: Scope = "layer", *, units: Sequence[int] | None = None
+    scores: ArrayLike,
+    ratio: float,
+    scope: Scope = "layer",
+    *,
+    units: Sequence[int] | None = None,
+    uniform: bool = False,
 ) -> NDArray[np.bool_]:
     """Whether the threshold falls among many equal scores, so that the mask is an accident of position.
 
@@ -100,12 +101,14 @@ def threshold_is_tied(
     scope's units and more than two, in any block for scope "layer"; scores (..., layers, units) -> bool (...).
     """
     values, valid = _checked(scores, units)
-    if scope == "global":
-        values, valid = values.reshape(*values.shape[:-2], 1, -1), valid.reshape(1, -1)
+    if scope == "layer" or uniform:
+        pruned_counts = _pruned_per_block(valid, ratio, uniform)
+    else:
+        values, valid = _flattened(values), valid.reshape(1, -1)
+        pruned_counts = [pruned_count(ratio, int(valid.sum()))]
     tied = np.zeros(values.shape[:-2], dtype=np.bool_)
-    for block, inside in enumerate(valid):
+    for block, (inside, pruned) in enumerate(zip(valid, pruned_counts, strict=True)):
         total = int(inside.sum())
-        pruned = pruned_count(ratio, total)
         if not 0 < pruned < total:
             continue
         row = values[..., block, :][..., inside]
@@ -128,7 +131,7 @@ def _checked(
     counts = np.full(layers, width) if units is None else np.asarray(units)
     if counts.shape != (layers,) or (counts > width).any() or (counts < 0).any():
         raise InputError(
-            f"units must give each of the {layers} blocks a count up to {width}, got {list(counts)}"
+            f"units must give each of the {layers} blocks a count up to {width}, got {counts.tolist()}"
         )
     valid = np.arange(width) < counts[:, None]
     finite = np.isfinite(values) | ~valid
@@ -139,6 +142,22 @@ def _checked(
             f"scores must be finite, got {values[tuple(np.argwhere(~finite)[0])]}{step} in layer {layer}, unit {unit}"
         )
     return values, valid
+
+
+def _pruned_per_block(valid: NDArray[np.bool_], ratio: float, uniform: bool) -> list[int]:
+    """How many units each block loses where the threshold is its own; at most all but one."""
+    counts = [int(n) for n in valid.sum(-1)]
+    if uniform:
+        smallest = min(counts, default=0)
+        kept_everywhere = max(1, smallest - pruned_count(ratio, smallest))
+        return [max(0, n - kept_everywhere) for n in counts]
+    return [min(pruned_count(ratio, n), max(0, n - 1)) for n in counts]
+
+
+def _flattened(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """All blocks as one: (..., layers, units) -> (..., 1, layers * units), of no steps at all too."""
+    *leading, layers, units = values.shape
+    return values.reshape(*leading, 1, layers * units)
 
 
 def _kth_smallest(row: NDArray[np.floating], k: int) -> NDArray[np.floating]:
@@ -155,15 +174,16 @@ def _without_smallest(
     """
     kept = np.zeros(values.shape, dtype=np.bool_)
     for block, (inside, count) in enumerate(zip(valid, pruned, strict=True)):
-        width = int(inside.sum())
-        row = values[..., block, :width]
         if count == 0:
-            kept[..., block, :width] = True
+            kept[..., block, :] = inside
             continue
+        # Over all blocks at once, padding lies between the units, not only behind them.
+        units = slice(None) if inside.all() else inside
+        row = values[..., block, units]
         threshold = _kth_smallest(row, count - 1)[..., None]
         equal = row == threshold
         below = (row < threshold).sum(-1, keepdims=True)
-        kept[..., block, :width] = (row > threshold) | (equal & (np.cumsum(equal, -1) > count - below))
+        kept[..., block, units] = (row > threshold) | (equal & (np.cumsum(equal, -1) > count - below))
     return kept
 
 

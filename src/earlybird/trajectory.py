@@ -6,8 +6,8 @@ there, and of 6e-8 around 1), `coefficient` as others recorded it, `gradient` (i
 
 On disk a trajectory is a directory: `trajectory.json` describes it, `{kind}.{channel}.f32` holds
 little-endian float32 records of one step each, `chunks.jsonl` says which steps are whole. A chunk counts from
-the moment its line in `chunks.jsonl` is complete, and that line is written last; so a run killed at any moment
-leaves a trajectory that opens up to its last complete chunk, and only numbers are ever read from a file.
+the moment its line in `chunks.jsonl` is complete, and that line is written last; so a run killed at any
+moment leaves a trajectory that opens up to its last complete chunk, and only numbers are read from a file.
 """
 
 from __future__ import annotations
@@ -158,17 +158,20 @@ class TrajectoryWriter:
     def __init__(self, directory: Path, shape: Shape, *, chunk_steps: int, keep_steps: int = 0) -> None:
         if chunk_steps < 1:
             raise InputError(f"chunk_steps must be at least 1, got {chunk_steps}")
+        if keep_steps < 0:
+            raise InputError(f"keep_steps must be at least 0, got {keep_steps}")
         self._path = directory
         self._shape = shape
         self._chunk_steps = chunk_steps
         self._pending: list[Mapping[tuple[Kind, Channel], NDArray[np.float32]]] = []
         directory.mkdir(parents=True, exist_ok=True)
         lines = self._lines_to_keep(keep_steps)
+        # First what counts, then the cut: killed in between, the kept steps are still whole.
+        _write_whole(directory / _CHUNKS, "".join(lines))
         self._files = {
             pair: _opened_at(_file(directory, *pair), keep_steps * _record_bytes(shape, pair[0]))
             for pair in _pairs(shape)
         }
-        _write_whole(directory / _CHUNKS, "".join(lines))
         if not lines:
             _write_whole(directory / _DESCRIPTION, json.dumps(_description(shape), indent=1))
         self._index = (directory / _CHUNKS).open("a", encoding="utf-8")
@@ -216,9 +219,9 @@ class TrajectoryWriter:
         if keep_steps == 0:
             return []
         stored = _read_description(self._path)
-        if (stored.units, stored.channels, stored.model) != (
+        if (stored.units, _pairs(stored), stored.model) != (
             self._shape.units,
-            self._shape.channels,
+            _pairs(self._shape),
             self._shape.model,
         ):
             raise InputError(
@@ -234,7 +237,13 @@ class TrajectoryWriter:
 
 
 def _pairs(shape: Shape) -> list[tuple[Kind, Channel]]:
-    return [(kind, channel) for kind in KINDS if kind in shape.units for channel in shape.channels]
+    return [
+        (kind, channel)
+        for kind in KINDS
+        if kind in shape.units
+        for channel in CHANNELS
+        if channel in shape.channels
+    ]
 
 
 def _file(directory: Path, kind: Kind, channel: Channel) -> Path:
@@ -300,7 +309,9 @@ def _read_description(path: Path) -> Shape:
             and isinstance(shape.model, str)
             and sum(_record_bytes(shape, kind) for kind in units) <= _LARGEST_STEP
         )
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{file} is damaged: {error!r}") from error
     if not plausible:
         raise InputError(f"{file} is damaged: its sizes make no sense")
@@ -311,14 +322,14 @@ def _complete_steps(path: Path, shape: Shape) -> int:
     """Steps of the complete chunks; the last one is verified, a torn tail is left out."""
     ends: list[tuple[int, int, int]] = []
     try:
-        text = (path / _CHUNKS).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = (path / _CHUNKS).read_bytes().split(b"\n")[:-1]
+    except OSError as error:
         raise InputError(f"{path / _CHUNKS} cannot be read: {error}") from error
-    for line in text.split("\n")[:-1]:
+    for line in lines:
         try:
             chunk = json.loads(line)
             end, steps, checksum = (int(chunk[key]) for key in ("end", "steps", "crc32"))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             break
         if steps < 1 or end != steps + (ends[-1][0] if ends else 0):
             break
@@ -343,6 +354,8 @@ def _checksum(path: Path, shape: Shape, chunk: tuple[int, int, int]) -> int:
     checksum = 0
     for pair in _pairs(shape):
         record = _record_bytes(shape, pair[0])
+        if record == 0:
+            continue
         with _file(path, *pair).open("rb") as file:
             file.seek((end - steps) * record)
             left = steps * record

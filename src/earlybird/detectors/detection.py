@@ -55,13 +55,13 @@ class Detection:
 
         Nothing is looked at after the draw.
         """
+        if self.draw is not None:
+            return self.draw
         first = self._steps
         streams = {
             kind: self.prunings[kind].observations(kind, first, scores[kind]) for kind in self.prunings
         }
         for observations in zip(*streams.values(), strict=True):
-            if self.draw is not None:
-                break
             for kind, observation in zip(streams, observations, strict=True):
                 detector = self.detectors[kind]
                 detector.update(observation)
@@ -78,6 +78,8 @@ class Detection:
                     {kind: o.scores for kind, o in zip(streams, observations, strict=True)}
                 )
             self._steps += 1
+            if self.draw is not None:
+                break
         return self.draw
 
     def draw_now(self, scores: Mapping[Kind, NDArray[np.floating]], how: str) -> Draw:

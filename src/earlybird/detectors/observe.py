@@ -38,16 +38,17 @@ class Pruning:
         Raises:
             InputError: a score is not finite; the message names the kind, the step and the place.
         """
-        finite = np.isfinite(scores)
-        if not finite.all():
-            step, layer, unit = np.argwhere(~finite)[0]
+        unusable = np.argwhere(~np.isfinite(scores))
+        # What comes before is still observed: online, a draw there would have come first.
+        usable = scores[: unusable[0][0]] if len(unusable) else scores
+        masks = self.masks(usable)
+        norms = nuclear_norm(masks)
+        tied = threshold_is_tied(usable, self.ratio, self.scope, units=self.units, uniform=self.uniform)
+        for i in range(len(usable)):
+            yield Observation(first_step + i, scores[i], masks[i], float(norms[i]), not bool(tied[i]))
+        if len(unusable):
+            step, layer, unit = unusable[0]
             raise InputError(
                 f"scores must be finite, got {scores[step, layer, unit]} for {kind} at step"
                 f" {first_step + step}, layer {layer}, unit {unit}"
             )
-        masks = self.masks(scores)
-        norms = nuclear_norm(masks)
-        scope: Scope = "layer" if self.uniform else self.scope
-        tied = threshold_is_tied(scores, self.ratio, scope, units=self.units)
-        for i in range(len(scores)):
-            yield Observation(first_step + i, scores[i], masks[i], float(norms[i]), not bool(tied[i]))

@@ -46,9 +46,11 @@ class RunningScore:
         if self.channel == "deviation":
             # In float64, 1 + d keeps every digit of a float32 deviation d that matters.
             return np.abs(1.0 + values)
-        sums = np.cumsum(values, axis=0)
-        if self._sum is not None:
-            sums += self._sum
+        if len(values) == 0:
+            return values
+        # The sum so far comes first: added last, the rounding would depend on where the chunks end.
+        before = np.zeros((1, *values.shape[1:])) if self._sum is None else self._sum[None]
+        sums = np.cumsum(np.concatenate([before, values]), axis=0)[1:]
         steps = self._steps + 1 + np.arange(len(values))
         self._sum, self._steps = sums[-1], self._steps + len(values)
         return np.asarray(sums / steps[:, None, None])

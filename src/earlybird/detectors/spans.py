@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from earlybird.errors import InputError
 
-_WRITTEN = re.compile(r"^\s*(?P<amount>\d+(\.\d+)?)\s*(?P<unit>%|ep|)\s*$")
+_WRITTEN = re.compile(r"^\s*(?P<amount>\d{1,15}(\.\d{1,30})?)\s*(?P<unit>%|ep|)\s*$")
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,7 @@ class TrainingSettings(Settings):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     max_gradient_norm: Annotated[float, Field(ge=0)] = 0.0
     mixed_precision: Literal["no", "bf16"] = "no"
+    checkpoint_every: SpanSetting = Span(0.05, "fraction")
 
     @model_validator(mode="after")
     def _warmup_ends_and_rate_falls(self) -> TrainingSettings:

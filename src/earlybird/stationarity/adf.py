@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,7 +32,10 @@ class AugmentedDickeyFuller(StationarityTest):
         if float(np.abs(TimeTrend.fit(window).residuals).max()) <= _RAMP * size:
             return 1.0
         try:
-            return float(adfuller(window, regression="c", autolag="AIC", result_object=True).pvalue)
+            # On windows of few distinct values it warns of rank and of log(0), and its answer still holds.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return float(adfuller(window, regression="c", autolag="AIC", result_object=True).pvalue)
         except (ValueError, np.linalg.LinAlgError):
             # Too short for a single lag, or too few distinct values to fit: no evidence of a level.
             return 1.0

@@ -27,7 +27,7 @@ class StationarityTest(ABC):
         self.threshold = self.default_threshold if threshold is None else threshold
 
     def judge(self, window: NDArray[np.float64]) -> tuple[float | None, bool]:
-        """The statistic of a window (n,) and whether it counts as settled; None where there is nothing to test."""
+        """The statistic of a window (n,), None where there is nothing to test, and whether it is settled."""
         if not np.isfinite(window).all():
             return None, False
         if window.min() == window.max():

@@ -21,10 +21,13 @@ class TimeTrend:
     @classmethod
     def fit(cls, window: NDArray[np.float64]) -> Self:
         """Fit a window (n,), n >= 3."""
-        time = np.arange(len(window)) - (len(window) - 1) / 2
-        centred = window - window.mean()
+        time: NDArray[np.float64] = np.arange(len(window), dtype=np.float64) - (len(window) - 1) / 2
+        # The mean of the values themselves is rounded to their size; that of their differences is not.
+        shifted = window - window[0]
+        centred: NDArray[np.float64] = shifted - shifted.mean()
         slope = float(time @ centred / (time @ time))
-        return cls(slope, time, centred - slope * time)
+        residuals: NDArray[np.float64] = centred - slope * time
+        return cls(slope, time, residuals)
 
     def classic_error(self) -> float:
         """Standard error of the slope under independent errors of equal variance."""

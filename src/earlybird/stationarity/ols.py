@@ -36,7 +36,7 @@ class OrdinaryLeastSquares(StationarityTest):
 
 
 class RobustLeastSquares(OrdinaryLeastSquares):
-    """The same with standard errors robust to serial correlation (HAC; Newey and West 1987), normal p-value."""
+    """The same, standard errors robust to serial correlation (HAC; Newey and West 1987), normal p-value."""
 
     null = "The window has no linear trend, its deviations being serially correlated."
 

@@ -1,0 +1,1 @@
+"""Searches inside other people's training loops."""

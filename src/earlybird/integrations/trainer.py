@@ -1,0 +1,67 @@
+"""A search inside the Hugging Face Trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from earlybird.search import Search
+
+SEARCH_STATE = "earlybird-search.safetensors"
+
+
+class SearchCallback(TrainerCallback):  # type: ignore[misc]
+    """Drives a search from the Trainer's steps; the loss must include `search.penalty()`.
+
+    The coefficients' rate follows the schedule of the weights', in proportion.
+
+    Args:
+        search: on the Trainer's model, made after the Trainer has placed it on its device.
+        learning_rate: the Trainer's highest rate, which the search's own rate is given for.
+        on_draw: called once, at the step of the draw.
+        stop_at_draw: end the training there.
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        *,
+        learning_rate: float,
+        on_draw: Callable[[torch.optim.Optimizer], None] | None = None,
+        stop_at_draw: bool = True,
+    ) -> None:
+        self.search = search
+        self.on_draw = on_draw
+        self.stop_at_draw = stop_at_draw
+        self._proportion = search.learning_rate / learning_rate
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Give the coefficients this step's rate, before the schedule moves on."""
+        self.search.learning_rate = self._proportion * kwargs["optimizer"].param_groups[0]["lr"]
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Observe the step; at the draw, say so and stop if that is wanted."""
+        drawn_before = self.search.ticket is not None
+        ticket = self.search.step()
+        if ticket is None:
+            return
+        if not drawn_before and self.on_draw is not None:
+            self.on_draw(kwargs["optimizer"])
+        if self.stop_at_draw:
+            control.should_training_stop = True
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Put the search's state into the Trainer's checkpoint."""
+        if state.is_world_process_zero and args.output_dir is not None:
+            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            self.search.save_state(checkpoint / SEARCH_STATE)

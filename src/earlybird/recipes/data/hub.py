@@ -1,0 +1,34 @@
+"""A dataset on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import datasets
+
+from earlybird.errors import InputError
+from earlybird.recipes.data.columns import split_of_table
+from earlybird.recipes.data.split import Split
+from earlybird.recipes.settings import DataSettings
+
+
+def read_hub(settings: DataSettings) -> tuple[Split, Split]:
+    """Return the training and evaluation split, downloaded once into the cache of `datasets`.
+
+    Raises:
+        InputError: the download failed, or a split or column is not there.
+    """
+    name = settings.source + (f" ({settings.config})" if settings.config else "")
+    try:
+        splits = datasets.load_dataset(settings.source, settings.config)
+    except Exception as error:  # An unknown name, no network, a full disk: each layer has its own exceptions.
+        raise InputError(
+            f"the dataset {name} could not be loaded from the Hugging Face hub ({error}): fetch it ahead "
+            "where there is a network with `earlybird data RECIPE`, or read a local Parquet copy with "
+            "data.format=parquet data.source=DIR"
+        ) from error
+
+    def read(split: str) -> Split:
+        if split not in splits:
+            raise InputError(f"the dataset {name} has no split {split!r}: it has {', '.join(splits)}")
+        return split_of_table(splits[split], settings, f"split {split!r} of {name}")
+
+    return read(settings.train_split), read(settings.eval_split)

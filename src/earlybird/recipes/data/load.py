@@ -1,0 +1,71 @@
+"""From a recipe's data settings to images, and the check ahead of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from earlybird.errors import InputError
+from earlybird.recipes.data.classes import share_classes
+from earlybird.recipes.data.images import ImageData, ImageDataset
+from earlybird.recipes.data.pixels import MODES
+from earlybird.recipes.data.split import Split
+from earlybird.recipes.settings import DataSettings
+
+
+@dataclass(frozen=True)
+class ImageCounts:
+    """What a source holds: examples per split before any limit, and the names of the classes."""
+
+    train: int
+    evaluation: int
+    labels: tuple[str, ...]
+
+
+def load_images(settings: DataSettings, image_size: int, channels: int) -> ImageData:
+    """Return a recipe's images, `image_size` pixels wide and high, with 1 (grey) or 3 (RGB) channels.
+
+    Raises:
+        InputError: data are missing or malformed; the message names the path and what was expected there.
+    """
+    if channels not in MODES:
+        raise InputError(f"model.channels must be 1 (grey) or 3 (RGB) for images, got {channels}")
+    train_split, evaluation_split, labels = share_classes(*_read_source(settings))
+    train = ImageDataset(train_split, image_size, channels, settings.train_limit)
+    evaluation = ImageDataset(evaluation_split, image_size, channels, settings.eval_limit)
+    mean, std = train.channel_statistics()
+    return ImageData(train, evaluation, labels, mean, std)
+
+
+def fetch_images(settings: DataSettings) -> ImageCounts:
+    """Download (hub) or check (local) a recipe's data ahead of training; images are not decoded yet.
+
+    Raises:
+        InputError: data are missing or malformed; the message names the path and what was expected there.
+    """
+    train, evaluation, labels = share_classes(*_read_source(settings))
+    return ImageCounts(len(train.labels), len(evaluation.labels), labels)
+
+
+def _read_source(settings: DataSettings) -> tuple[Split, Split]:
+    # Only the reader in use is imported: `datasets` and scikit-learn take seconds to start.
+    match settings.format:
+        case "hub":
+            from earlybird.recipes.data.hub import read_hub
+
+            return read_hub(settings)
+        case "parquet":
+            from earlybird.recipes.data.parquet import read_parquet
+
+            return read_parquet(settings)
+        case "image-folder":
+            from earlybird.recipes.data.image_folder import read_image_folder
+
+            return read_image_folder(settings)
+        case "idx":
+            from earlybird.recipes.data.idx import read_idx
+
+            return read_idx(settings)
+        case "digits":
+            from earlybird.recipes.data.digits import read_digits
+
+            return read_digits()

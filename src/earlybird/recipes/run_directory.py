@@ -1,0 +1,128 @@
+"""The run's directory: where each stage leaves its files, through which alone the stages meet.
+
+    recipe.yaml                        the resolved recipe
+    initial/                           the model before any training
+    search/trajectory/                 the record of the coefficients
+    search/drawn/                      model and optimizer state at the search's draw, coefficients folded in
+    search/result.json                 how the search went
+    draw.json, ticket.json             the draw and its ticket
+    random.json                        a random ticket of the same shape
+    pruned/{start}/{which}/            pruned models; start: rewind or continue, which: ticket or random
+    trained/dense/                     the dense network, trained
+    trained/{start}/{which}/           the pruned ones, trained
+    summary.json, report.html, figures/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from earlybird.errors import InputError
+
+Start = Literal["rewind", "continue"]
+Which = Literal["ticket", "random"]
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The paths of a run."""
+
+    root: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe, YAML."""
+        return self.root / "recipe.yaml"
+
+    @property
+    def initial(self) -> Path:
+        """The model before any training."""
+        return self.root / "initial"
+
+    @property
+    def search(self) -> Path:
+        """The search stage."""
+        return self.root / "search"
+
+    @property
+    def trajectory(self) -> Path:
+        """The record of the coefficients."""
+        return self.search / "trajectory"
+
+    @property
+    def drawn(self) -> Path:
+        """Model and optimizer state at the search's draw."""
+        return self.search / "drawn"
+
+    @property
+    def draw(self) -> Path:
+        """What the draw was decided on, JSON."""
+        return self.root / "draw.json"
+
+    @property
+    def dense(self) -> Path:
+        """The dense training."""
+        return self.root / "trained" / "dense"
+
+    @property
+    def summary(self) -> Path:
+        """The run's outcome, JSON."""
+        return self.root / "summary.json"
+
+    @property
+    def report(self) -> Path:
+        """The report, HTML."""
+        return self.root / "report.html"
+
+    def ticket(self, which: Which) -> Path:
+        """A ticket, JSON."""
+        return self.root / f"{which}.json"
+
+    def pruned(self, start: Start, which: Which) -> Path:
+        """A pruned model before it trains on."""
+        return self.root / "pruned" / start / which
+
+    def trained(self, start: Start, which: Which) -> Path:
+        """A pruned model's training."""
+        return self.root / "trained" / start / which
+
+
+RESULT = "result.json"
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON in one move, so that the file is never seen half-written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no {path}: the stage that writes it has not finished")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is damaged: it holds no JSON object")
+    return content
+
+
+def replace_directory(finished: Path, target: Path) -> None:
+    """Move a finished directory into place; a reader sees the old one, none, or the whole new one."""
+    if target.exists():
+        shutil.rmtree(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(finished, target)

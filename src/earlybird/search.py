@@ -1,0 +1,310 @@
+"""The search for a ticket, as one object for any training loop: attach, penalise, record, detect."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from earlybird.anatomy import Anatomy
+from earlybird.detectors.detection import Detection, Joint
+from earlybird.detectors.draw import Draw
+from earlybird.detectors.offline import detector_choice, prunings_for
+from earlybird.detectors.scores import RunningScore
+from earlybird.errors import InputError, JobError
+from earlybird.masks import Scope
+from earlybird.slimming import Place, Slimming
+from earlybird.ticket import Ticket
+from earlybird.trajectory import Channel, Kind, Shape, Trajectory, TrajectoryWriter
+
+_CHANNEL: Channel = "deviation"
+_CHUNK_BYTES = 1 << 22
+
+
+class Search:
+    """Finds a ticket while a model trains.
+
+        search = Search(model, heads=0.3, neurons=0.4, total_steps=steps)
+        for batch in batches:
+            loss = model(**batch).loss + search.penalty()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            if (ticket := search.step()) is not None:
+                break
+        search.finish()
+        earlybird.prune(model, ticket)
+
+    The coefficients belong to the search, not to the model: they have an optimizer of their own (Adam, no
+    weight decay) that `step` drives, and take no part in the loop's gradient clipping.
+
+    Args:
+        model: on the device where it trains.
+        heads: ratio of heads to prune, in [0, 1); None or 0 leaves them alone.
+        neurons: ratio of neurons to prune.
+        total_steps: planned optimizer steps of the training that is being cut short.
+        detector: a name from `earlybird detectors`; by default the best rule for the score.
+        l1: weight of the L1 penalty on the coefficients.
+        l1_neurons: that of the neurons where it differs.
+        learning_rate: of the coefficients; the attribute may be set anew at any step to follow a schedule.
+        slim: where a head's coefficient acts, "after" or "before" the softmax.
+        neuron_slim: where a neuron's acts, "after" or "before" the activation function.
+        heads_scope, neurons_scope: where the ratio's threshold is taken, "layer" or "global".
+        uniform: keep the same count in every block.
+        smoothing, window, every, start, threshold, joint: of the detector, see `earlybird.detect`.
+        steps_per_epoch: needed only where spans are given in epochs.
+        record: directory to write the trajectory to; by default it is not kept.
+        resume: a file written by `save_state`; the trajectory in `record` is cut back to its step.
+
+    Attributes:
+        draw: the verdict with its statistics, once there is one.
+        ticket: the ticket, once there is one.
+        steps: optimizer steps observed.
+
+    Raises:
+        InputError: settings out of bounds, a model without the blocks to prune, a state that does not fit.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        heads: float | None = None,
+        neurons: float | None = None,
+        total_steps: int,
+        detector: str | None = None,
+        l1: float = 1e-4,
+        l1_neurons: float | None = None,
+        learning_rate: float = 1e-3,
+        slim: Place = "after",
+        neuron_slim: Place = "after",
+        heads_scope: Scope = "layer",
+        neurons_scope: Scope = "global",
+        uniform: bool = False,
+        smoothing: int | float | str | None = None,
+        window: int | float | str | None = None,
+        every: int | float | str | None = None,
+        start: int | float | str | None = None,
+        threshold: float | None = None,
+        joint: Joint = "latched",
+        steps_per_epoch: float | None = None,
+        record: str | os.PathLike[str] | None = None,
+        resume: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if total_steps < 1:
+            raise InputError(f"total_steps must be at least 1, got {total_steps}")
+        if resume is not None and record is None:
+            raise InputError("resume needs the directory of the trajectory in record: the detector is fed from it")
+        self.anatomy = Anatomy.of(model)
+        self.l1: dict[Kind, float] = {"heads": l1, "neurons": l1 if l1_neurons is None else l1_neurons}
+        self.learning_rate = learning_rate
+        self.ticket: Ticket | None = None
+        self.draw: Draw | None = None
+        self.steps = 0
+        self.total_steps = total_steps
+        prunings = prunings_for(
+            self.anatomy.units,
+            heads=heads,
+            neurons=neurons,
+            heads_scope=heads_scope,
+            neurons_scope=neurons_scope,
+            uniform=uniform,
+        )
+        choice = detector_choice(
+            detector, smoothing=smoothing, window=window, every=every, start=start, threshold=threshold
+        )
+        self.detection = Detection(
+            prunings, choice, total_steps=total_steps, steps_per_epoch=steps_per_epoch, joint=joint
+        )
+        self._running = {kind: RunningScore(_CHANNEL) for kind in prunings}
+        self.slimming = Slimming(model, self.anatomy, kinds=tuple(prunings), slim=slim, neuron_slim=neuron_slim)
+        parameters = [deviations.values for deviations in self.slimming.deviations.values()]
+        self._optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+        shape = Shape(
+            {kind: pruning.units for kind, pruning in prunings.items()},
+            (_CHANNEL,),
+            total_steps,
+            steps_per_epoch,
+            self.anatomy.fingerprint,
+        )
+        if resume is not None:
+            self._load_state(Path(resume))
+        self._writer: TrajectoryWriter | None = None
+        if record is not None:
+            step_bytes = sum(deviations.values.numel() * 4 for deviations in self.slimming.deviations.values())
+            chunk = min(max(1, total_steps // 100), max(1, _CHUNK_BYTES // step_bytes))
+            self._writer = TrajectoryWriter(Path(record), shape, chunk_steps=chunk, keep_steps=self.steps)
+            self._replay(Path(record))
+
+    def penalty(self) -> Tensor:
+        """The L1 penalty to add to the task's loss, a scalar on the model's device."""
+        return self.slimming.penalty(self.l1["heads"], self.l1["neurons"])
+
+    def step(self) -> Ticket | None:
+        """Train the coefficients one step and look at them; call it once after every optimizer step.
+
+        Returns:
+            None until the masks have settled, from then on the ticket.
+
+        Raises:
+            JobError: a coefficient is not finite any more (the loss diverged); the record ends before it.
+        """
+        values = [deviations.values for deviations in self.slimming.deviations.values()]
+        _average_gradients(values)
+        self._optimizer.param_groups[0]["lr"] = self.learning_rate
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=False)
+        evidence = {kind: deviations.on_host() for kind, deviations in self.slimming.deviations.items()}
+        for kind, array in evidence.items():
+            if not np.isfinite(array).all():
+                self.flush()
+                raise JobError(
+                    f"a slimming coefficient of the {kind} is not finite at step {self.steps}: the loss has"
+                    " diverged; lower the learning rate, or resume from the last good state"
+                )
+        if self._writer is not None:
+            self._writer.append({(kind, _CHANNEL): array for kind, array in evidence.items()})
+        self._observe({kind: array[None] for kind, array in evidence.items()})
+        return self.ticket
+
+    def draw_now(self) -> Ticket:
+        """A ticket at the newest step although the masks have not settled.
+
+        Raises:
+            InputError: no step was observed yet.
+        """
+        if self.steps == 0:
+            raise InputError("no step was observed yet, so there is nothing to draw from")
+        scores = {
+            kind: RunningScore(_CHANNEL).update(self.slimming.deviations[kind].on_host()[None])[0]
+            for kind in self.detection.prunings
+        }
+        self.draw = self.detection.draw_now(scores, "end")
+        self.ticket = drawn_ticket(self.anatomy, self.draw, self.detection)
+        return self.ticket
+
+    def finish(self) -> None:
+        """Fold the coefficients into the weights, take them off the model and close the record.
+
+        The model's outputs stay the same; it can be pruned and trained on.
+        """
+        self.slimming.fold()
+        self.close()
+
+    def detach(self) -> None:
+        """Take the coefficients off the model without folding them, and close the record."""
+        self.slimming.detach()
+        self.close()
+
+    def flush(self) -> None:
+        """Write all observed steps to the record."""
+        if self._writer is not None:
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Close the record; further steps are not recorded."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def save_state(self, path: str | os.PathLike[str]) -> None:
+        """Write coefficients, their optimizer state and the step as safetensors, in one move.
+
+        The record is flushed first, so that it covers the state.
+        """
+        self.flush()
+        tensors: dict[str, Tensor] = {}
+        for kind, deviations in self.slimming.deviations.items():
+            tensors[kind] = deviations.values.detach()
+            state = self._optimizer.state[deviations.values]
+            tensors |= {f"{kind}.{name}": torch.as_tensor(value) for name, value in state.items()}
+        target = Path(path)
+        temporary = target.with_name(target.name + ".tmp")
+        metadata = {"steps": str(self.steps), "model": self.anatomy.fingerprint}
+        save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, temporary, metadata)
+        os.replace(temporary, target)
+
+    def _load_state(self, path: Path) -> None:
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            self.steps = int(metadata["steps"])
+            if metadata["model"] != self.anatomy.fingerprint:
+                raise InputError(f"{path} is the state of a search on another model")
+            for kind, deviations in self.slimming.deviations.items():
+                # In place: the blocks' leaves are views into this buffer.
+                deviations.values.data.copy_(tensors[kind])
+                if self.steps:
+                    names = ("step", "exp_avg", "exp_avg_sq")
+                    self._optimizer.state[deviations.values] = {
+                        name: tensors[f"{kind}.{name}"].to("cpu" if name == "step" else deviations.values.device)
+                        for name in names
+                    }
+        except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path} cannot be read as the state of this search: {error}") from error
+
+    def _replay(self, record: Path) -> None:
+        """Feed the detector what was recorded before the resumed step."""
+        resumed, self.steps = self.steps, 0
+        if resumed == 0:
+            return
+        trajectory = Trajectory.open(record)
+        size = 64
+        for start in range(0, resumed, size):
+            chunk = {
+                kind: trajectory.evidence(kind, _CHANNEL)[start : min(start + size, resumed)]
+                for kind in self.detection.prunings
+            }
+            self._observe(chunk)
+
+    def _observe(self, evidence: Mapping[Kind, NDArray[np.float32]]) -> None:
+        """Take the evidence of the next steps, (steps, layers, units) per kind."""
+        self.steps += len(next(iter(evidence.values())))
+        if self.draw is not None:
+            return
+        scores = {kind: running.update(evidence[kind]) for kind, running in self._running.items()}
+        self.draw = self.detection.update(scores)
+        if self.draw is not None:
+            self.ticket = drawn_ticket(self.anatomy, self.draw, self.detection)
+
+
+def drawn_ticket(anatomy: Anatomy, draw: Draw, detection: Detection) -> Ticket:
+    """The ticket of a draw, with its provenance."""
+    prunings = detection.prunings
+    provenance: dict[str, Any] = {
+        "how": "drawn",
+        "detector": draw.detector,
+        "score": "coefficient",
+        "draw_step": draw.step,
+        "draw_fraction": draw.fraction,
+        "total_steps": detection.total_steps,
+        "statistics": {
+            kind: {"step": k.step, "statistic": k.statistic, "threshold": k.threshold} for kind, k in draw.kinds.items()
+        },
+        "rescued": {kind: list(blocks) for kind, blocks in draw.rescued.items()},
+    }
+    for kind, pruning in prunings.items():
+        provenance |= {f"{kind}_ratio": pruning.ratio, f"{kind}_scope": pruning.scope}
+    return Ticket.of(anatomy, draw.masks, **json.loads(json.dumps(provenance)))
+
+
+def _average_gradients(values: list[nn.Parameter]) -> None:
+    """Average the coefficients' gradients over the processes: they belong to no wrapped model that would."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        for parameter in values:
+            gradient = parameter.grad
+            if gradient is not None:
+                torch.distributed.all_reduce(gradient)
+                gradient /= torch.distributed.get_world_size()

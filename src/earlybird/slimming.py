@@ -1,0 +1,149 @@
+"""One learnable coefficient per unit on a model, without touching the model's code or its parameters.
+
+A head's coefficient scales what the head feeds into the output projection (`slim="after"`: its softmax
+output) or its query (`slim="before"`: its pre-softmax scores); a neuron's scales its activation (`"after"`) or
+what enters the activation function (`"before"`). All four are inputs or outputs of one linear module, so they
+work under any attention kernel, and folding multiplies the coefficients into that module's weights.
+
+The coefficients are no parameters of the model: they do not enter gradient clipping, weight decay, the state
+dict or a saved checkpoint. They are stored as deviations from 1 in float32 whatever the model's dtype, because
+around 1 a bfloat16 steps by 0.008 and a coefficient would never move (network slimming, Liu et al. 2017, arXiv
+1708.06519; EarlyBERT, Chen et al. 2021, arXiv 2101.00063).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from earlybird.anatomy import Anatomy
+from earlybird.errors import InputError
+from earlybird.scaling import ScaleInput, ScaleOutput, fold, is_scaled
+from earlybird.trajectory import Kind
+
+Place = Literal["after", "before"]
+
+
+@dataclass(frozen=True)
+class _Site:
+    """Where a block's coefficients act: the input features (after) or output features (before) of a module."""
+
+    module: nn.Linear
+    units: int
+    unit_size: int
+    place: Place
+
+
+class Deviations:
+    """The coefficients of one kind as deviations from 1: one float32 buffer, one gradient buffer.
+
+    Each block's deviations are a leaf of the autograd graph that is a view into the buffer, and its gradient a
+    view into the gradient buffer: one optimizer step, one copy to the host, one reduction over processes serve
+    all blocks.
+    """
+
+    def __init__(self, units: Sequence[int], device: torch.device) -> None:
+        self.units = tuple(units)
+        shape = (len(self.units), max(self.units))
+        self.values = nn.Parameter(torch.zeros(shape, dtype=torch.float32, device=device))
+        self.values.grad = torch.zeros_like(self.values)
+        self.leaves = []
+        for block, count in enumerate(self.units):
+            leaf = self.values.detach()[block, :count].requires_grad_(True)
+            leaf.grad = self.values.grad[block, :count]
+            self.leaves.append(leaf)
+
+    def on_host(self) -> NDArray[np.float32]:
+        """The deviations, (layers, widest block); padding is 0."""
+        return self.values.detach().cpu().numpy().copy()
+
+    def magnitude_sum(self) -> Tensor:
+        """Sum of |coefficient| over all units, a differentiable scalar."""
+        return torch.stack([(1 + leaf).abs().sum() for leaf in self.leaves]).sum()
+
+
+class Slimming:
+    """Coefficients attached to a model: penalty, fold, detach.
+
+    Args:
+        model: already on the device where it trains.
+        anatomy: of the model.
+        kinds: which kinds of unit get coefficients.
+        slim: where a head's coefficient acts.
+        neuron_slim: where a neuron's coefficient acts.
+
+    Raises:
+        InputError: the model is spread over several devices, or has coefficients already.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        anatomy: Anatomy,
+        *,
+        kinds: Sequence[Kind] = ("heads", "neurons"),
+        slim: Place = "after",
+        neuron_slim: Place = "after",
+    ) -> None:
+        for name, place in (("slim", slim), ("neuron_slim", neuron_slim)):
+            if place not in ("after", "before"):
+                raise InputError(f'{name} must be "after" or "before", got {place!r}')
+        self._model = model
+        sites_of = {kind: _sites(model, anatomy, kind, slim if kind == "heads" else neuron_slim) for kind in kinds}
+        devices = {site.module.weight.device for sites in sites_of.values() for site in sites}
+        if len(devices) != 1:
+            raise InputError(f"the model's blocks lie on several devices ({', '.join(map(str, devices))}); use one")
+        if any(is_scaled(site.module) for sites in sites_of.values() for site in sites):
+            raise InputError("the model has slimming coefficients already: finish or detach the search that owns them")
+        device = devices.pop()
+        self.deviations = {
+            kind: Deviations([site.units for site in sites], device) for kind, sites in sites_of.items()
+        }
+        self._handles: list[RemovableHandle] = []
+        for kind, sites in sites_of.items():
+            for site, leaf in zip(sites, self.deviations[kind].leaves, strict=True):
+                if site.place == "after":
+                    handle = site.module.register_forward_pre_hook(ScaleInput(leaf, site.unit_size))
+                else:
+                    handle = site.module.register_forward_hook(ScaleOutput(leaf, site.unit_size))
+                self._handles.append(handle)
+
+    def penalty(self, heads: float, neurons: float) -> Tensor:
+        """L1 penalty: heads x sum |head coefficients| + neurons x sum |neuron coefficients|; a scalar."""
+        weights: dict[Kind, float] = {"heads": heads, "neurons": neurons}
+        return torch.stack([weights[kind] * values.magnitude_sum() for kind, values in self.deviations.items()]).sum()
+
+    def fold(self) -> None:
+        """Multiply the coefficients into the weights that they scale, and take them off: outputs stay the same."""
+        fold(self._model)
+        self._handles.clear()
+
+    def detach(self) -> None:
+        """Take the coefficients off the model without folding them."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+
+def _sites(model: nn.Module, anatomy: Anatomy, kind: Kind, place: Place) -> list[_Site]:
+    if kind not in anatomy.units:
+        raise InputError(f"{anatomy.model} has no {kind} to give coefficients to")
+    after = place == "after"
+    if kind == "heads":
+        found = [(b.output if after else b.query, b.units, b.unit_size) for b in anatomy.attention]
+    else:
+        found = [(b.output if after else b.input, b.units, 1) for b in anatomy.mlp]
+    sites = []
+    for path, units, unit_size in found:
+        module = model.get_submodule(path)
+        if not isinstance(module, nn.Linear):
+            raise InputError(f"{path} is no linear module, its units cannot be scaled")
+        sites.append(_Site(module, units, unit_size, place))
+    return sites

@@ -1,0 +1,216 @@
+"""The ticket: the masks, and where they came from."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earlybird.errors import InputError
+from earlybird.masks import Scope, mask_at_ratio
+from earlybird.trajectory import KINDS, Kind
+
+if TYPE_CHECKING:
+    from earlybird.anatomy import Anatomy
+
+FORMAT_VERSION = 1
+_LARGEST_FILE = 1 << 28  # bytes
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """Which units of which block stay.
+
+    Attributes:
+        masks: per kind, (layers, widest block) bool, True = kept; padding is False.
+        units: per kind, the units of each block before pruning.
+        blocks: per kind, the blocks' paths in the model.
+        provenance: where the masks came from: `how` ("drawn", "given" or "random"), and as far as they are
+            known `detector`, `score`, `draw_step` (0-based), `draw_fraction`, `total_steps`,
+            `detected_at_step`, `heads_ratio`, `neurons_ratio`, `heads_scope`, `neurons_scope`, `statistics`,
+            `rescued` (blocks that keep a unit only because none may lose its last), `seed`, `versions`.
+    """
+
+    masks: Mapping[Kind, NDArray[np.bool_]]
+    units: Mapping[Kind, tuple[int, ...]]
+    blocks: Mapping[Kind, tuple[str, ...]]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for kind, mask in self.masks.items():
+            counts = self.units[kind]
+            if mask.ndim != 2 or len(mask) != len(counts) or len(counts) != len(self.blocks[kind]):
+                raise InputError(f"the ticket's {kind} do not fit together: mask {mask.shape}, {len(counts)} blocks")
+            padding = np.arange(mask.shape[1]) >= np.asarray(counts)[:, None]
+            if (mask & padding).any() or not mask.any(-1).all():
+                raise InputError(f"the ticket's mask of {kind} keeps units that are not there, or none of a block")
+
+    @classmethod
+    def of(cls, anatomy: Anatomy, masks: Mapping[Kind, NDArray[np.bool_]], **provenance: Any) -> Ticket:
+        """A ticket for a model from masks per kind; what is said of their origin is recorded with versions."""
+        return cls(
+            masks={kind: np.asarray(mask, dtype=np.bool_) for kind, mask in masks.items()},
+            units={kind: anatomy.units[kind] for kind in masks},
+            blocks={kind: anatomy.names[kind] for kind in masks},
+            provenance={**provenance, "model": anatomy.model, "versions": {"earlybird": version("earlybird")}},
+        )
+
+    @classmethod
+    def random(
+        cls,
+        anatomy: Anatomy,
+        *,
+        heads: float | None = None,
+        neurons: float | None = None,
+        seed: int = 0,
+        heads_scope: Scope = "layer",
+        neurons_scope: Scope = "global",
+        uniform: bool = False,
+    ) -> Ticket:
+        """A ticket whose units are chosen by chance.
+
+        Args:
+            anatomy: of the model it is for.
+            heads: ratio of heads to prune, in [0, 1).
+            neurons: ratio of neurons to prune, in [0, 1).
+            seed: of the choice.
+            heads_scope: where the heads' ratio holds, "layer" or "global".
+            neurons_scope: where the neurons' ratio holds.
+            uniform: keep the same count in every block.
+
+        Raises:
+            InputError: a ratio out of bounds, or for a kind that the model does not have.
+        """
+        generator = np.random.default_rng(seed)
+        masks: dict[Kind, NDArray[np.bool_]] = {}
+        wanted: tuple[tuple[Kind, float | None, Scope], ...] = (
+            ("heads", heads, heads_scope),
+            ("neurons", neurons, neurons_scope),
+        )
+        for kind, ratio, scope in wanted:
+            if ratio is None:
+                continue
+            units = anatomy.units.get(kind)
+            if not units:
+                raise InputError(f"a ratio for {kind} was given ({ratio}), but {anatomy.model} has no {kind} to prune")
+            scores = generator.random((len(units), max(units)))
+            masks[kind] = mask_at_ratio(scores, ratio, scope, units=units, uniform=uniform)
+        return cls.of(anatomy, masks, how="random", seed=seed, heads_ratio=heads, neurons_ratio=neurons)
+
+    def shuffled(self, seed: int) -> Ticket:
+        """A random ticket of the same shape: as many units in every block, chosen by chance."""
+        generator = np.random.default_rng(seed)
+        masks: dict[Kind, NDArray[np.bool_]] = {}
+        for kind, mask in self.masks.items():
+            masks[kind] = np.zeros_like(mask)
+            for block, count in enumerate(self.units[kind]):
+                chosen = generator.choice(count, size=int(mask[block].sum()), replace=False)
+                masks[kind][block, chosen] = True
+        provenance = {**self.provenance, "how": "random", "seed": seed}
+        return replace(self, masks=masks, provenance=provenance)
+
+    def kept(self, kind: Kind) -> tuple[int, ...]:
+        """Units kept in each block of a kind."""
+        return tuple(int(count) for count in self.masks[kind].sum(-1))
+
+    def check(self, anatomy: Anatomy) -> None:
+        """Raise InputError unless the ticket fits a model, naming the first block that does not."""
+        for kind, units in self.units.items():
+            found = anatomy.units.get(kind, ())
+            if len(found) != len(units):
+                raise InputError(
+                    f"the ticket is for another model: it has {len(units)} blocks of {kind}, {anatomy.model} has"
+                    f" {len(found)}"
+                )
+            for name, expected, count in zip(self.blocks[kind], units, found, strict=True):
+                if expected != count:
+                    raise InputError(
+                        f"the ticket is for another model: it expects {expected} {kind} in {name}, found {count}"
+                    )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the ticket as JSON, in one move."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        content = {
+            kind: [
+                {"block": name, "units": units, "kept": int(row.sum()), "mask": _packed(row[:units])}
+                for name, units, row in zip(self.blocks[kind], self.units[kind], mask, strict=True)
+            ]
+            for kind, mask in self.masks.items()
+        }
+        body = {"masks": content, "provenance": dict(self.provenance)}
+        data = {"format": "earlybird-ticket", "version": FORMAT_VERSION, "sha256": _digest(body), **body}
+        temporary = target.with_name(target.name + ".tmp")
+        temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        os.replace(temporary, target)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Ticket:
+        """Read a ticket.
+
+        Raises:
+            InputError: there is no such file, or it is no ticket, damaged, or of another version.
+        """
+        source = Path(path)
+        if not source.is_file():
+            raise InputError(f"there is no ticket at {source}")
+        if source.stat().st_size > _LARGEST_FILE:
+            raise InputError(f"{source} is no ticket: it is larger than {_LARGEST_FILE >> 20} MiB")
+        try:
+            data = json.loads(source.read_text(encoding="utf-8"))
+            if not isinstance(data, dict) or data.get("format") != "earlybird-ticket":
+                raise InputError(f"{source} is no ticket: its format is not earlybird-ticket")
+            if data["version"] != FORMAT_VERSION:
+                raise InputError(f"{source} has version {data['version']!r}, this earlybird reads {FORMAT_VERSION}")
+            if data["sha256"] != _digest({"masks": data["masks"], "provenance": data["provenance"]}):
+                raise InputError(f"{source} is corrupt: its checksum does not fit its content")
+            masks: dict[Kind, NDArray[np.bool_]] = {}
+            units: dict[Kind, tuple[int, ...]] = {}
+            blocks: dict[Kind, tuple[str, ...]] = {}
+            for kind in KINDS:
+                if kind not in data["masks"]:
+                    continue
+                rows = data["masks"][kind]
+                blocks[kind] = tuple(str(row["block"]) for row in rows)
+                unpacked = [_unpacked(row["mask"], row["units"]) for row in rows]
+                units[kind] = tuple(len(row) for row in unpacked)
+                masks[kind] = np.zeros((len(rows), max(units[kind], default=0)), dtype=np.bool_)
+                for target, row in zip(masks[kind], unpacked, strict=True):
+                    target[: len(row)] = row
+            return cls(masks, units, blocks, dict(data["provenance"]))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{source} is corrupt: it cannot be read as a ticket ({error})") from error
+
+    def __str__(self) -> str:
+        parts = [
+            f"{sum(self.kept(kind))} of {sum(self.units[kind])} {kind} kept" for kind in KINDS if kind in self.masks
+        ]
+        step = self.provenance.get("draw_step")
+        return "Ticket: " + ", ".join(parts) + (f", drawn at step {step}" if step is not None else "")
+
+
+def _packed(row: NDArray[np.bool_]) -> str:
+    return base64.b64encode(np.packbits(row).tobytes()).decode()
+
+
+def _unpacked(text: str, units: int) -> NDArray[np.bool_]:
+    data = np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8)
+    if type(units) is not int or units < 1 or len(data) != -(-units // 8):
+        raise ValueError(f"a mask of {len(data)} bytes cannot hold {units} units")
+    return np.unpackbits(data, count=units).astype(np.bool_)
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
