@@ -77,7 +77,7 @@ def mask_at_ratio(
 def rescued_blocks(
     scores: ArrayLike, ratio: float, scope: Scope = "layer", *, units: Sequence[int] | None = None
 ) -> NDArray[np.bool_]:
-    """Which blocks keep a unit only because a block never loses its last one; (layers, units) -> (layers,)."""
+    """Which blocks keep a unit only because none may lose its last one; (layers, units) -> (layers,)."""
     values, valid = _checked(scores, units)
     if scope == "layer":
         return np.array([0 < n <= pruned_count(ratio, int(n)) for n in valid.sum(-1)])
@@ -97,8 +97,9 @@ def threshold_is_tied(
 ) -> NDArray[np.bool_]:
     """Whether the threshold falls among many equal scores, so that the mask is an accident of position.
 
-    True where the units on both sides of the threshold share one score and those equal are more than 5% of the
-    scope's units and more than two, in any block for scope "layer"; scores (..., layers, units) -> bool (...).
+    True where the units on both sides of the threshold share one score and those equal are more than 5% of
+    the scope's units and more than two, in any block for scope "layer"; scores (..., layers, units) ->
+    bool (...).
     """
     values, valid = _checked(scores, units)
     if scope == "layer" or uniform:
@@ -118,9 +119,7 @@ def threshold_is_tied(
     return tied
 
 
-def _checked(
-    scores: ArrayLike, units: Sequence[int] | None
-) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+def _checked(scores: ArrayLike, units: Sequence[int] | None) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
     """The scores as a float array, and where they belong to a unit: (..., layers, units), (layers, units)."""
     values = np.asarray(scores)
     if values.dtype not in (np.float32, np.float64):
@@ -130,17 +129,14 @@ def _checked(
     layers, width = values.shape[-2:]
     counts = np.full(layers, width) if units is None else np.asarray(units)
     if counts.shape != (layers,) or (counts > width).any() or (counts < 0).any():
-        raise InputError(
-            f"units must give each of the {layers} blocks a count up to {width}, got {counts.tolist()}"
-        )
+        raise InputError(f"units must give each of the {layers} blocks a count up to {width}, got {counts.tolist()}")
     valid = np.arange(width) < counts[:, None]
     finite = np.isfinite(values) | ~valid
     if not finite.all():
-        *leading, layer, unit = np.argwhere(~finite)[0]
+        first = tuple(np.argwhere(~finite)[0])
+        *leading, layer, unit = first
         step = f" at step {leading[0]}" if leading else ""
-        raise InputError(
-            f"scores must be finite, got {values[tuple(np.argwhere(~finite)[0])]}{step} in layer {layer}, unit {unit}"
-        )
+        raise InputError(f"scores must be finite, got {values[first]}{step} in layer {layer}, unit {unit}")
     return values, valid
 
 

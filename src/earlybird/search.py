@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -189,7 +187,7 @@ class Search:
             for kind in self.detection.prunings
         }
         self.draw = self.detection.draw_now(scores, "end")
-        self.ticket = drawn_ticket(self.anatomy, self.draw, self.detection)
+        self.ticket = Ticket.drawn(self.anatomy, self.draw)
         return self.ticket
 
     def finish(self) -> None:
@@ -277,27 +275,7 @@ class Search:
         scores = {kind: running.update(evidence[kind]) for kind, running in self._running.items()}
         self.draw = self.detection.update(scores)
         if self.draw is not None:
-            self.ticket = drawn_ticket(self.anatomy, self.draw, self.detection)
-
-
-def drawn_ticket(anatomy: Anatomy, draw: Draw, detection: Detection) -> Ticket:
-    """The ticket of a draw, with its provenance."""
-    prunings = detection.prunings
-    provenance: dict[str, Any] = {
-        "how": "drawn",
-        "detector": draw.detector,
-        "score": "coefficient",
-        "draw_step": draw.step,
-        "draw_fraction": draw.fraction,
-        "total_steps": detection.total_steps,
-        "statistics": {
-            kind: {"step": k.step, "statistic": k.statistic, "threshold": k.threshold} for kind, k in draw.kinds.items()
-        },
-        "rescued": {kind: list(blocks) for kind, blocks in draw.rescued.items()},
-    }
-    for kind, pruning in prunings.items():
-        provenance |= {f"{kind}_ratio": pruning.ratio, f"{kind}_scope": pruning.scope}
-    return Ticket.of(anatomy, draw.masks, **json.loads(json.dumps(provenance)))
+            self.ticket = Ticket.drawn(self.anatomy, self.draw)
 
 
 def _average_gradients(values: list[nn.Parameter]) -> None:

@@ -21,6 +21,7 @@ from earlybird.trajectory import KINDS, Kind
 
 if TYPE_CHECKING:
     from earlybird.anatomy import Anatomy
+    from earlybird.detectors.draw import Draw
 
 FORMAT_VERSION = 1
 _LARGEST_FILE = 1 << 28  # bytes
@@ -34,10 +35,8 @@ class Ticket:
         masks: per kind, (layers, widest block) bool, True = kept; padding is False.
         units: per kind, the units of each block before pruning.
         blocks: per kind, the blocks' paths in the model.
-        provenance: where the masks came from: `how` ("drawn", "given" or "random"), and as far as they are
-            known `detector`, `score`, `draw_step` (0-based), `draw_fraction`, `total_steps`,
-            `detected_at_step`, `heads_ratio`, `neurons_ratio`, `heads_scope`, `neurons_scope`, `statistics`,
-            `rescued` (blocks that keep a unit only because none may lose its last), `seed`, `versions`.
+        provenance: where the masks came from: `how` ("drawn", "given" or "random"), model, versions, and, of a
+            draw, what `Draw.provenance` says of it.
     """
 
     masks: Mapping[Kind, NDArray[np.bool_]]
@@ -63,6 +62,11 @@ class Ticket:
             blocks={kind: anatomy.names[kind] for kind in masks},
             provenance={**provenance, "model": anatomy.model, "versions": {"earlybird": version("earlybird")}},
         )
+
+    @classmethod
+    def drawn(cls, anatomy: Anatomy, draw: Draw) -> Ticket:
+        """The ticket of a draw on a model of this anatomy."""
+        return cls.of(anatomy, draw.masks, how="drawn", **draw.provenance())
 
     @classmethod
     def random(

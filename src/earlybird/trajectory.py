@@ -104,9 +104,7 @@ class Trajectory:
                 raise InputError(f"{kind} must be (steps, layers, units), got shape {arrays[kind].shape}")
         lengths = {kind: len(values) for kind, values in arrays.items()}
         if len(set(lengths.values())) != 1:
-            raise InputError(
-                f"heads and neurons must have equally many steps, at least one kind given, got {lengths}"
-            )
+            raise InputError(f"heads and neurons must have equally many steps, at least one kind given, got {lengths}")
         steps = next(iter(lengths.values()))
         total = steps if total_steps is None else total_steps
         if total < steps:
@@ -238,11 +236,7 @@ class TrajectoryWriter:
 
 def _pairs(shape: Shape) -> list[tuple[Kind, Channel]]:
     return [
-        (kind, channel)
-        for kind in KINDS
-        if kind in shape.units
-        for channel in CHANNELS
-        if channel in shape.channels
+        (kind, channel) for kind in KINDS if kind in shape.units for channel in CHANNELS if channel in shape.channels
     ]
 
 
@@ -336,9 +330,7 @@ def _complete_steps(path: Path, shape: Shape) -> int:
         ends.append((end, steps, checksum))
     whole = min(
         (
-            _file(path, *pair).stat().st_size // _record_bytes(shape, pair[0])
-            if _file(path, *pair).is_file()
-            else 0
+            _file(path, *pair).stat().st_size // _record_bytes(shape, pair[0]) if _file(path, *pair).is_file() else 0
             for pair in _pairs(shape)
             if _record_bytes(shape, pair[0])
         ),

@@ -39,7 +39,7 @@ def test_nuclear_norm_equals_the_sum_of_singular_values(mask):
     assert nuclear_norm(mask) == pytest.approx(by_singular_values(mask), rel=1e-9, abs=1e-12)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(MASKS, st.data())
 def test_nuclear_norm_of_any_mask(mask, data):
     repeated = mask[data.draw(st.lists(st.integers(0, len(mask) - 1), min_size=1, max_size=12))]

@@ -70,10 +70,7 @@ def test_kept_count(ratio, units, kept):
 def test_the_mask_keeps_so_many_with_or_without_ties(ratio, kept, scores):
     assert mask_at_ratio(scores, ratio).sum(-1).tolist() == [kept] * 3
     pruned = pruned_count(ratio, 36)
-    assert (
-        mask_at_ratio(scores, ratio, "global").sum()
-        == 36 - pruned + rescued_blocks(scores, ratio, "global").sum()
-    )
+    assert mask_at_ratio(scores, ratio, "global").sum() == 36 - pruned + rescued_blocks(scores, ratio, "global").sum()
 
 
 @given(TIED_SCORES, RATIOS)
@@ -100,9 +97,7 @@ def test_equals_the_published_quantile_rule_without_ties(units, per_mille, seed)
 @pytest.mark.parametrize("ratio", [0.3, 0.5, 0.8])
 def test_equals_the_published_quantile_rule_over_all_blocks(ratio):
     magnitude = np.abs(np.random.default_rng(1).normal(1, 0.1, (4, 300)))
-    np.testing.assert_array_equal(
-        mask_at_ratio(magnitude, ratio, "global"), magnitude > np.quantile(magnitude, ratio)
-    )
+    np.testing.assert_array_equal(mask_at_ratio(magnitude, ratio, "global"), magnitude > np.quantile(magnitude, ratio))
 
 
 @settings(max_examples=200)

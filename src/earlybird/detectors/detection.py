@@ -34,17 +34,14 @@ class Detection:
         joint: Joint = "latched",
     ) -> None:
         if not prunings:
-            raise InputError(
-                "give a ratio above 0 for heads, for neurons or for both: there is nothing to prune"
-            )
+            raise InputError("give a ratio above 0 for heads, for neurons or for both: there is nothing to prune")
         self.prunings = prunings
         self.choice = choice
         self.total_steps = total_steps
         self.joint = joint
         self.draw: Draw | None = None
         self.detectors = {
-            kind: choice.build(kind, pruning.units, total_steps, steps_per_epoch)
-            for kind, pruning in prunings.items()
+            kind: choice.build(kind, pruning.units, total_steps, steps_per_epoch) for kind, pruning in prunings.items()
         }
         self.norms: dict[Kind, float] = {}
         self._settled: dict[Kind, KindDraw] = {}
@@ -58,9 +55,7 @@ class Detection:
         if self.draw is not None:
             return self.draw
         first = self._steps
-        streams = {
-            kind: self.prunings[kind].observations(kind, first, scores[kind]) for kind in self.prunings
-        }
+        streams = {kind: self.prunings[kind].observations(kind, first, scores[kind]) for kind in self.prunings}
         for observations in zip(*streams.values(), strict=True):
             for kind, observation in zip(streams, observations, strict=True):
                 detector = self.detectors[kind]
@@ -74,9 +69,7 @@ class Detection:
                 elif self.joint == "simultaneous":
                     self._settled.pop(kind, None)
             if len(self._settled) == len(self.prunings):
-                self.draw = self._drawn(
-                    {kind: o.scores for kind, o in zip(streams, observations, strict=True)}
-                )
+                self.draw = self._drawn({kind: o.scores for kind, o in zip(streams, observations, strict=True)})
             self._steps += 1
             if self.draw is not None:
                 break
@@ -101,6 +94,9 @@ class Detection:
             kinds=dict(self._settled),
             masks={kind: pruning.masks(scores[kind]) for kind, pruning in self.prunings.items()},
             rescued={kind: pruning.rescued(scores[kind]) for kind, pruning in self.prunings.items()},
+            ratios={kind: pruning.ratio for kind, pruning in self.prunings.items()},
+            scopes={kind: pruning.scope for kind, pruning in self.prunings.items()},
+            total_steps=self.total_steps,
         )
 
 
@@ -121,4 +117,7 @@ def forced_draw(
         kinds={kind: KindDraw(step, None, None) for kind in prunings},
         masks={kind: pruning.masks(scores[kind]) for kind, pruning in prunings.items()},
         rescued={kind: pruning.rescued(scores[kind]) for kind, pruning in prunings.items()},
+        ratios={kind: pruning.ratio for kind, pruning in prunings.items()},
+        scopes={kind: pruning.scope for kind, pruning in prunings.items()},
+        total_steps=total_steps,
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from earlybird.masks import Scope
 from earlybird.trajectory import Kind
 
 
@@ -32,6 +34,9 @@ class Draw:
         kinds: when each kind settled.
         masks: (layers, units) bool per kind, True = kept.
         rescued: blocks per kind that keep a unit only because a block never loses its last one.
+        ratios: pruned fraction per kind.
+        scopes: where each kind's threshold was taken.
+        total_steps: planned steps of the run.
     """
 
     step: int
@@ -41,3 +46,21 @@ class Draw:
     kinds: Mapping[Kind, KindDraw]
     masks: Mapping[Kind, NDArray[np.bool_]]
     rescued: Mapping[Kind, tuple[int, ...]]
+    ratios: Mapping[Kind, float]
+    scopes: Mapping[Kind, Scope]
+    total_steps: int
+
+    def provenance(self) -> dict[str, Any]:
+        """All but the masks, as plain values for a file."""
+        values: dict[str, Any] = {
+            "detector": self.detector,
+            "draw_step": self.step,
+            "draw_fraction": self.fraction,
+            "total_steps": self.total_steps,
+            "statistic": self.statistic,
+            "kinds": {kind: asdict(kind_draw) for kind, kind_draw in self.kinds.items()},
+            "rescued": {kind: list(blocks) for kind, blocks in self.rescued.items()},
+        }
+        for kind in self.masks:
+            values |= {f"{kind}_ratio": self.ratios[kind], f"{kind}_scope": self.scopes[kind]}
+        return values

@@ -21,8 +21,8 @@ class Span:
 
     def __str__(self) -> str:
         if self.unit == "fraction":
-            return f"{100 * self.amount:g}%"
-        return f"{self.amount:g}" + ("ep" if self.unit == "epochs" else "")
+            return f"{100 * self.amount:.12g}%"
+        return f"{self.amount:.12g}" + ("ep" if self.unit == "epochs" else "")
 
     def steps(self, total_steps: int, steps_per_epoch: float | None) -> int:
         """The span in whole steps of a run of `total_steps`, at least 1.
@@ -64,6 +64,4 @@ def parse_span(value: Any) -> Span | None:
         return Span(value, "steps")
     if isinstance(value, float) and math.isfinite(value) and 0 < value < 1:
         return Span(value, "fraction")
-    raise InputError(
-        f'a span is steps (300), a fraction of the run (0.02 or "2%") or epochs ("3ep"), got {value!r}'
-    )
+    raise InputError(f'a span is steps (300), a fraction of the run (0.02 or "2%") or epochs ("3ep"), got {value!r}')

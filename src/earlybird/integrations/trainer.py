@@ -24,6 +24,7 @@ class SearchCallback(TrainerCallback):  # type: ignore[misc]
         learning_rate: the Trainer's highest rate, which the search's own rate is given for.
         on_draw: called once, at the step of the draw.
         stop_at_draw: end the training there.
+        draw_at_end: if the masks have not settled by the end of the training, draw there all the same.
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class SearchCallback(TrainerCallback):  # type: ignore[misc]
         learning_rate: float,
         on_draw: Callable[[torch.optim.Optimizer], None] | None = None,
         stop_at_draw: bool = True,
+        draw_at_end: bool = False,
     ) -> None:
         self.search = search
         self.on_draw = on_draw
         self.stop_at_draw = stop_at_draw
+        self.draw_at_end = draw_at_end
         self._proportion = search.learning_rate / learning_rate
 
     def on_pre_optimizer_step(
@@ -51,6 +54,8 @@ class SearchCallback(TrainerCallback):  # type: ignore[misc]
         """Observe the step; at the draw, say so and stop if that is wanted."""
         drawn_before = self.search.ticket is not None
         ticket = self.search.step()
+        if ticket is None and self.draw_at_end and state.global_step >= state.max_steps:
+            ticket = self.search.draw_now()
         if ticket is None:
             return
         if not drawn_before and self.on_draw is not None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from earlybird.detectors.spans import Span, parse_span
 
 RECIPE_VERSION = 1
 
 Ratio = Annotated[float, Field(ge=0, lt=1)]
-SpanSetting = Annotated[Span, BeforeValidator(parse_span)]
+# Written back as people write it, so that a dumped recipe reads like the one that was given.
+SpanSetting = Annotated[Span, BeforeValidator(parse_span), PlainSerializer(str)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -60,9 +61,7 @@ class AugmentationSettings(Settings):
     cutmix: bool = False
 
     @model_validator(mode="after")
-    def _one_crop_and_one_mix(self) -> AugmentationSettings:
-        if self.crop_paste and self.crop_padding:
-            raise ValueError("crop_paste replaces the random crop: set crop_padding to 0")
+    def _one_mix(self) -> AugmentationSettings:
         if self.mixup and self.cutmix:
             raise ValueError("mixup and cutmix both mix labels: choose one")
         return self

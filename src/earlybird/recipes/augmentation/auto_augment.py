@@ -12,9 +12,9 @@ from torch import Tensor
 class AutoAugment:
     """A learned policy: each image passes through one of 25 pairs of operations, drawn uniformly.
 
-    Operations and magnitudes are Kornia's: the signed range of each operation in ten bins, a value drawn inside
-    the bin. Unlike the common PIL implementations, directions are not mirrored at random, uncovered pixels are
-    black, and brightness adds to all values, so that a few percent of CIFAR-10's images end up nearly blank.
+    Operations and magnitudes are Kornia's: the signed range of each operation in ten bins, a value drawn
+    inside the bin. Unlike the common PIL implementations, directions are not mirrored at random, uncovered
+    pixels are black, and brightness is added, so that a few percent of CIFAR-10's images end nearly blank.
     """
 
     def __init__(self, policy: Literal["cifar10", "svhn", "imagenet"]) -> None:

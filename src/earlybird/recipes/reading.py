@@ -1,0 +1,112 @@
+"""YAML recipe + `key=value` overrides -> validated settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from earlybird.errors import InputError
+from earlybird.recipes.settings import Recipe
+
+_LARGEST_FILE = 1 << 20  # bytes
+SHIPPED = Path(__file__).parent
+
+
+def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe from a file, or one that ships with earlybird by its name.
+
+    Args:
+        name: path of a YAML file, or a shipped recipe as `vit-cifar10.yaml` (the ending may be left out).
+        overrides: `key=value` with dots for nesting, e.g. `search.heads=0.3`; values are YAML.
+
+    Raises:
+        InputError: no such file, no YAML, an unknown key (the nearest right one is named), a value out of bounds.
+    """
+    path = _find(name)
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise InputError(f"{path} is no recipe: it is larger than 1 MiB")
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is no recipe: it must hold keys and values")
+    for override in overrides:
+        _override(content, override)
+    return validated(content, str(path))
+
+
+def validated(content: dict[str, Any], source: str) -> Recipe:
+    """Check the keys and values of a recipe; errors name the source."""
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{source}: {_first_problem(error)}") from error
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes that come with earlybird."""
+    return sorted(path.name for path in SHIPPED.glob("*.yaml"))
+
+
+def _find(name: str) -> Path:
+    candidates = [Path(name), SHIPPED / Path(name).name, SHIPPED / f"{Path(name).name}.yaml"]
+    # A name with a folder in it means that file and no other.
+    for path in candidates[: 1 if len(Path(name).parts) > 1 else None]:
+        if path.is_file():
+            return path
+    raise InputError(f"there is no recipe {name}; shipped with earlybird are {', '.join(shipped_recipes())}")
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise InputError(f"an override is key=value, got {override!r}")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"the value of {key} is not valid YAML: {text!r}") from error
+    *parents, last = key.strip().split(".")
+    place = content
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise InputError(f"{key} cannot be set: {parent} is a value, not a group of keys")
+    place[last] = value
+
+
+def _first_problem(error: ValidationError) -> str:
+    """One sentence about the first of pydantic's findings, and how many more there are."""
+    problems = error.errors()
+    # A misspelt key explains the "missing" one beside it, so it goes first.
+    first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = sorted(_keys_at(first["loc"][:-1]))
+        near = get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+        text = f"unknown key {where!r}; {hint}"
+    elif first["type"] == "missing":
+        text = f"the key {where!r} is missing"
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
+        given = "" if first["type"] == "value_error" else f", got {first['input']!r}"
+        text = f"{where}: {message}{given}" if where else message
+    more = len(problems) - 1
+    return text + (f" (and {more} more)" if more else "")
+
+
+def _keys_at(location: tuple[int | str, ...]) -> set[str]:
+    model: type[BaseModel] = Recipe
+    for part in location:
+        annotation = model.model_fields[str(part)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return set()
+        model = annotation
+    return set(model.model_fields)

@@ -1,0 +1,38 @@
+"""The dense network, trained without coefficients: what the ticket is compared with."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from earlybird.checkpoint import save
+from earlybird.flops import forward_flops, parameter_count
+from earlybird.recipes.images import example_inputs
+from earlybird.recipes.run_directory import RESULT, write_json
+from earlybird.recipes.stages.job import Job
+from earlybird.recipes.training import planned_steps, schedule_of, train
+
+
+def train_dense(job: Job) -> bool:
+    """Train the initial model as it is; False if that was done before."""
+    directory = job.files.dense
+    if (directory / RESULT).is_file():
+        return False
+    settings = job.recipe.training
+    model = job.initial_model()
+    outcome = train(
+        job.recipe,
+        settings,
+        job.data,
+        model,
+        directory,
+        stage="dense",
+        schedule=schedule_of(job.data, settings),
+        steps=planned_steps(job.data, settings),
+    )
+    save(model, directory / "model")
+    costs = {
+        "parameters": parameter_count(model),
+        "flops": forward_flops(model, example_inputs(job.recipe.model)),
+    }
+    write_json(directory / RESULT, {**dataclasses.asdict(outcome), **costs})
+    return True

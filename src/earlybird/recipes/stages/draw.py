@@ -1,0 +1,92 @@
+"""Draw a ticket from a recorded trajectory: by a detector, at a given step, or at random."""
+
+from __future__ import annotations
+
+from earlybird.anatomy import Anatomy
+from earlybird.detectors.detection import Detection
+from earlybird.detectors.draw import Draw
+from earlybird.detectors.offline import detector_choice, draw_at, prunings_for, score_chunks
+from earlybird.detectors.spans import Span
+from earlybird.errors import InputError, JobError
+from earlybird.recipes.run_directory import RESULT, read_json, write_json
+from earlybird.recipes.settings import DetectorSettings
+from earlybird.recipes.stages.job import Job
+from earlybird.ticket import Ticket
+from earlybird.trajectory import Trajectory
+
+
+def draw_from(trajectory: Trajectory, settings: DetectorSettings, at: Span | None = None) -> Draw | None:
+    """The draw from a trajectory by a recipe's settings, or at a span from its start whatever they say.
+
+    Raises:
+        InputError: a setting out of bounds, or a step that was not recorded.
+    """
+    prunings = prunings_for(
+        trajectory.shape.units,
+        heads=settings.heads,
+        neurons=settings.neurons,
+        heads_scope=settings.heads_scope,
+        neurons_scope=settings.neurons_scope,
+        uniform=settings.uniform,
+    )
+    total, per_epoch = trajectory.total_steps, trajectory.shape.steps_per_epoch
+    if at is not None:
+        step = int(at.amount) if at.unit == "steps" else at.steps(total, per_epoch) - 1
+        return draw_at(trajectory, step, prunings)
+    choice = detector_choice(
+        settings.detector,
+        smoothing=settings.smoothing,
+        window=settings.window,
+        every=settings.every,
+        start=settings.start,
+        threshold=settings.threshold,
+    )
+    detection = Detection(prunings, choice, total_steps=total, steps_per_epoch=per_epoch, joint=settings.joint)
+    for scores in score_chunks(trajectory, tuple(prunings)):
+        if detection.update(scores) is not None:
+            break
+    return detection.draw
+
+
+def draw(job: Job, *, force: bool = False) -> bool:
+    """Draw the run's ticket by its recipe, and a random one of the same shape; False if that was done before.
+
+    Raises:
+        InputError: the search has not finished, or its record is of another model.
+        JobError: nothing settled and the recipe calls that a failure, or the record contradicts the search.
+    """
+    files, settings = job.files, job.recipe.search
+    if files.draw.is_file() and files.ticket("ticket").is_file() and files.ticket("random").is_file() and not force:
+        return False
+    result = read_json(files.search / RESULT)
+    anatomy = Anatomy.of(job.initial_model())
+    trajectory = Trajectory.open(files.trajectory)
+    check_origin(trajectory, anatomy)
+    verdict = draw_from(trajectory, settings)
+    if (None if verdict is None else verdict.step) != result["draw_step"]:
+        raise JobError(
+            f"the record in {files.trajectory} gives a draw at {verdict and verdict.step}, the search drew at"
+            f" {result['draw_step']}: one of them was changed"
+        )
+    if verdict is None:
+        verdict = draw_from(trajectory, settings, Span(trajectory.steps - 1, "steps"))
+    if verdict is None:
+        raise JobError("the record of the search is empty: there is nothing to draw from")
+    write_draw(job, Ticket.drawn(anatomy, verdict), verdict)
+    return True
+
+
+def write_draw(job: Job, ticket: Ticket, verdict: Draw) -> None:
+    """Write a draw, its ticket and a random ticket of the same shape into the run's directory."""
+    ticket.save(job.files.ticket("ticket"))
+    ticket.shuffled(job.recipe.seed).save(job.files.ticket("random"))
+    write_json(job.files.draw, verdict.provenance())
+
+
+def check_origin(trajectory: Trajectory, anatomy: Anatomy) -> None:
+    """Raise InputError unless a trajectory was recorded on a model of this anatomy."""
+    if trajectory.shape.model != anatomy.fingerprint:
+        raise InputError(
+            f"the trajectory is from another model: it was recorded on {trajectory.shape.model or 'an unnamed one'}"
+            f" with blocks of {dict(trajectory.shape.units)}, {anatomy.model} here has {anatomy.units}"
+        )

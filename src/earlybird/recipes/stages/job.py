@@ -1,0 +1,112 @@
+"""What all stages of a run share: its recipe, its directory, its data."""
+
+from __future__ import annotations
+
+import shutil
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from transformers import PreTrainedModel
+
+from earlybird.checkpoint import load, save
+from earlybird.errors import InputError
+from earlybird.recipes.data import ImageData, load_images
+from earlybird.recipes.images import build_model
+from earlybird.recipes.reading import validated
+from earlybird.recipes.run_directory import RunDirectory
+from earlybird.recipes.settings import Recipe
+
+# What may change between two calls on one directory: it only adds stages, and touches no finished one.
+_ADDITIVE = ({"dense"}, {"random"}, {"retraining", "start"})
+
+
+class Job:
+    """A run in its directory.
+
+    Args:
+        recipe: the settings.
+        root: the run's directory.
+    """
+
+    def __init__(self, recipe: Recipe, root: Path) -> None:
+        self.recipe = recipe
+        self.files = RunDirectory(root)
+
+    @classmethod
+    def begin(cls, recipe: Recipe, *, force: bool = False) -> Job:
+        """Open the recipe's output directory for a run, new or to be gone on with.
+
+        Args:
+            recipe: the settings.
+            force: remove what an earlier run left there.
+
+        Raises:
+            InputError: the directory holds something else, or a run of other settings.
+        """
+        root = Path(recipe.output)
+        job = cls(recipe, root)
+        written = recipe.model_dump(mode="json")
+        if root.exists() and force and job.files.recipe.is_file():
+            shutil.rmtree(root)
+        if job.files.recipe.is_file():
+            before = _read_written(job.files.recipe)
+            changed = sorted(_differences(before, written))
+            if changed:
+                raise InputError(
+                    f"{root} holds a run of other settings ({', '.join(changed[:5])} differ); choose another"
+                    " directory with output=DIR, or start anew with --force"
+                )
+        elif root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise InputError(f"{root} exists and holds no run of earlybird; choose another directory with output=DIR")
+        root.mkdir(parents=True, exist_ok=True)
+        temporary = job.files.recipe.with_suffix(".tmp")
+        temporary.write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
+        temporary.replace(job.files.recipe)
+        return job
+
+    @classmethod
+    def open(cls, root: Path) -> Job:
+        """Open a run that was begun.
+
+        Raises:
+            InputError: the directory holds no run.
+        """
+        files = RunDirectory(root)
+        if not files.recipe.is_file():
+            raise InputError(f"{root} is no run's directory: there is no recipe.yaml in it")
+        return cls(validated(_read_written(files.recipe), str(files.recipe)), root)
+
+    @cached_property
+    def data(self) -> ImageData:
+        """The recipe's images, read once."""
+        model = self.recipe.model
+        return load_images(self.recipe.data, model.image_size, model.channels)
+
+    def initial_model(self) -> PreTrainedModel:
+        """The model before any training; made by the first stage that asks, read by the others."""
+        if not self.files.initial.is_dir():
+            making = self.files.initial.with_name("initial.tmp")
+            save(build_model(self.recipe.model, self.data.labels, self.recipe.seed), making)
+            making.replace(self.files.initial)
+        return load(self.files.initial)
+
+
+def _read_written(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is damaged: it holds no settings")
+    return content
+
+
+def _differences(before: Any, now: Any, path: tuple[str, ...] = ()) -> list[str]:
+    if set(path) in _ADDITIVE or before == now:
+        return []
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = sorted(before.keys() | now.keys())
+        return [d for key in keys for d in _differences(before.get(key), now.get(key), (*path, key))]
+    return [".".join(path)]

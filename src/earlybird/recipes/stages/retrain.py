@@ -1,0 +1,83 @@
+"""Train a pruned network on: all the way from the initial weights, or from the draw to the search's end."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from earlybird.checkpoint import load, save
+from earlybird.errors import InputError
+from earlybird.flops import forward_flops, parameter_count
+from earlybird.recipes.images import example_inputs
+from earlybird.recipes.optimizer_state import OPTIMIZER, read_optimizer_state
+from earlybird.recipes.run_directory import RESULT, Start, Which, write_json
+from earlybird.recipes.settings import RetrainingSettings, TrainingSettings
+from earlybird.recipes.stages.job import Job
+from earlybird.recipes.training import planned_steps, schedule_of, train
+from earlybird.ticket import Ticket
+
+
+def retrain(job: Job, start: Start, which: Which) -> bool:
+    """Train the pruned model; False if that was done before.
+
+    Rewound, it trains as long as the search was planned to, by the same schedule, unless the recipe's
+    `retraining` says otherwise. Continued, it goes on along the search's schedule from the step after the draw
+    to its end; if `retraining` sets anything, it trains the remaining steps (or its own epochs) by a schedule
+    of its own.
+
+    Raises:
+        InputError: the model was not pruned yet, or nothing is left to continue.
+    """
+    directory = job.files.trained(start, which)
+    if (directory / RESULT).is_file():
+        return False
+    pruned = job.files.pruned(start, which)
+    if not pruned.is_dir():
+        raise InputError(f"there is no pruned model in {pruned}: run `earlybird prune` first")
+    own = job.recipe.retraining
+    settings = retraining_settings(job.recipe.training, own)
+    steps, offset, state = planned_steps(job.data, settings), 0, None
+    if start == "continue":
+        state = read_optimizer_state(pruned / OPTIMIZER)
+        behind = int(Ticket.load(job.files.ticket(which)).provenance["draw_step"]) + 1
+        if own.epochs is None:
+            steps -= behind
+        if not _sets_anything(own):
+            offset = behind
+        if steps < 1:
+            raise InputError("the draw was at the last step of the search: give retraining.epochs to train on")
+    schedule = schedule_of(job.data, settings, offset)
+    if start == "continue" and not offset:
+        schedule = dataclasses.replace(schedule, total=steps, warmup=min(schedule.warmup, steps // 2))
+    model = load(pruned)
+    outcome = train(
+        job.recipe,
+        settings,
+        job.data,
+        model,
+        directory,
+        stage=f"{which}, {'rewound' if start == 'rewind' else 'continued'}",
+        schedule=schedule,
+        steps=steps,
+        optimizer_state=state,
+    )
+    save(model, directory / "model")
+    costs = {"parameters": parameter_count(model), "flops": forward_flops(model, example_inputs(job.recipe.model))}
+    write_json(directory / RESULT, {**dataclasses.asdict(outcome), **costs})
+    return True
+
+
+def retraining_settings(training: TrainingSettings, own: RetrainingSettings) -> TrainingSettings:
+    """The search's training settings with what the retraining sets differently.
+
+    Raises:
+        InputError: together they make no sense.
+    """
+    changes = {key: value for key, value in own.model_dump(exclude={"start"}).items() if value is not None}
+    try:
+        return TrainingSettings.model_validate({**training.model_dump(), **changes})
+    except ValueError as error:
+        raise InputError(f"retraining: {error}") from error
+
+
+def _sets_anything(own: RetrainingSettings) -> bool:
+    return any(value is not None for value in own.model_dump(exclude={"start"}).values())

@@ -1,0 +1,112 @@
+"""Train with slimming, record the trajectory, stop at the draw."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, TrainerCallback
+
+from earlybird import scaling
+from earlybird.checkpoint import save
+from earlybird.errors import JobError
+from earlybird.integrations.trainer import SearchCallback
+from earlybird.recipes.optimizer_state import OPTIMIZER, optimizer_state_by_name, write_optimizer_state
+from earlybird.recipes.run_directory import RESULT, replace_directory, write_json
+from earlybird.recipes.stages.job import Job
+from earlybird.recipes.training import planned_steps, schedule_of, steps_per_epoch, train
+from earlybird.search import Search
+
+DRAWN = "drawn.json"
+
+
+def search(job: Job) -> bool:
+    """Run the search; False if that was done before.
+
+    Raises:
+        JobError: the masks never settled, and the recipe says that this is a failure.
+    """
+    files, recipe = job.files, job.recipe
+    if (files.search / RESULT).is_file():
+        return False
+    settings, wanted, slimming = recipe.training, recipe.search, recipe.slimming
+    model = job.initial_model()
+    total = planned_steps(job.data, settings)
+    searches: list[Search] = []
+
+    def attach(state: Path | None) -> tuple[Search, TrainerCallback]:
+        attached = Search(
+            model,
+            heads=wanted.heads,
+            neurons=wanted.neurons,
+            total_steps=total,
+            detector=wanted.detector,
+            l1=slimming.l1_heads,
+            l1_neurons=slimming.l1_neurons,
+            learning_rate=slimming.learning_rate or settings.learning_rate,
+            slim=slimming.slim,
+            neuron_slim=slimming.neuron_slim,
+            heads_scope=wanted.heads_scope,
+            neurons_scope=wanted.neurons_scope,
+            uniform=wanted.uniform,
+            smoothing=wanted.smoothing,
+            window=wanted.window,
+            every=wanted.every,
+            start=wanted.start,
+            threshold=wanted.threshold,
+            joint=wanted.joint,
+            steps_per_epoch=steps_per_epoch(job.data, settings),
+            record=files.trajectory,
+            resume=state,
+        )
+        searches.append(attached)
+        callback = SearchCallback(
+            attached,
+            learning_rate=settings.learning_rate,
+            on_draw=lambda optimizer: save_drawn(attached, model, optimizer, files.drawn),
+            stop_at_draw=not wanted.to_the_end,
+            draw_at_end=wanted.unsettled == "draw",
+        )
+        return attached, callback
+
+    outcome = train(
+        recipe,
+        settings,
+        job.data,
+        model,
+        files.search,
+        stage="search",
+        schedule=schedule_of(job.data, settings),
+        steps=total,
+        attach=attach,
+    )
+    finished = searches[0]
+    finished.close()
+    if finished.draw is None:
+        raise JobError(
+            f"the masks did not settle within the {total} steps of the search by detector {wanted.detector};"
+            " train longer, choose another detector, or draw at the end with search.unsettled=draw"
+        )
+    settled = finished.draw.detector != "end"
+    result = {
+        "steps": outcome.steps,
+        "total_steps": total,
+        "seconds": outcome.seconds,
+        "accuracy": outcome.accuracy,
+        "settled": settled,
+        "draw_step": finished.draw.step if settled else None,
+    }
+    write_json(files.search / RESULT, result)
+    return True
+
+
+def save_drawn(search: Search, model: PreTrainedModel, optimizer: torch.optim.Optimizer, target: Path) -> None:
+    """Keep the model, coefficients folded in, and the optimizer's state as they are now, to continue from."""
+    making = target.with_name(target.name + ".tmp")
+    folded = copy.deepcopy(model)
+    scaling.fold(folded)
+    save(folded, making)
+    write_optimizer_state(making / OPTIMIZER, optimizer_state_by_name(optimizer, model))
+    write_json(making / DRAWN, {"step": search.steps - 1})
+    replace_directory(making, target)

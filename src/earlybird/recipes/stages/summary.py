@@ -1,0 +1,65 @@
+"""All results of a run in one file: dense, ticket, random."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from earlybird import __version__
+from earlybird.recipes.run_directory import RESULT, RunDirectory, Start, Which, read_json, write_json
+
+_SECOND = "_continued"
+
+
+def summarise(files: RunDirectory) -> dict[str, Any]:
+    """Collect what the finished stages gave, write `summary.json` and return it.
+
+    `ticket` and `random` are the rewound ones, or the continued ones of a run that only continued; if a run did
+    both, the continued ones stand in `ticket_continued` and `random_continued`.
+
+    Raises:
+        InputError: no stage has finished yet, or a file is damaged.
+    """
+    summary: dict[str, Any] = {"earlybird": __version__}
+    if (files.dense / RESULT).is_file():
+        dense = read_json(files.dense / RESULT)
+        summary |= {"evaluation_examples": dense["examples"], "dense": _trained(dense)}
+    starts: tuple[Start, ...] = ("rewind", "continue")
+    kinds: tuple[Which, ...] = ("ticket", "random")
+    for which in kinds:
+        for start in starts:
+            result = files.trained(start, which) / RESULT
+            if not result.is_file():
+                continue
+            trained = read_json(result)
+            summary["evaluation_examples"] = trained["examples"]
+            entry = {**_trained(trained), "start": start}
+            if which == "ticket":
+                entry |= _draw(files)
+            summary[which if which not in summary else which + _SECOND] = entry
+    if len(summary) == 1:
+        read_json(files.search / RESULT)
+    write_json(files.summary, summary)
+    return summary
+
+
+def _trained(result: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "accuracy": result["accuracy"],
+        "parameters": result["parameters"],
+        "flops": result["flops"],
+        "train_seconds": result["seconds"],
+        "train_steps": result["steps"],
+    }
+
+
+def _draw(files: RunDirectory) -> dict[str, Any]:
+    draw, search = read_json(files.draw), read_json(files.search / RESULT)
+    return {
+        "draw_step": draw["draw_step"],
+        "draw_fraction": draw["draw_fraction"],
+        # Of a search that went on to its end, only the steps up to the draw are the ticket's cost.
+        "search_seconds": search["seconds"] * (draw["draw_step"] + 1) / search["steps"],
+        "heads_ratio": draw.get("heads_ratio"),
+        "neurons_ratio": draw.get("neurons_ratio"),
+        "detector": draw["detector"],
+    }

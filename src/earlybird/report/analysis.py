@@ -1,0 +1,137 @@
+"""All numbers behind the plots, computed once for the page and for the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from earlybird.detectors.offline import detect, prunings_for
+from earlybird.errors import InputError
+from earlybird.report.coefficients import Coefficients, coefficients
+from earlybird.report.run import Run
+from earlybird.report.series import MOST_POINTS, MaskSeries, mask_series, sampled_steps
+from earlybird.report.statistic import Replay, replay
+from earlybird.trajectory import Kind
+
+
+@dataclass(frozen=True)
+class KindStep:
+    """When a kind settled, and when the draw came: 0-based steps."""
+
+    settled: int
+    drawn: int
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What the record of a run shows; empty where there is nothing to compute it from.
+
+    Attributes:
+        recorded: recorded steps.
+        total_steps: planned steps.
+        masks: per pruned kind.
+        coefficients: per recorded kind.
+        replay: the detector's checks.
+        draws: the draw per kind, from draw.json or else from the replay; {} where nothing is drawn.
+        hamming: where Hamming's rule would have settled, per kind.
+        problems: per part (masks, coefficients, replay), why it is not there, in one sentence.
+    """
+
+    recorded: int = 0
+    total_steps: int = 0
+    masks: Mapping[Kind, MaskSeries] = field(default_factory=dict)
+    coefficients: Mapping[Kind, Coefficients] = field(default_factory=dict)
+    replay: Replay | None = None
+    draws: Mapping[Kind, KindStep] = field(default_factory=dict)
+    hamming: Mapping[Kind, int] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def draw_step(self) -> int | None:
+        """The step at which all masks are taken."""
+        return next((draw.drawn for draw in self.draws.values()), None)
+
+    def percent(self, step: int) -> float:
+        """The share of the planned run that a 0-based step ends, in percent."""
+        return 100 * (step + 1) / max(1, self.total_steps)
+
+
+def analyse(run: Run) -> Analysis:
+    """Compute what the files allow."""
+    trajectory = run.trajectory
+    if trajectory is None:
+        reason = run.missing.get("trajectory", "")
+        return Analysis(problems=dict.fromkeys(("masks", "coefficients", "replay"), reason))
+    problems: dict[str, str] = {}
+    values: dict[Kind, Coefficients] = {}
+    try:
+        values = {kind: coefficients(trajectory, kind) for kind in trajectory.kinds if trajectory.shape.units[kind]}
+    except InputError as error:
+        problems["coefficients"] = str(error)
+    masks: dict[Kind, MaskSeries] = {}
+    hamming: dict[Kind, int] = {}
+    replayed: Replay | None = None
+    draws = _written_draws(run)
+    settings = run.search
+    if settings is None:
+        reason = run.missing.get("search", run.missing.get("recipe", ""))
+        problems |= dict.fromkeys(("masks", "replay"), reason)
+    else:
+        try:
+            prunings = prunings_for(
+                trajectory.shape.units,
+                heads=settings.heads,
+                neurons=settings.neurons,
+                heads_scope=settings.heads_scope,
+                neurons_scope=settings.neurons_scope,
+                uniform=settings.uniform,
+            )
+        except InputError as error:
+            problems |= dict.fromkeys(("masks", "replay"), str(error))
+            prunings = {}
+        if prunings:
+            try:
+                replayed = replay(trajectory, settings, prunings)
+                draws = draws or _replayed_draws(replayed)
+            except InputError as error:
+                problems["replay"] = str(error)
+            try:
+                known = {step for draw in draws.values() for step in (draw.settled, draw.drawn)}
+                steps = sampled_steps(trajectory.steps, MOST_POINTS, known)
+                masks = {kind: mask_series(trajectory, kind, prunings[kind], steps) for kind in prunings}
+                early = detect(
+                    trajectory,
+                    heads=settings.heads,
+                    neurons=settings.neurons,
+                    heads_scope=settings.heads_scope,
+                    neurons_scope=settings.neurons_scope,
+                    uniform=settings.uniform,
+                    detector="hamming",
+                )
+                hamming = {} if early is None else {kind: draw.step for kind, draw in early.kinds.items()}
+            except InputError as error:
+                problems["masks"] = str(error)
+    return Analysis(
+        recorded=trajectory.steps,
+        total_steps=trajectory.total_steps,
+        masks=masks,
+        coefficients=values,
+        replay=replayed,
+        draws=draws,
+        hamming=hamming,
+        problems=problems,
+    )
+
+
+def _written_draws(run: Run) -> dict[Kind, KindStep]:
+    if run.draw is None:
+        return {}
+    drawn = run.draw["step"]
+    return {kind: KindStep(entry["step"], drawn) for kind, entry in run.draw["kinds"].items()}
+
+
+def _replayed_draws(replayed: Replay) -> dict[Kind, KindStep]:
+    if replayed.draw is None:
+        return {}
+    drawn = replayed.draw.step
+    return {kind: KindStep(entry.step, drawn) for kind, entry in replayed.draw.kinds.items()}

@@ -1,0 +1,126 @@
+"""The table of what was trained: dense, ticket and random ticket beside one another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from earlybird.report.markup import Markup, element, html, joined, scrollable, table
+from earlybird.report.verdict import evaluation_examples, percent
+
+# Key in summary.json -> heading; the order of the columns.
+_NETWORKS = {
+    "dense": "Dense",
+    "ticket": "Ticket",
+    "random": "Random ticket",
+    "ticket_continued": "Ticket, continued",
+    "random_continued": "Random, continued",
+}
+NONE = "\N{EN DASH}"
+
+
+def outcomes(summary: Mapping[str, Any]) -> Markup:
+    """The table, one column per network that was trained; a number that is not there is a dash."""
+    entries = {key: summary[key] for key in _NETWORKS if isinstance(summary.get(key), Mapping)}
+    dense = entries.get("dense")
+
+    def row(label: str, value: Callable[[str], float | None], write: Callable[[float], str], kind: str) -> list[object]:
+        reference = value("dense") if dense is not None else None
+        cells: list[object] = [label]
+        for key in entries:
+            number = value(key)
+            if number is None:
+                cells.append(NONE)
+                continue
+            change = None if key == "dense" or reference is None else _change(number, reference, kind)
+            cells.append(
+                joined([write(number), element("span", change, class_="change")], " ") if change else write(number)
+            )
+        return cells
+
+    def plain(field: str) -> Callable[[str], float | None]:
+        return lambda key: _number(entries[key].get(field)) if key in entries else None
+
+    def searching(key: str) -> float | None:
+        return _number(entries[key].get("search_seconds")) if key.startswith("ticket") else None
+
+    def spent(key: str) -> float | None:
+        training = _number(entries[key].get("train_seconds"))
+        return None if training is None else training + (searching(key) or 0.0)
+
+    columns: list[object] = ["", *(_heading(key, entries[key]) for key in entries)]
+    rows = [
+        row("Accuracy", plain("accuracy"), lambda value: f"{value:.1f}%", "points"),
+        row("Parameters", plain("parameters"), _amount, "share"),
+        row("FLOPs per example", plain("flops"), _amount, "share"),
+        row("Search", searching, _seconds, "none"),
+        row("Training", plain("train_seconds"), _seconds, "none"),
+        row("Search and training", spent, _seconds, "share"),
+        row("Training steps", plain("train_steps"), lambda value: f"{value:,.0f}", "none"),
+        row("Drawn at step", _of_tickets(entries, "draw_step"), lambda value: f"{value:,.0f}", "none"),
+        row("Share of search", _of_tickets(entries, "draw_fraction"), percent, "none"),
+    ]
+    return scrollable(table(_caption(summary, entries), columns, rows), "Table of outcomes, scrolls sideways")
+
+
+def _of_tickets(entries: Mapping[str, Mapping[str, Any]], field: str) -> Callable[[str], float | None]:
+    return lambda key: _number(entries[key].get(field)) if key.startswith("ticket") else None
+
+
+def _heading(key: str, entry: Mapping[str, Any]) -> Markup:
+    """The network's name with its colour; a start other than its name says is added."""
+    name = _NETWORKS[key]
+    if entry.get("start") == "continue" and key == "ticket":
+        name = "Ticket, continued"
+    return joined([element("span", class_=f"chip {key.split('_')[0]}", aria_hidden="true"), name], "\N{NO-BREAK SPACE}")
+
+
+def _caption(summary: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]]) -> Markup:
+    parts = ["What each network reaches and costs; small figures are the change against dense."]
+    examples = evaluation_examples(summary)
+    first = next((_number(entry.get("accuracy")) for entry in entries.values()), None)
+    if examples is not None and first is not None and 0 <= first <= 100:
+        error = 100 * math.sqrt(first / 100 * (1 - first / 100) / examples)
+        parts.append(f"Accuracy is over {examples:,} evaluation examples: one standard error is {error:.1f} points.")
+    if "random" in entries:
+        parts.append(
+            "The random ticket has the drawn ticket's shape, its units chosen by chance; the search that found the shape"
+            " is not counted in its column."
+        )
+    return html(" ".join(parts))
+
+
+def _change(value: float, reference: float, kind: str) -> str | None:
+    if kind == "none" or (kind == "share" and reference == 0):
+        return None
+    change = value - reference if kind == "points" else 100 * (value / reference - 1)
+    digits = 1 if kind == "points" else 0
+    sign = "+" if change > 0 else "\N{MINUS SIGN}"
+    number = f"{abs(change):.{digits}f}"
+    # A rounded zero has no direction.
+    written = f"±{number}" if float(number) == 0 else f"{sign}{number}"
+    return written + (" points" if kind == "points" else "%")
+
+
+def _amount(value: float) -> str:
+    """A count in three significant digits with the usual prefix.
+
+    >>> _amount(177_600), _amount(5_526_346), _amount(1.26e9), _amount(640)
+    ('178 k', '5.53 M', '1.26 G', '640')
+    """
+    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            scaled = value / size
+            return f"{scaled:.{0 if abs(scaled) >= 100 else 1 if abs(scaled) >= 10 else 2}f} {prefix}"
+    return f"{value:.0f}"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s" if abs(value) < 100 else f"{value:,.0f} s"
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)

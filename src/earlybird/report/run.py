@@ -1,0 +1,144 @@
+"""What a run has left in its directory so far, and one line on each thing that is missing or damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from earlybird.errors import InputError
+from earlybird.recipes.run_directory import RESULT, RunDirectory, read_json
+from earlybird.recipes.settings import SearchSettings
+from earlybird.ticket import Ticket
+from earlybird.trajectory import KINDS, Trajectory
+
+_Content = TypeVar("_Content")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The readable files of a run.
+
+    Attributes:
+        root: the run's directory.
+        recipe_text: recipe.yaml as it is written.
+        recipe: its content, {} where it cannot be read.
+        search: its search settings.
+        result: search/result.json.
+        trajectory: the record of the coefficients.
+        draw: draw.json.
+        ticket: the drawn ticket.
+        random: the random ticket of the same shape.
+        summary: summary.json.
+        missing: for each of these that is None, why, in one sentence.
+    """
+
+    root: Path
+    recipe_text: str | None
+    recipe: Mapping[str, Any]
+    search: SearchSettings | None
+    result: Mapping[str, Any] | None
+    trajectory: Trajectory | None
+    draw: Mapping[str, Any] | None
+    ticket: Ticket | None
+    random: Ticket | None
+    summary: Mapping[str, Any] | None
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What to call the run: the recipe's name, or the directory's."""
+        name = self.recipe.get("name")
+        return name if isinstance(name, str) and name else self.root.resolve().name
+
+
+def read_run(root: Path) -> Run:
+    """Read what is there.
+
+    Raises:
+        InputError: there is no such directory, or no file of a run in it.
+    """
+    if not root.is_dir():
+        raise InputError(f"there is no directory {root}")
+    files = RunDirectory(root)
+    known = (files.recipe, files.trajectory, files.draw, files.ticket("ticket"), files.summary)
+    if not any(path.exists() for path in known):
+        raise InputError(f"{root} is not a run's directory: there is no recipe.yaml in it")
+    missing: dict[str, str] = {}
+
+    def read(key: str, path: Path, absent: str, reader: Callable[[Path], _Content]) -> _Content | None:
+        if not path.exists():
+            missing[key] = absent
+            return None
+        try:
+            return reader(path)
+        except (InputError, OSError) as error:
+            missing[key] = f"{path.relative_to(root)} cannot be read: {error}"
+            return None
+
+    text = read("recipe", files.recipe, "There is no recipe.yaml, so the settings are not known.", _text)
+    recipe = read("recipe", files.recipe, missing.get("recipe", ""), _recipe) if text is not None else None
+    search = read("search", files.recipe, "", lambda _: _search_settings(recipe)) if recipe is not None else None
+    return Run(
+        root=root,
+        recipe_text=text,
+        recipe=recipe or {},
+        search=search,
+        result=read("result", files.search / RESULT, "The search has not finished.", read_json),
+        trajectory=read(
+            "trajectory", files.trajectory, "There is no search/trajectory: no step is recorded.", _trajectory
+        ),
+        draw=read("draw", files.draw, "There is no draw.json: nothing is drawn yet.", _draw),
+        ticket=read("ticket", files.ticket("ticket"), "There is no ticket.json: nothing is drawn yet.", Ticket.load),
+        random=read(
+            "random", files.ticket("random"), "There is no random.json: no random ticket was made.", Ticket.load
+        ),
+        summary=read("summary", files.summary, "There is no summary.json: the trainings have not finished.", read_json),
+        missing=missing,
+    )
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _recipe(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(_text(path))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise InputError(f"it is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise InputError("it holds no settings")
+    return content
+
+
+def _search_settings(recipe: Mapping[str, Any]) -> SearchSettings:
+    try:
+        return SearchSettings.model_validate(recipe.get("search"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(["search", *(str(part) for part in first["loc"])])
+        raise InputError(f"{where}: {first['msg']}") from error
+
+
+def _trajectory(path: Path) -> Trajectory:
+    trajectory = Trajectory.open(path)
+    if trajectory.steps == 0:
+        raise InputError("it holds no complete chunk yet")
+    return trajectory
+
+
+def _draw(path: Path) -> dict[str, Any]:
+    draw = read_json(path)
+    kinds = draw.get("kinds")
+    steps = [draw.get("step")]
+    if isinstance(kinds, dict):
+        steps += [entry.get("step") if isinstance(entry, dict) else None for entry in kinds.values()]
+    sensible = isinstance(kinds, dict) and set(kinds) <= set(KINDS)
+    if not sensible or any(type(step) is not int or step < 0 for step in steps):
+        raise InputError("it is damaged: its steps make no sense")
+    return draw

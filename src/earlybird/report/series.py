@@ -1,0 +1,98 @@
+"""What the masks do over the steps: their nuclear norm, and how near they are to the last recorded one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earlybird.criteria import captured, nuclear_norm, overlap
+from earlybird.detectors.observe import Pruning
+from earlybird.detectors.offline import score_channel
+from earlybird.detectors.scores import RunningScore
+from earlybird.trajectory import Kind, Trajectory
+
+MOST_POINTS = 2000
+_CHUNK_BYTES = 1 << 25
+
+
+@dataclass(frozen=True)
+class MaskSeries:
+    """One kind's masks over some steps.
+
+    Attributes:
+        steps: the 0-based steps looked at, (n,), increasing.
+        norm: nuclear norm of each mask, (n,).
+        overlap: with the mask of the last recorded step, (n,).
+        captured: of the last recorded step's scores, (n,).
+    """
+
+    steps: NDArray[np.int64]
+    norm: NDArray[np.float64]
+    overlap: NDArray[np.float64]
+    captured: NDArray[np.float64]
+
+
+def sampled_steps(steps: int, most: int = MOST_POINTS, include: Collection[int] = ()) -> NDArray[np.int64]:
+    """At most `most` evenly spaced ones of `steps` steps, the first, the last and `include` among them."""
+    wanted = np.array([step for step in include if 0 <= step < steps], dtype=np.int64)
+    even = np.linspace(0, steps - 1, min(steps, max(2, most - len(wanted)))).round().astype(np.int64)
+    return np.union1d(even, wanted)
+
+
+def coefficients_at(trajectory: Trajectory, kind: Kind, steps: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The magnitudes of the coefficients at some steps, (n, layers, units).
+
+    Raises:
+        InputError: the trajectory did not record coefficients.
+    """
+    channel = score_channel(trajectory, kind, "coefficient")
+    # A coefficient's score depends on its own step alone, so that steps may be left out.
+    return RunningScore(channel).update(trajectory.evidence(kind, channel)[steps])
+
+
+def chunks_of(trajectory: Trajectory, kind: Kind, steps: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The steps in pieces whose coefficients fit into memory many times over."""
+    layers, width = trajectory.shape.record(kind)
+    size = max(1, _CHUNK_BYTES // max(1, 8 * layers * width))
+    return [steps[start : start + size] for start in range(0, len(steps), size)]
+
+
+def mask_series(
+    trajectory: Trajectory, kind: Kind, pruning: Pruning, steps: NDArray[np.int64] | None = None
+) -> MaskSeries:
+    """Norm, overlap and captured at `steps` (by default all), judged by the last recorded step.
+
+    Raises:
+        InputError: coefficients are not recorded, or are not finite.
+    """
+    if steps is None:
+        steps = np.arange(trajectory.steps)
+    reference = coefficients_at(trajectory, kind, np.array([trajectory.steps - 1]))[0]
+    last = pruning.masks(reference)
+    norms, overlaps, gains = [], [], []
+    for chunk in chunks_of(trajectory, kind, steps):
+        masks = pruning.masks(coefficients_at(trajectory, kind, chunk))
+        norms.append(nuclear_norm(masks))
+        overlaps.append(overlap(masks, last))
+        gains.append(
+            captured(
+                masks,
+                reference,
+                pruning.ratio,
+                pruning.scope,
+                units=pruning.units,
+                uniform=pruning.uniform,
+            )
+        )
+    return MaskSeries(steps, np.concatenate(norms), np.concatenate(overlaps), np.concatenate(gains))
+
+
+def moving_average(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+    """Centred mean over `window` values, (n,) -> (n,); towards the ends over what there is on both sides."""
+    positions = np.arange(len(values))
+    reach = np.minimum(np.minimum(positions, positions[::-1]), window // 2)
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    return np.asarray((sums[positions + reach + 1] - sums[positions - reach]) / (2 * reach + 1))

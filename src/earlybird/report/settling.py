@@ -1,0 +1,83 @@
+"""The section on when the masks settled: norm, statistic, agreement with the last mask."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from earlybird.report.analysis import Analysis
+from earlybird.report.frames import framed, missing
+from earlybird.report.markup import Markup, element
+from earlybird.report.plots import Plot, agreement_plot, norm_plot, statistic_plot
+from earlybird.report.run import Run
+
+
+def settling(run: Run, analysis: Analysis, plots: list[Plot]) -> list[Markup]:
+    """The section's parts; the plots in them are added to `plots`."""
+    parts: list[Markup] = []
+    if "draw" in run.missing:
+        parts.append(missing(run.missing["draw"]))
+        if analysis.draws:
+            parts.append(missing("The lines mark the draw that the detector gives on this record."))
+    if "masks" in analysis.problems:
+        parts.append(missing(analysis.problems["masks"]))
+    if (plot := norm_plot(analysis)) is not None:
+        plots.append(plot)
+        parts.append(element("p", "Drag across a plot to zoom in, double-click to zoom out.", class_="caption hint"))
+        parts.append(framed(plot, "Nuclear norm of the masks", _NORM))
+    if "replay" in analysis.problems and analysis.problems["replay"] != analysis.problems.get("masks"):
+        parts.append(missing(analysis.problems["replay"]))
+    if (plot := statistic_plot(analysis)) is not None:
+        plots.append(plot)
+        parts.append(framed(plot, "The detector's statistic", _checks(analysis)))
+    elif analysis.replay is not None:
+        parts.append(missing("The detector has made no check with a statistic within the recorded steps."))
+    if (plot := agreement_plot(analysis)) is not None:
+        plots.append(plot)
+        parts.append(framed(plot, "Agreement with the last recorded mask", f"{_AGREEMENT} {_reference(analysis)}"))
+    return parts
+
+
+_NORM = (
+    "Sum of the singular values of the layers x units mask that the coefficients imply at each step: faint at every"
+    " step, strong as a moving average. It stands still once units stop changing places between layers. Hamming's"
+    " rule, which only compares successive masks, is marked for comparison."
+)
+_AGREEMENT = (
+    "Solid: captured, how much of the last mask's gain over chance each step's mask already has, judged by the last"
+    " coefficients (1: as good a choice; 0: no better than chance). Dotted: overlap, the share of kept units in common."
+)
+
+
+def _reference(analysis: Analysis) -> str:
+    """Which mask the agreement is with: the end of the search, or what there is instead."""
+    step, last = analysis.draw_step, analysis.recorded - 1
+    if last + 1 >= analysis.total_steps:
+        return f"The last recorded mask is that of the search's last step, {last:,}."
+    if step is not None and last <= step:
+        return (
+            f"The record stops at the draw, so this is the agreement with the mask at the draw (step {last:,}): it"
+            " reaches 1 there whatever the masks would have done later."
+        )
+    return (
+        f"The record stops at step {last:,}, with {analysis.total_steps:,} steps planned, so this is not the agreement"
+        " with the mask at the end of the search."
+    )
+
+
+def _checks(analysis: Analysis) -> str:
+    replay = analysis.replay
+    if replay is None:
+        return ""
+    side = "below" if replay.settled_below else "above"
+    text = (
+        f"Each point is a check of the detector {replay.choice.name}, the dashed line its threshold of"
+        f" {replay.threshold:g}: a kind has settled once its statistic is {side} it."
+        f" {replay.choice.specification.summary}"
+    )
+    constant = sum(int(np.isnan(trace.values).sum()) for trace in replay.traces.values())
+    if constant:
+        text += (
+            f" {constant:,} {'check has' if constant == 1 else 'checks have'} no statistic: the window was exactly"
+            " constant, which counts as settled."
+        )
+    return text + (" It checks no further than the draw." if replay.draw is not None else "")

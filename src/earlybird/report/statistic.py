@@ -1,0 +1,99 @@
+"""The detector's statistic at each of its checks, by running it again over the record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earlybird.detectors.detection import Detection
+from earlybird.detectors.draw import Draw
+from earlybird.detectors.observe import Pruning
+from earlybird.detectors.offline import detector_choice, score_chunks
+from earlybird.detectors.settings import DetectorChoice
+from earlybird.recipes.settings import DetectorSettings
+from earlybird.trajectory import Kind, Trajectory
+
+
+@dataclass(frozen=True)
+class StatisticTrace:
+    """One kind's checks up to the draw.
+
+    Attributes:
+        steps: the 0-based steps of the checks, (n,).
+        values: the statistic, (n,); NaN where the window was exactly constant, which is settled.
+    """
+
+    steps: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What the detector saw.
+
+    Attributes:
+        choice: the detector with its settings.
+        traces: its checks, per kind.
+        draw: what it decided, None if the masks did not settle within the recorded steps.
+        threshold: what the statistic is compared with.
+        settled_below: whether small values speak for settled masks, or large ones.
+    """
+
+    choice: DetectorChoice
+    traces: Mapping[Kind, StatisticTrace]
+    draw: Draw | None
+    threshold: float
+    settled_below: bool
+
+
+def replay(trajectory: Trajectory, settings: DetectorSettings, prunings: Mapping[Kind, Pruning]) -> Replay:
+    """Run the recipe's detector over the record, to the draw or the last recorded step.
+
+    Raises:
+        InputError: a setting that the detector does not have, or scores that are not finite.
+    """
+    choice = detector_choice(
+        settings.detector,
+        smoothing=settings.smoothing,
+        window=settings.window,
+        every=settings.every,
+        start=settings.start,
+        threshold=settings.threshold,
+    )
+    detection = Detection(
+        prunings,
+        choice,
+        total_steps=trajectory.total_steps,
+        steps_per_epoch=trajectory.shape.steps_per_epoch,
+        joint=settings.joint,
+    )
+    checks: dict[Kind, list[tuple[int, float]]] = {kind: [] for kind in prunings}
+    step = 0
+    for scores in score_chunks(trajectory, tuple(prunings)):
+        for position in range(len(next(iter(scores.values())))):
+            # One step at a time: between two checks the detector forgets the statistic of the earlier one.
+            detection.update({kind: values[position : position + 1] for kind, values in scores.items()})
+            for kind, detector in detection.detectors.items():
+                if detector.checked:
+                    value = math.nan if detector.statistic is None else detector.statistic
+                    checks[kind].append((step, value))
+            if detection.draw is not None:
+                break
+            step += 1
+        if detection.draw is not None:
+            break
+    traces = {
+        kind: StatisticTrace(
+            np.array([step for step, _ in pairs], dtype=np.int64), np.array([value for _, value in pairs])
+        )
+        for kind, pairs in checks.items()
+    }
+    rule = choice.specification
+    threshold = rule.threshold if choice.threshold is None else choice.threshold
+    # The hypothesis of rest is kept by a large p-value and shown by a small bound: the test itself knows which.
+    settled_below = rule.test is None or rule.test(threshold).passes(0.0)
+    return Replay(choice, traces, detection.draw, threshold, settled_below)

@@ -1,0 +1,138 @@
+"""The outcome of a run in one sentence."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from earlybird.errors import InputError
+
+_FORCED = re.compile(r"^(end|step \d+)$")
+
+
+def verdict(summary: Mapping[str, Any]) -> str:
+    """One sentence, in plain text, on what the drawn ticket is worth.
+
+    It compares the ticket with the dense network, the search's time counted in, and says so where a random
+    ticket of the same shape does as well: where it is better, or worse by less than two standard errors of the
+    difference of two proportions over `evaluation_examples`.
+
+    Args:
+        summary: the content of summary.json.
+
+    Raises:
+        InputError: an entry lacks a number; the message names it.
+    """
+    ticket = summary.get("ticket")
+    if ticket is None:
+        return "Not finished: no ticket has been trained yet."
+    start = f"{_drawn(ticket)}: "
+    spent = _number(ticket, "ticket", "search_seconds") + _number(ticket, "ticket", "train_seconds")
+    accuracy = _number(ticket, "ticket", "accuracy")
+    dense = summary.get("dense")
+    if dense is None:
+        parameters = int(_number(ticket, "ticket", "parameters"))
+        sentence = (
+            f"{start}{accuracy:.1f}% accuracy with {parameters:,} parameters after {spent:,.0f} seconds of training"
+            " (search included), with no dense training to compare it with"
+        )
+    else:
+        sentence = start + ", ".join(
+            [
+                _parameters(_number(ticket, "ticket", "parameters"), _number(dense, "dense", "parameters")),
+                _accuracy(accuracy, _number(dense, "dense", "accuracy")),
+                _time(spent, _number(dense, "dense", "train_seconds")),
+            ]
+        )
+    return sentence + _against_random(summary, accuracy) + "."
+
+
+def percent(share: float) -> str:
+    """A share as a percentage, with a decimal only where it would be 0 or 100 without being that.
+
+    >>> percent(0.184), percent(0.004), percent(0.0), percent(0.998)
+    ('18%', '0.4%', '0%', '99.8%')
+    """
+    value = 100 * share
+    if 0 < value < 1 or 99 < value < 100:
+        # Never rounded up to a whole that it is not.
+        return f"{max(0.1, min(99.9, value)):.1f}%"
+    return f"{value:.0f}%"
+
+
+def chance_error(accuracy: float, other: float, examples: int) -> float:
+    """Standard error of the difference of two accuracies, in points; accuracies in percent."""
+    variance = sum((value / 100) * (1 - value / 100) for value in (accuracy, other)) / examples
+    return 100 * math.sqrt(max(0.0, variance))
+
+
+def as_good_by_chance(accuracy: float, random: float, examples: int | None) -> bool:
+    """Whether a random ticket does as well: better, or worse by less than two standard errors."""
+    if random >= accuracy:
+        return True
+    return examples is not None and accuracy - random < 2 * chance_error(accuracy, random, examples)
+
+
+def evaluation_examples(summary: Mapping[str, Any]) -> int | None:
+    """Examples behind each accuracy, None where the summary does not say."""
+    value = summary.get("evaluation_examples")
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _drawn(ticket: Mapping[str, Any]) -> str:
+    fraction = _number(ticket, "ticket", "draw_fraction")
+    if not _FORCED.match(str(ticket.get("detector", ""))):
+        return f"Drawn at {percent(fraction)} of the search"
+    if fraction >= 1:
+        return "Never settled, so drawn at the end of the search"
+    return f"Drawn by hand at {percent(fraction)} of the search"
+
+
+def _parameters(ticket: float, dense: float) -> str:
+    if ticket == dense:
+        return "as many parameters as dense"
+    if ticket > dense:
+        return f"{percent(ticket / dense - 1)} more parameters"
+    return f"{percent(1 - ticket / dense)} fewer parameters"
+
+
+def _accuracy(ticket: float, dense: float) -> str:
+    difference = round(ticket - dense, 1)
+    if difference == 0:
+        return "as accurate as dense"
+    return f"{abs(difference):.1f} points {'above' if difference > 0 else 'below'} dense"
+
+
+def _time(spent: float, dense: float) -> str:
+    if dense <= 0:
+        return f"{spent:,.0f} seconds of training (search included)"
+    ratio = spent / dense
+    if abs(ratio - 1) < 0.005:
+        return "the same training time (search included)"
+    return f"{percent(abs(1 - ratio))} {'more' if ratio > 1 else 'less'} training time (search included)"
+
+
+def _against_random(summary: Mapping[str, Any], accuracy: float) -> str:
+    random = summary.get("random")
+    if random is None:
+        return ""
+    other = _number(random, "random", "accuracy")
+    examples = evaluation_examples(summary)
+    if not as_good_by_chance(accuracy, other, examples):
+        return ""
+    beyond = examples is not None and other - accuracy >= 2 * chance_error(accuracy, other, examples)
+    does = "does better" if other > accuracy and beyond else "does as well"
+    chance = ", within chance" if other < accuracy else ""
+    return (
+        f"; a random ticket of the same shape {does} ({other:.1f} against {accuracy:.1f}{chance}),"
+        " so here the shape matters and the choice does not"
+    )
+
+
+def _number(entry: Any, name: str, key: str) -> float:
+    value = entry.get(key) if isinstance(entry, Mapping) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise InputError(f"the summary is damaged: {name}.{key} must be a number, got {value!r}")
+    return float(value)

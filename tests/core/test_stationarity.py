@@ -1,0 +1,275 @@
+"""Stationarity tests against the usual libraries, and where those raise, return NaN or lose digits."""
+
+import math
+import warnings
+
+import numpy as np
+import pymannkendall
+import pytest
+import statsmodels.api as sm
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from statsmodels.tsa.stattools import adfuller
+
+from earlybird.stationarity.adf import AugmentedDickeyFuller
+from earlybird.stationarity.base import StationarityTest
+from earlybird.stationarity.equivalence import Equivalence
+from earlybird.stationarity.least_squares import TimeTrend
+from earlybird.stationarity.mann_kendall import MannKendall
+from earlybird.stationarity.ols import OrdinaryLeastSquares, RobustLeastSquares
+
+TREND_TESTS = [OrdinaryLeastSquares, RobustLeastSquares, MannKendall]
+P_VALUES = [*TREND_TESTS, AugmentedDickeyFuller]
+ALL = [*P_VALUES, Equivalence]
+
+
+def windows(count, lengths=(20, 50, 108, 300)):
+    """Windows of every sort, (name, values), all around the size of a nuclear norm; none is constant."""
+    random = np.random.default_rng(0)
+    for i in range(count):
+        n = lengths[i // 7 % len(lengths)]
+        time = np.arange(n)
+        noise = random.normal(size=n)
+        level, scale = random.uniform(20, 200), 10 ** random.uniform(-3, 1)
+        shape = {
+            "noise": noise,
+            "trend": noise + random.normal(0, 0.05) * time,
+            "walk": np.cumsum(noise),
+            "two levels": (time >= random.integers(1, n)) + 0.0,
+            "a few levels": np.floor(noise),
+            "near-constant": (time == random.integers(0, n)) + 0.0,
+            "returning": np.convolve(random.normal(size=n + 9), 0.7 ** np.arange(10), "valid"),
+        }
+        name = list(shape)[i % 7]
+        window = level + scale * shape[name]
+        if window.min() < window.max():
+            yield f"{i}: {name}, n = {n}", window
+
+
+def fitted(window, **covariance):
+    """Reference regression; shifted by a value of its own, which changes no slope but spares digits."""
+    time = np.arange(len(window)) - (len(window) - 1) / 2
+    return sm.OLS(window - window[0], sm.add_constant(time)).fit(**covariance)
+
+
+def newey_west(window):
+    return fitted(window, cov_type="HAC", cov_kwds={"maxlags": math.isqrt(len(window))})
+
+
+def test_least_squares_equals_statsmodels():
+    for name, window in windows(300):
+        reference = fitted(window)
+        assert OrdinaryLeastSquares().statistic(window) == pytest.approx(reference.pvalues[1], rel=1e-6, abs=1e-8), name
+        trend = TimeTrend.fit(window)
+        assert trend.slope == pytest.approx(reference.params[1], rel=1e-8, abs=1e-12), name
+        assert trend.classic_error() == pytest.approx(reference.bse[1], rel=1e-8), name
+
+
+def test_robust_least_squares_equals_statsmodels():
+    for name, window in windows(300):
+        expected = newey_west(window).pvalues[1]
+        assert RobustLeastSquares().statistic(window) == pytest.approx(expected, rel=1e-6, abs=1e-8), name
+
+
+@pytest.mark.parametrize("lags", [0, 1, 5, 19, 40])
+def test_newey_west_error_equals_statsmodels_for_any_lags(lags):
+    for name, window in windows(14, lengths=(20, 21)):
+        reference = fitted(window, cov_type="HAC", cov_kwds={"maxlags": min(lags, len(window) - 1)})
+        if lags < len(window):
+            expected = pytest.approx(reference.bse[1], rel=1e-8)
+            assert TimeTrend.fit(window).newey_west_error(lags) == expected, name
+        else:
+            assert math.isfinite(TimeTrend.fit(window).newey_west_error(lags)), name
+
+
+def test_mann_kendall_equals_pymannkendall():
+    for name, window in windows(300):
+        assert MannKendall().statistic(window) == pytest.approx(pymannkendall.original_test(window).p, abs=1e-8), name
+
+
+def test_dickey_fuller_equals_statsmodels():
+    for name, window in windows(147, lengths=(20, 50, 108)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = adfuller(window, regression="c", autolag="AIC", result_object=True).pvalue
+        statistic = AugmentedDickeyFuller().statistic(window)
+        assert statistic == pytest.approx(expected, abs=1e-8, nan_ok=True), name
+
+
+def test_equivalence_bound_equals_one_by_statsmodels():
+    for name, window in windows(300):
+        reference = newey_west(window)
+        bound = (abs(reference.params[1]) + 1.645 * reference.bse[1]) * len(window) / abs(window.mean())
+        assert Equivalence().statistic(window) == pytest.approx(bound, rel=1e-8), name
+
+
+def test_equivalence_is_the_rule_of_the_design():
+    flat = 100 + np.random.default_rng(1).normal(0, 0.1, 100)
+    drifting = flat + np.linspace(0, 3, 100)
+    assert Equivalence().judge(flat)[1]
+    assert not Equivalence().judge(drifting)[1]
+    # A bound of 3% and a little: settled for a margin of 4%.
+    assert 0.03 < Equivalence().statistic(drifting) < 0.04
+    assert Equivalence(0.04).judge(drifting)[1]
+    # A series that is merely noisy gives no evidence of rest, where the trend tests take it for rest.
+    noisy = 100 + np.random.default_rng(2).normal(0, 20, 100)
+    assert OrdinaryLeastSquares().judge(noisy)[1]
+    assert not Equivalence().judge(noisy)[1]
+
+
+def test_equivalence_without_a_level_is_never_settled():
+    window = np.array([-1.0, 1.0] * 10)
+    assert Equivalence().judge(window) == (math.inf, False)
+
+
+@pytest.mark.parametrize("test", ALL)
+@pytest.mark.parametrize("value", [0.0, 0.1, -3.0, 137.42, 1e-300, 1e300])
+@pytest.mark.parametrize("n", [4, 20, 300])
+def test_a_constant_window_is_settled_for_every_test(test, value, n):
+    assert test().judge(np.full(n, value)) == (None, True)
+
+
+@pytest.mark.parametrize("test", ALL)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [slice(0, 1), slice(10, 11), slice(-1, None), slice(None)])
+@pytest.mark.parametrize("level", [0.0, 100.0])
+def test_a_window_that_is_not_finite_is_never_settled(test, value, place, level):
+    window = np.full(20, level)
+    window[place] = value
+    assert test().judge(window) == (None, False)
+
+
+@pytest.mark.parametrize("statistic", [math.nan, math.inf, -math.inf])
+def test_a_statistic_that_is_not_finite_never_settles(statistic):
+    class Anything(StationarityTest):
+        null = ""
+        default_threshold = 0.5
+
+        def statistic(self, window):
+            return statistic
+
+        def passes(self, statistic):
+            return True
+
+    assert not Anything().judge(np.arange(5.0))[1]
+
+
+@pytest.mark.parametrize(
+    ("test", "threshold"),
+    [
+        (OrdinaryLeastSquares, 0.20),
+        (RobustLeastSquares, 0.20),
+        (MannKendall, 0.20),
+        (AugmentedDickeyFuller, 0.05),
+        (Equivalence, 0.02),
+    ],
+)
+def test_thresholds_and_their_side(test, threshold):
+    assert test().threshold == threshold
+    assert test(0.1).threshold == 0.1
+    settles_above = test in TREND_TESTS
+    assert test().passes(threshold + 1e-6) is settles_above
+    assert test().passes(threshold - 1e-6) is not settles_above
+    assert not test().passes(threshold)
+
+
+@settings(max_examples=150)
+@given(st.integers(20, 120), st.floats(-1e9, 1e9), st.floats(-12, 6), st.sampled_from([1, -1]))
+def test_a_perfect_ramp_is_never_settled(n, offset, power, sign):
+    """Rounding makes a ramp constant where it lies far below the offset's last digit, a staircase where near.
+
+    Constant is settled by rule. Of a staircase the robust errors may not be sure: a single step near one end
+    of a long window has a robust p-value of 0.29, as a norm that moved once has.
+    """
+    window = offset + sign * 10**power * np.arange(n)
+    strictly = len(np.unique(window)) == n
+    for test in P_VALUES:
+        statistic, settled = test().judge(window)
+        if window.min() == window.max():
+            assert (statistic, settled) == (None, True)
+        elif strictly or test is not RobustLeastSquares:
+            assert not settled, (test, statistic)
+        if strictly and test in TREND_TESTS:
+            assert statistic < 1e-6, test
+
+
+@pytest.mark.parametrize("test", P_VALUES)
+@pytest.mark.parametrize("n", [20, 300])
+@pytest.mark.parametrize("offset", [0.0, 1.0, -137.42, 1e9])
+def test_ramps_of_a_few_last_digits_are_never_settled(test, n, offset):
+    last_digit = np.spacing(abs(offset))
+    for slope in (1, 3, -1):
+        statistic, settled = test().judge(offset + slope * last_digit * np.arange(n))
+        assert not settled, statistic
+
+
+@given(st.integers(1, 19), st.sampled_from([0.0, 1.0, 137.42, 1e6]), st.integers(1, 4))
+def test_a_jump_of_last_digits_counts_as_any_jump(place, level, digits):
+    """What the trend tests say must not depend on how far the level lies above the variation."""
+    shape = np.repeat([0.0, 1.0], [place, 20 - place])
+    tiny = level + digits * np.spacing(level) * shape
+    if level == 0:
+        tiny = digits * shape
+    for test in TREND_TESTS:
+        assert test().statistic(tiny) == pytest.approx(test().statistic(shape), abs=1e-6)
+
+
+@pytest.mark.parametrize("test", [*TREND_TESTS, Equivalence])
+def test_statistics_are_symmetric_in_time(test):
+    for name, window in windows(56):
+        forwards, backwards = test().statistic(window), test().statistic(window[::-1])
+        assert backwards == pytest.approx(forwards, rel=1e-8, abs=1e-12), name
+
+
+@pytest.mark.parametrize("test", TREND_TESTS)
+@given(st.lists(st.integers(-3, 3), min_size=5, max_size=30), st.integers(-1000, 1000), st.integers(-8, 8))
+def test_trend_tests_do_not_depend_on_unit_or_origin(test, levels, shift, power):
+    window = np.array(levels, dtype=np.float64)
+    if window.min() == window.max():
+        return
+    expected = pytest.approx(test().statistic(window), abs=1e-9)
+    assert test().statistic(window + shift) == expected
+    assert test().statistic(window * 2.0**power) == expected
+    assert test().statistic(-window) == expected
+
+
+def test_dickey_fuller_does_not_depend_on_unit_or_origin():
+    for name, window in windows(14, lengths=(50,)):
+        if "level" in name or "constant" in name:
+            continue  # regressions without residuals: what is left is rounding
+        expected = AugmentedDickeyFuller().statistic(window)
+        for same in (window + 1000, window - window.mean(), 8 * window, -window):
+            assert AugmentedDickeyFuller().statistic(same) == pytest.approx(expected, abs=1e-6), name
+
+
+def test_equivalence_does_not_depend_on_the_unit_but_on_the_level():
+    for name, window in windows(14):
+        bound = Equivalence().statistic(window)
+        assert Equivalence().statistic(3 * window) == pytest.approx(bound, rel=1e-9), name
+        assert Equivalence().statistic(-window) == pytest.approx(bound, rel=1e-9), name
+        assert Equivalence().statistic(window + 1000) < bound, name
+
+
+@given(st.lists(st.integers(-3, 3), min_size=5, max_size=30))
+def test_mann_kendall_sees_order_alone(levels):
+    window = np.array(levels, dtype=np.float64)
+    if window.min() == window.max():
+        return
+    assert MannKendall().statistic(np.exp(window)) == MannKendall().statistic(window)
+
+
+@pytest.mark.parametrize("n", [4, 5, 6, 8, 12])
+@pytest.mark.parametrize("test", ALL)
+def test_the_shortest_windows_are_judged_without_an_exception(test, n):
+    for window in (np.arange(float(n)), np.arange(n) % 2.0, np.random.default_rng(n).normal(size=n)):
+        statistic, settled = test().judge(window)
+        assert statistic is not None
+        assert settled in (True, False)
+
+
+def test_no_warning_reaches_the_user():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _, window in windows(70, lengths=(20,)):
+            for test in ALL:
+                test().judge(window)

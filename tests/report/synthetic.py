@@ -1,0 +1,133 @@
+"""A run's directory as a search would leave it, without any training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from earlybird.detectors.draw import Draw
+from earlybird.detectors.offline import detect
+from earlybird.ticket import Ticket
+from earlybird.trajectory import Kind, Shape, Trajectory, TrajectoryWriter
+
+STEPS = 1500
+UNITS: dict[Kind, tuple[int, ...]] = {"heads": (8,) * 6, "neurons": (256,) * 6}
+RECIPE: dict[str, Any] = {
+    "version": 1,
+    "task": "image-classification",
+    "output": "runs/digits",
+    "seed": 0,
+    "data": {"format": "digits"},
+    "model": {"patch_size": 2, "image_size": 8, "layers": 6, "heads": 8, "hidden": 64, "neurons": 256},
+    "training": {"epochs": 30, "batch_size": 32, "learning_rate": 1e-3},
+    "search": {"heads": 0.5, "neurons": 0.5, "detector": "equivalence"},
+}
+SUMMARY: dict[str, Any] = {
+    "earlybird": "0.1.0",
+    "evaluation_examples": 540,
+    "dense": {
+        "accuracy": 97.6,
+        "parameters": 301_066,
+        "flops": 10_400_000,
+        "train_seconds": 96.4,
+        "train_steps": 1500,
+    },
+    "ticket": {
+        "accuracy": 97.3,
+        "parameters": 177_600,
+        "flops": 6_050_000,
+        "train_seconds": 50.9,
+        "train_steps": 1500,
+        "search_seconds": 19.8,
+        "draw_step": 270,
+        "draw_fraction": 0.18,
+        "heads_ratio": 0.5,
+        "neurons_ratio": 0.5,
+        "detector": "equivalence",
+        "start": "rewind",
+    },
+    "random": {
+        "accuracy": 93.1,
+        "parameters": 177_600,
+        "flops": 6_050_000,
+        "train_seconds": 51.3,
+        "train_steps": 1500,
+    },
+}
+
+
+def walk(kind: Kind, steps: int, seed: int = 0) -> NDArray[np.float32]:
+    """Deviations (steps, layers, units): a random walk that comes to rest, as a decaying rate makes it."""
+    generator = np.random.default_rng([seed, len(kind)])
+    layers, width = len(UNITS[kind]), max(UNITS[kind])
+    time = np.arange(STEPS)[:, None, None] / STEPS
+    pull = generator.normal(-0.3, 1.0, (1, layers, width)) * (1 + 0.4 * np.arange(layers)[None, :, None] / layers)
+    noise = generator.normal(0, 1.0, (STEPS, layers, width))
+    increments = (0.02 * pull + 0.35 * noise) * np.exp(-5 * time) * 1e-3
+    return np.cumsum(increments, axis=0)[:steps].astype(np.float32)
+
+
+def write_trajectory(root: Path, steps: int = STEPS) -> Trajectory:
+    """Record the first `steps` steps of the walk."""
+    directory = root / "search" / "trajectory"
+    shape = Shape(UNITS, ("deviation",), STEPS, 50.0, "synthetic")
+    walks = {kind: walk(kind, steps) for kind in UNITS}
+    with TrajectoryWriter(directory, shape, chunk_steps=100) as writer:
+        for step in range(steps):
+            writer.append({(kind, "deviation"): values[step] for kind, values in walks.items()})
+    return Trajectory.open(directory)
+
+
+def write_recipe(root: Path, **changes: Any) -> None:
+    """Write recipe.yaml with some top-level keys changed."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, **changes}, sort_keys=False), encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def write_run(root: Path, steps: int = STEPS, **recipe: Any) -> Draw:
+    """A finished run; its draw."""
+    write_recipe(root, **recipe)
+    trajectory = write_trajectory(root, steps)
+    draw = detect(trajectory, heads=0.5, neurons=0.5)
+    assert draw is not None
+    write_json(
+        root / "search" / "result.json",
+        {"steps": steps, "total_steps": STEPS, "seconds": 19.8, "settled": True, "draw_step": draw.step},
+    )
+    write_json(
+        root / "draw.json",
+        {
+            "step": draw.step,
+            "fraction": draw.fraction,
+            "statistic": draw.statistic,
+            "detector": draw.detector,
+            "total_steps": STEPS,
+            "kinds": {
+                kind: {"step": entry.step, "statistic": entry.statistic, "threshold": entry.threshold}
+                for kind, entry in draw.kinds.items()
+            },
+            "rescued": {kind: list(blocks) for kind, blocks in draw.rescued.items()},
+        },
+    )
+    ticket = Ticket(
+        masks=draw.masks,
+        units=UNITS,
+        blocks={kind: tuple(f"encoder.layer.{i}.{kind}" for i in range(6)) for kind in UNITS},
+        provenance={"how": "drawn", "draw_step": draw.step, "versions": {"earlybird": "0.1.0", "torch": "2.13.0"}},
+    )
+    ticket.save(root / "ticket.json")
+    ticket.shuffled(0).save(root / "random.json")
+    summary = json.loads(json.dumps(SUMMARY))
+    summary["ticket"] |= {"draw_step": draw.step, "draw_fraction": draw.fraction}
+    write_json(root / "summary.json", summary)
+    return draw
