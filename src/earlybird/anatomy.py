@@ -149,7 +149,9 @@ def _attention_block(modules: Mapping[str, nn.Module], name: str) -> AttentionBl
             )
         heads = set(counts.values())
         if len(heads) != 1 or query.out_features % (units := heads.pop()):
-            raise InputError(f"{name} has {query.out_features} query features, which its head counts {counts} do not divide")
+            raise InputError(
+                f"{name} has {query.out_features} query features, which its head counts {counts} do not divide"
+            )
         if not query.out_features == key.out_features == value.out_features == output.in_features:
             raise InputError(
                 f"{name} shares keys and values between heads (query {query.out_features}, key {key.out_features}"
@@ -165,11 +167,7 @@ def _mlp_block(modules: Mapping[str, nn.Module], name: str) -> MlpBlock | None:
     for pattern in MLP_PATTERNS:
         paths = [_below(name, part) for part in pattern]
         first, last = (modules.get(path) for path in paths)
-        if (
-            isinstance(first, nn.Linear)
-            and isinstance(last, nn.Linear)
-            and first.out_features == last.in_features
-        ):
+        if isinstance(first, nn.Linear) and isinstance(last, nn.Linear) and first.out_features == last.in_features:
             return MlpBlock(name, first.out_features, paths[0], paths[1])
     return None
 

@@ -52,7 +52,9 @@ def resize(model: PreTrainedModel, kept: Mapping[Kind, list[int]]) -> None:
             type(count) is int and 0 < count <= full for count, full in zip(counts, units, strict=False)
         )
         if not fits:
-            raise InputError(f"the config says that {counts} {kind} were kept, but the model's blocks have {list(units)}")
+            raise InputError(
+                f"the config says that {counts} {kind} were kept, but the model's blocks have {list(units)}"
+            )
         masks[kind] = np.arange(max(units)) < np.asarray(counts)[:, None]
     prune(model, Ticket.of(anatomy, masks, how="given"))
 

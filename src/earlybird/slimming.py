@@ -103,9 +103,7 @@ class Slimming:
         if any(is_scaled(site.module) for sites in sites_of.values() for site in sites):
             raise InputError("the model has slimming coefficients already: finish or detach the search that owns them")
         device = devices.pop()
-        self.deviations = {
-            kind: Deviations([site.units for site in sites], device) for kind, sites in sites_of.items()
-        }
+        self.deviations = {kind: Deviations([site.units for site in sites], device) for kind, sites in sites_of.items()}
         self._handles: list[RemovableHandle] = []
         for kind, sites in sites_of.items():
             for site, leaf in zip(sites, self.deviations[kind].leaves, strict=True):

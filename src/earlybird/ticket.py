@@ -36,7 +36,7 @@ class Ticket:
         units: per kind, the units of each block before pruning.
         blocks: per kind, the blocks' paths in the model.
         provenance: where the masks came from: `how` ("drawn", "given" or "random"), model, versions, and, of a
-            draw, what `Draw.provenance` says of it.
+            draw, what `Draw.description` says of it.
     """
 
     masks: Mapping[Kind, NDArray[np.bool_]]
@@ -66,7 +66,9 @@ class Ticket:
     @classmethod
     def drawn(cls, anatomy: Anatomy, draw: Draw) -> Ticket:
         """The ticket of a draw on a model of this anatomy."""
-        return cls.of(anatomy, draw.masks, how="drawn", **draw.provenance())
+        described = draw.description()
+        step, fraction = described.pop("step"), described.pop("fraction")
+        return cls.of(anatomy, draw.masks, how="drawn", draw_step=step, draw_fraction=fraction, **described)
 
     @classmethod
     def random(

@@ -176,7 +176,15 @@ class TrajectoryWriter:
         self.steps = keep_steps
 
     def append(self, evidence: Mapping[tuple[Kind, Channel], NDArray[np.float32]]) -> None:
-        """Add one step: for every kind and channel a (layers, units) float32 array."""
+        """Add one step: for every kind and channel a (layers, units) float32 array, not changed afterwards.
+
+        Raises:
+            InputError: an array is missing, or of another shape than the trajectory's.
+        """
+        for kind, channel in self._files:
+            found = np.shape(evidence.get((kind, channel)))
+            if found != self._shape.record(kind):
+                raise InputError(f"{kind} by {channel} must be {self._shape.record(kind)} at every step, got {found}")
         self._pending.append(evidence)
         if len(self._pending) >= self._chunk_steps:
             self.flush()

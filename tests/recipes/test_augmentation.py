@@ -35,9 +35,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def augmentation(labels=10, label_smoothing=0.0, channels=3, **settings):
-    return Augmentation(
-        AugmentationSettings(**settings), MEAN[:channels], STD[:channels], labels, label_smoothing
-    )
+    return Augmentation(AugmentationSettings(**settings), MEAN[:channels], STD[:channels], labels, label_smoothing)
 
 
 def identity(labels=10, label_smoothing=0.0, **settings):

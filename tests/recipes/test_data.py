@@ -276,9 +276,7 @@ def test_a_file_is_no_directory(parquet):
 
 
 def test_a_missing_split_lists_what_is_there(parquet):
-    with pytest.raises(
-        InputError, match=r"'validation': expected validation\*.parquet .* found test.parquet"
-    ):
+    with pytest.raises(InputError, match=r"'validation': expected validation\*.parquet .* found test.parquet"):
         load_images(settings(source=parquet, eval_split="validation"), 4, 3)
 
 

@@ -68,7 +68,8 @@ class Detection:
                     self._settled.setdefault(kind, KindDraw(observation.step, detector.statistic, threshold))
                 elif self.joint == "simultaneous":
                     self._settled.pop(kind, None)
-            if len(self._settled) == len(self.prunings):
+            # A kind that settled earlier must not have its mask taken at a step that says nothing about it.
+            if len(self._settled) == len(self.prunings) and all(o.evidence for o in observations):
                 self.draw = self._drawn({kind: o.scores for kind, o in zip(streams, observations, strict=True)})
             self._steps += 1
             if self.draw is not None:

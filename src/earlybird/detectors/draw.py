@@ -50,14 +50,14 @@ class Draw:
     scopes: Mapping[Kind, Scope]
     total_steps: int
 
-    def provenance(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         """All but the masks, as plain values for a file."""
         values: dict[str, Any] = {
-            "detector": self.detector,
-            "draw_step": self.step,
-            "draw_fraction": self.fraction,
-            "total_steps": self.total_steps,
+            "step": self.step,
+            "fraction": self.fraction,
             "statistic": self.statistic,
+            "detector": self.detector,
+            "total_steps": self.total_steps,
             "kinds": {kind: asdict(kind_draw) for kind, kind_draw in self.kinds.items()},
             "rescued": {kind: list(blocks) for kind, blocks in self.rescued.items()},
         }

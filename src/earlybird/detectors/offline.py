@@ -95,9 +95,7 @@ def score_channel(trajectory: Trajectory, kind: Kind, score: Score) -> Channel:
     recorded = [channel for channel in channels if channel in trajectory.shape.channels]
     if not recorded:
         held = ", ".join(trajectory.shape.channels)
-        raise InputError(
-            f"the trajectory did not record what the score {score!r} needs for {kind}; it holds {held}"
-        )
+        raise InputError(f"the trajectory did not record what the score {score!r} needs for {kind}; it holds {held}")
     return recorded[0]
 
 
@@ -179,9 +177,7 @@ def detect(
     return None
 
 
-def draw_at(
-    trajectory: Trajectory, step: int, prunings: Mapping[Kind, Pruning], score: Score = "coefficient"
-) -> Draw:
+def draw_at(trajectory: Trajectory, step: int, prunings: Mapping[Kind, Pruning], score: Score = "coefficient") -> Draw:
     """The draw at a 0-based step of the recording, whatever a detector says.
 
     Raises:
@@ -194,8 +190,6 @@ def draw_at(
         count = len(next(iter(scores.values())))
         if step < first + count:
             here = {kind: values[step - first] for kind, values in scores.items()}
-            return forced_draw(
-                prunings, here, step=step, total_steps=trajectory.total_steps, how=f"step {step}"
-            )
+            return forced_draw(prunings, here, step=step, total_steps=trajectory.total_steps, how=f"step {step}")
         first += count
     raise AssertionError("every recorded step lies in a chunk")

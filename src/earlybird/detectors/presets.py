@@ -34,6 +34,7 @@ _SCALED = DetectorSpecification(
     smoothing=_fraction(0.04),
     window=_fraction(0.06),
     every=_fraction(0.02),
+    start=_steps(1),
     least_window=20,
 )
 _TESTS = {
@@ -111,3 +112,24 @@ def detector_named(name: str) -> DetectorSpecification:
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(DETECTORS)}"
         raise InputError(f"there is no detector {name!r}; {hint}")
     return DETECTORS[name]
+
+
+def described_detectors() -> list[dict[str, str]]:
+    """Every detector in words: what it draws on, its null hypothesis, its default settings."""
+    rows = []
+    for name, rule in DETECTORS.items():
+        spans = {"smoothing": rule.smoothing, "window": rule.window, "every": rule.every, "start": rule.start}
+        settings = [f"{key} {span}" for key, span in spans.items() if span is not None]
+        if rule.later_window is not None:
+            settings.append(f"later window {rule.later_window}")
+        if rule.unsmoothed:
+            settings.append(f"{', '.join(rule.unsmoothed)} unsmoothed")
+        rows.append(
+            {
+                "detector": name + (" (default)" if name == DEFAULT_DETECTOR else ""),
+                "draws_when": rule.summary,
+                "null_hypothesis": rule.null,
+                "settings": ", ".join([*settings, f"threshold {rule.threshold:g}"]),
+            }
+        )
+    return rows

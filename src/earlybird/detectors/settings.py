@@ -61,9 +61,7 @@ class DetectorChoice:
     start: Span | None = None
     threshold: float | None = None
 
-    def build(
-        self, kind: Kind, units: tuple[int, ...], total_steps: int, steps_per_epoch: float | None
-    ) -> Detector:
+    def build(self, kind: Kind, units: tuple[int, ...], total_steps: int, steps_per_epoch: float | None) -> Detector:
         """The detector of one kind for a run of so many steps.
 
         Raises:
@@ -83,6 +81,11 @@ class DetectorChoice:
         window = steps("window", self.window, rule.window)
         start = steps("start", self.start, rule.start)
         if rule.test is None:
+            if rule.queue * every > total_steps:
+                raise InputError(
+                    f"{self.name} needs {rule.queue} masks, one every {every} steps, more than the run's"
+                    f" {total_steps} steps; take masks more often or train longer"
+                )
             return HammingDistance(queue=rule.queue, threshold=threshold, every=every, units=units)
         if self.window is None:
             window = max(window, rule.least_window)

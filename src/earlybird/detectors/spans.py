@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from earlybird.errors import InputError
 
 _WRITTEN = re.compile(r"^\s*(?P<amount>\d{1,15}(\.\d{1,30})?)\s*(?P<unit>%|ep|)\s*$")
@@ -60,6 +62,8 @@ def parse_span(value: Any) -> Span | None:
             return Span(amount / 100, "fraction")
         if match["unit"] == "":
             value = amount if "." in match["amount"] else int(amount)
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return Span(value, "steps")
     if isinstance(value, float) and math.isfinite(value) and 0 < value < 1:

@@ -48,9 +48,7 @@ class SearchCallback(TrainerCallback):  # type: ignore[misc]
         """Give the coefficients this step's rate, before the schedule moves on."""
         self.search.learning_rate = self._proportion * kwargs["optimizer"].param_groups[0]["lr"]
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Observe the step; at the draw, say so and stop if that is wanted."""
         drawn_before = self.search.ticket is not None
         ticket = self.search.step()
@@ -63,9 +61,7 @@ class SearchCallback(TrainerCallback):  # type: ignore[misc]
         if self.stop_at_draw:
             control.should_training_stop = True
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Put the search's state into the Trainer's checkpoint."""
         if state.is_world_process_zero and args.output_dir is not None:
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"

@@ -35,9 +35,7 @@ class TrainingClock(TrainerCallback):  # type: ignore[misc]
         """Start the clock."""
         self._started = time.perf_counter()
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Put the time into the checkpoint; this is the last file of it, so it marks the checkpoint as whole."""
         if state.is_world_process_zero and args.output_dir is not None:
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"

@@ -16,9 +16,7 @@ from earlybird.errors import InputError
 OPTIMIZER = "optimizer.safetensors"
 
 
-def optimizer_state_by_name(
-    optimizer: torch.optim.Optimizer, model: PreTrainedModel
-) -> dict[str, dict[str, Tensor]]:
+def optimizer_state_by_name(optimizer: torch.optim.Optimizer, model: PreTrainedModel) -> dict[str, dict[str, Tensor]]:
     """The optimizer's tensors per parameter name."""
     return {
         name: {key: value.detach() for key, value in optimizer.state[parameter].items() if isinstance(value, Tensor)}

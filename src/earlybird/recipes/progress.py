@@ -41,17 +41,13 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]
         self._progress.start()
         self._progress.update(self._task, total=state.max_steps, completed=state.global_step)
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Take the newest loss."""
         loss = kwargs["logs"].get("loss")
         if loss is not None:
             self._loss = f"loss {float(loss):.3f}"
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Move on by a step."""
         parts = [self._loss] if self._loss else []
         if self._search is not None:

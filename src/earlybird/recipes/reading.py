@@ -46,7 +46,7 @@ def validated(content: dict[str, Any], source: str) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"{source}: {_first_problem(error)}") from error
+        raise InputError(f"{source}: {first_problem(error)}") from error
 
 
 def shipped_recipes() -> list[str]:
@@ -80,7 +80,7 @@ def _override(content: dict[str, Any], override: str) -> None:
     place[last] = value
 
 
-def _first_problem(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
     """One sentence about the first of pydantic's findings, and how many more there are."""
     problems = error.errors()
     # A misspelt key explains the "missing" one beside it, so it goes first.

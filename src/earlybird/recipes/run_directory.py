@@ -1,16 +1,16 @@
 """The run's directory: where each stage leaves its files, through which alone the stages meet.
 
-    recipe.yaml                        the resolved recipe
-    initial/                           the model before any training
-    search/trajectory/                 the record of the coefficients
-    search/drawn/                      model and optimizer state at the search's draw, coefficients folded in
-    search/result.json                 how the search went
-    draw.json, ticket.json             the draw and its ticket
-    random.json                        a random ticket of the same shape
-    pruned/{start}/{which}/            pruned models; start: rewind or continue, which: ticket or random
-    trained/dense/                     the dense network, trained
-    trained/{start}/{which}/           the pruned ones, trained
-    summary.json, report.html, figures/
+recipe.yaml                        the resolved recipe
+initial/                           the model before any training
+search/trajectory/                 the record of the coefficients
+search/drawn/                      model and optimizer state at the search's draw, coefficients folded in
+search/result.json                 how the search went
+draw.json, ticket.json             the draw and its ticket
+random.json                        a random ticket of the same shape
+pruned/{start}/{which}/            pruned models; start: rewind or continue, which: ticket or random
+trained/dense/                     the dense network, trained
+trained/{start}/{which}/           the pruned ones, trained
+summary.json, report.html, figures/
 """
 
 from __future__ import annotations

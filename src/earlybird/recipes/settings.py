@@ -44,9 +44,7 @@ class DataSettings(Settings):
     @model_validator(mode="after")
     def _source_is_named(self) -> DataSettings:
         if self.format != "digits" and not self.source:
-            raise ValueError(
-                f"data.source is missing: data.format={self.format} needs a hub name or a directory"
-            )
+            raise ValueError(f"data.source is missing: data.format={self.format} needs a hub name or a directory")
         return self
 
 
@@ -84,9 +82,7 @@ class ModelSettings(Settings):
     @model_validator(mode="after")
     def _sizes_divide(self) -> ModelSettings:
         if self.hidden % self.heads:
-            raise ValueError(
-                f"model.hidden must be a multiple of model.heads, got {self.hidden} and {self.heads}"
-            )
+            raise ValueError(f"model.hidden must be a multiple of model.heads, got {self.hidden} and {self.heads}")
         if self.image_size % self.patch_size:
             raise ValueError(
                 f"model.image_size must be a multiple of model.patch_size, got {self.image_size} and {self.patch_size}"
@@ -197,7 +193,5 @@ class Recipe(Settings):
     def _version_is_known(cls, values: Any) -> Any:
         version = values.get("version") if isinstance(values, dict) else None
         if version != RECIPE_VERSION:
-            raise ValueError(
-                f"recipe version must be {RECIPE_VERSION}, got {version!r}: this earlybird reads no other"
-            )
+            raise ValueError(f"recipe version must be {RECIPE_VERSION}, got {version!r}: this earlybird reads no other")
         return values

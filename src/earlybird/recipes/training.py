@@ -63,9 +63,7 @@ def optimizer_for(model: PreTrainedModel, settings: TrainingSettings) -> torch.o
         return torch.optim.Adam(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
-    return torch.optim.SGD(
-        parameters, settings.learning_rate, momentum=0.9, weight_decay=settings.weight_decay
-    )
+    return torch.optim.SGD(parameters, settings.learning_rate, momentum=0.9, weight_decay=settings.weight_decay)
 
 
 def last_whole_checkpoint(directory: Path, *, searching: bool) -> Path | None:
@@ -141,9 +139,7 @@ def train(
         search, callback = attach(None if checkpoint is None else checkpoint / SEARCH_STATE)
         callbacks.append(callback)
     clock, bar = TrainingClock(checkpoint), ProgressBar(stage, search)
-    augmentation = Augmentation(
-        recipe.augmentation, data.mean, data.std, len(data.labels), settings.label_smoothing
-    )
+    augmentation = Augmentation(recipe.augmentation, data.mean, data.std, len(data.labels), settings.label_smoothing)
     trainer = ImageTrainer(
         model=model,
         args=arguments,

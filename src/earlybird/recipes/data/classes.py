@@ -52,9 +52,7 @@ def _renumber(split: Split, names: tuple[str, ...]) -> Split:
     beyond = np.flatnonzero(split.labels >= len(own))
     if len(beyond):
         row = int(beyond[0])
-        raise InputError(
-            f"{split.where}, row {row}: label {split.labels[row]} is beyond the {len(own)} named classes"
-        )
+        raise InputError(f"{split.where}, row {row}: label {split.labels[row]} is beyond the {len(own)} named classes")
     index = {name: number for number, name in enumerate(names)}
     numbers = np.array([index.get(name, -1) for name in own], dtype=np.int64)
     labels = numbers[split.labels]

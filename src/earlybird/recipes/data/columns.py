@@ -67,9 +67,7 @@ def _listed(rows: datasets.Dataset) -> str:
     return f" to one of its columns {', '.join(rows.column_names)}"
 
 
-def _class_numbers(
-    rows: datasets.Dataset, column: str, where: str
-) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
+def _class_numbers(rows: datasets.Dataset, column: str, where: str) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
     values = rows.select_columns([column]).with_format("arrow")[:].column(column)
     if values.null_count:
         row = values.is_null().index(True).as_py()

@@ -19,9 +19,7 @@ def read_digits() -> tuple[Split, Split]:
 
     images, labels = load_digits(return_X_y=True)
     pixels = np.rint(images.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-    rows = train_test_split(
-        np.arange(len(labels)), test_size=EVALUATION_SHARE, random_state=0, stratify=labels
-    )
+    rows = train_test_split(np.arange(len(labels)), test_size=EVALUATION_SHARE, random_state=0, stratify=labels)
     train, evaluation = (
         Split(pixels[part], labels[part].astype(np.int64), None, f"the {name} part of scikit-learn's digits")
         for part, name in zip(rows, ("training", "evaluation"), strict=True)

@@ -87,7 +87,5 @@ def _parse(file: BinaryIO | gzip.GzipFile, path: Path, dimensions: int) -> NDArr
     values = file.read(size + 1) if size <= possible else b""
     if len(values) != size:
         held = "more" if len(values) > size else "fewer"
-        raise InputError(
-            f"{path} promises {promised} bytes in its header and holds {held}: fetch the file again"
-        )
+        raise InputError(f"{path} promises {promised} bytes in its header and holds {held}: fetch the file again")
     return np.frombuffer(values, dtype=np.uint8).reshape(shape)

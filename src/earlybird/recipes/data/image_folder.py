@@ -21,9 +21,7 @@ def read_image_folder(settings: DataSettings) -> tuple[Split, Split]:
         InputError: a folder is missing, holds no images, or holds images outside the class folders.
     """
     directory = source_directory(settings, "one folder per class below one folder per split")
-    return _read_split(directory, settings, settings.train_split), _read_split(
-        directory, settings, settings.eval_split
-    )
+    return _read_split(directory, settings, settings.train_split), _read_split(directory, settings, settings.eval_split)
 
 
 def _read_split(directory: Path, settings: DataSettings, split: str) -> Split:
@@ -31,8 +29,7 @@ def _read_split(directory: Path, settings: DataSettings, split: str) -> Split:
     if not folder.is_dir():
         present = ", ".join(sorted(path.name for path in directory.iterdir() if path.is_dir())[:20])
         raise InputError(
-            f"{directory} has no folder {split!r}: expected {split}/CLASS/FILE, "
-            f"found {present or 'no folder'}"
+            f"{directory} has no folder {split!r}: expected {split}/CLASS/FILE, found {present or 'no folder'}"
         )
     try:
         # One split at a time, by pattern: the builder's own guess takes a class called "test" for a split.
@@ -43,14 +40,11 @@ def _read_split(directory: Path, settings: DataSettings, split: str) -> Split:
             split="images",
         )
     except Exception as error:  # The builder's complaints about an empty or unreadable folder vary.
-        raise InputError(
-            f"no images could be read below {folder}, expected {split}/CLASS/FILE: {error}"
-        ) from error
+        raise InputError(f"no images could be read below {folder}, expected {split}/CLASS/FILE: {error}") from error
     found = split_of_table(rows, settings, str(folder))
     stray = [name for name in found.names or () if not (folder / name).is_dir()]
     if stray:
         raise InputError(
-            f"{folder} holds images outside its class folders (in {', '.join(stray)}/): "
-            f"expected {split}/CLASS/FILE"
+            f"{folder} holds images outside its class folders (in {', '.join(stray)}/): expected {split}/CLASS/FILE"
         )
     return found

@@ -85,9 +85,7 @@ class ImageDataset(Dataset[dict[str, Any]]):
         mean = shares @ values
         std = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(axis=1))
         if not std.all():
-            raise InputError(
-                f"{self._split.where}: every image has the same value in all pixels of a channel"
-            )
+            raise InputError(f"{self._split.where}: every image has the same value in all pixels of a channel")
         return tuple(mean.tolist()), tuple(std.tolist())
 
     def _blocks(self) -> Iterator[NDArray[np.uint8]]:

@@ -25,9 +25,7 @@ def read_parquet(settings: DataSettings) -> tuple[Split, Split]:
         InputError: the directory or a split's files are missing, unreadable, or without the columns.
     """
     directory = source_directory(settings, "{split}*.parquet files")
-    return _read_split(directory, settings, settings.train_split), _read_split(
-        directory, settings, settings.eval_split
-    )
+    return _read_split(directory, settings, settings.train_split), _read_split(directory, settings, settings.eval_split)
 
 
 def _read_split(directory: Path, settings: DataSettings, split: str) -> Split:
@@ -39,9 +37,7 @@ def _read_split(directory: Path, settings: DataSettings, split: str) -> Split:
         rows = datasets.Dataset.from_parquet(filled) if filled else None
     except Exception as error:  # The reader passes on whatever pyarrow and the builder raise.
         names = ", ".join(file.name for file in files)
-        raise InputError(
-            f"{where} cannot be read as Parquet ({names}): {error.__cause__ or error}"
-        ) from error
+        raise InputError(f"{where} cannot be read as Parquet ({names}): {error.__cause__ or error}") from error
     if rows is None:
         raise InputError(f"{where} is empty: expected at least one image")
     return split_of_table(rows, settings, where)
@@ -63,9 +59,7 @@ def _split_files(directory: Path, config: str | None, split: str) -> list[Path]:
         folders = [folder for folder in (directory / config,) if parts(folder)]
     if len(folders) > 1:
         names = ", ".join(folder.name for folder in folders)
-        raise InputError(
-            f"{directory} holds {split}*.parquet for several configs ({names}): set data.config to one"
-        )
+        raise InputError(f"{directory} holds {split}*.parquet for several configs ({names}): set data.config to one")
     if not folders:
         paths = [*directory.glob("*.parquet"), *directory.glob("*/*.parquet")]
         present = ", ".join(sorted(str(path.relative_to(directory)) for path in paths)[:20])

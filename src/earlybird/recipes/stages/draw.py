@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
 from earlybird.anatomy import Anatomy
 from earlybird.detectors.detection import Detection
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.offline import detector_choice, draw_at, prunings_for, score_chunks
-from earlybird.detectors.spans import Span
+from earlybird.detectors.spans import Span, parse_span
 from earlybird.errors import InputError, JobError
+from earlybird.recipes.reading import first_problem
 from earlybird.recipes.run_directory import RESULT, read_json, write_json
 from earlybird.recipes.settings import DetectorSettings
 from earlybird.recipes.stages.job import Job
@@ -76,11 +83,83 @@ def draw(job: Job, *, force: bool = False) -> bool:
     return True
 
 
+def draw_ticket(
+    job: Job,
+    changes: Mapping[str, Any],
+    *,
+    at: str | None,
+    random_seed: int | None,
+    output: Path | None,
+    force: bool,
+) -> tuple[Ticket, Path]:
+    """A ticket from a run's record by other settings than the recipe's, for the command line.
+
+    Args:
+        job: the run.
+        changes: of the recipe's `search` settings.
+        at: a span from the start of the run, instead of a detector.
+        random_seed: at random, instead of a detector.
+        output: where the ticket goes; by default it becomes the run's own.
+        force: replace the run's own ticket.
+
+    Returns:
+        The ticket, and the file it was written to.
+
+    Raises:
+        InputError: a setting out of bounds, a ticket that is there already, or nothing settled.
+    """
+    target = output or job.files.ticket("ticket")
+    if output is None and target.is_file() and not force:
+        if not changes and at is None and random_seed is None:
+            return Ticket.load(target), target
+        raise InputError(f"{target} was drawn before; give --output to write elsewhere, or --force to replace it")
+    settings = changed_settings(job.recipe.search, changes)
+    anatomy = Anatomy.of(job.initial_model())
+    if random_seed is not None:
+        ticket = Ticket.random(
+            anatomy,
+            heads=settings.heads or None,
+            neurons=settings.neurons or None,
+            seed=random_seed,
+            heads_scope=settings.heads_scope,
+            neurons_scope=settings.neurons_scope,
+            uniform=settings.uniform,
+        )
+        ticket.save(target)
+        return ticket, target
+    trajectory = Trajectory.open(job.files.trajectory)
+    check_origin(trajectory, anatomy)
+    verdict = draw_from(trajectory, settings, parse_span(at))
+    if verdict is None:
+        raise InputError(
+            f"the masks did not settle by {settings.detector} within the {trajectory.steps} recorded steps of"
+            f" {trajectory.total_steps}; draw at a step of your choice with --at"
+        )
+    ticket = Ticket.drawn(anatomy, verdict)
+    if output is None:
+        write_draw(job, ticket, verdict)
+    else:
+        ticket.save(output)
+    return ticket, target
+
+
+def changed_settings(settings: DetectorSettings, changes: Mapping[str, Any]) -> DetectorSettings:
+    """Detector settings with some of them changed.
+
+    Raises:
+        InputError: a value out of bounds.
+    """
+    try:
+        return type(settings).model_validate({**settings.model_dump(), **changes})
+    except ValidationError as error:
+        raise InputError(first_problem(error)) from error
+
+
 def write_draw(job: Job, ticket: Ticket, verdict: Draw) -> None:
     """Write a draw, its ticket and a random ticket of the same shape into the run's directory."""
     ticket.save(job.files.ticket("ticket"))
     ticket.shuffled(job.recipe.seed).save(job.files.ticket("random"))
-    write_json(job.files.draw, verdict.provenance())
+    write_json(job.files.draw, verdict.description())
 
 
 def check_origin(trajectory: Trajectory, anatomy: Anatomy) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+from pydantic import ValidationError
+
 from earlybird.checkpoint import load, save
 from earlybird.errors import InputError
 from earlybird.flops import forward_flops, parameter_count
 from earlybird.recipes.images import example_inputs
 from earlybird.recipes.optimizer_state import OPTIMIZER, read_optimizer_state
+from earlybird.recipes.reading import first_problem
 from earlybird.recipes.run_directory import RESULT, Start, Which, write_json
 from earlybird.recipes.settings import RetrainingSettings, TrainingSettings
 from earlybird.recipes.stages.job import Job
@@ -75,8 +78,8 @@ def retraining_settings(training: TrainingSettings, own: RetrainingSettings) -> 
     changes = {key: value for key, value in own.model_dump(exclude={"start"}).items() if value is not None}
     try:
         return TrainingSettings.model_validate({**training.model_dump(), **changes})
-    except ValueError as error:
-        raise InputError(f"retraining: {error}") from error
+    except ValidationError as error:
+        raise InputError(f"retraining: {first_problem(error)}") from error
 
 
 def _sets_anything(own: RetrainingSettings) -> bool:

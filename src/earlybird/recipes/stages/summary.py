@@ -55,10 +55,10 @@ def _trained(result: dict[str, Any]) -> dict[str, Any]:
 def _draw(files: RunDirectory) -> dict[str, Any]:
     draw, search = read_json(files.draw), read_json(files.search / RESULT)
     return {
-        "draw_step": draw["draw_step"],
-        "draw_fraction": draw["draw_fraction"],
+        "draw_step": draw["step"],
+        "draw_fraction": draw["fraction"],
         # Of a search that went on to its end, only the steps up to the draw are the ticket's cost.
-        "search_seconds": search["seconds"] * (draw["draw_step"] + 1) / search["steps"],
+        "search_seconds": search["seconds"] * (draw["step"] + 1) / search["steps"],
         "heads_ratio": draw.get("heads_ratio"),
         "neurons_ratio": draw.get("neurons_ratio"),
         "detector": draw["detector"],

@@ -1,0 +1,5 @@
+"""`python -m earlybird`."""
+
+from earlybird.cli import main
+
+main()

@@ -1,0 +1,319 @@
+"""The commands: parse, call, print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import click
+import typer
+
+from earlybird.errors import InputError, JobError
+
+if TYPE_CHECKING:
+    from earlybird.recipes.stages.job import Job
+
+app = typer.Typer(
+    name="earlybird",
+    help="Find the part of a Transformer worth keeping early in training, and train only that.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Force = Annotated[bool, typer.Option("--force", help="Do again what was done before, replacing it.")]
+RecipeName = Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that ships with earlybird.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="key=value, e.g. search.heads=0.3", metavar="[KEY=VALUE]...")
+]
+RunPath = Annotated[Path, typer.Argument(help="A run's directory.", metavar="RUN")]
+WhichOption = Annotated[Literal["ticket", "random"], typer.Option(help="The drawn ticket, or the random one.")]
+StartOption = Annotated[
+    Literal["rewind", "continue"], typer.Option(help="From the initial weights, or from those at the draw.")
+]
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
+) -> None:
+    """Options of all commands; `main` has taken --debug off before they are parsed."""
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(help="The run's directory.")] = Path("runs/demo"),
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """See the whole idea work: dense, early-bird and random tickets on handwritten digits, in three minutes."""
+    _run("digits", [f"output={output}"], force=force, as_json=as_json)
+
+
+@app.command()
+def run(recipe: RecipeName, overrides: Overrides = None, force: Force = False, as_json: AsJson = False) -> None:
+    """Do a whole job: dense training, search, draw, prune, train on, report. Finished stages are kept."""
+    _run(recipe, overrides or [], force=force, as_json=as_json)
+
+
+@app.command()
+def search(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    to_the_end: Annotated[bool, typer.Option("--to-the-end", help="Go on after the draw.")] = False,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train with slimming coefficients, record them, stop when the masks have settled."""
+    from earlybird.recipes.run_directory import RESULT, read_json
+
+    job = _begin(recipe, [*(overrides or []), *(["search.to_the_end=true"] if to_the_end else [])], force=force)
+    from earlybird.recipes.stages.search import search as run_search
+
+    done = run_search(job)
+    result = read_json(job.files.search / RESULT)
+    drawn = f"drawn at step {result['draw_step']}" if result["settled"] else "not settled"
+    _print(result, f"search {'finished' if done else 'was done before'}: {drawn} of {result['total_steps']}", as_json)
+
+
+@app.command()
+def draw(
+    source: Annotated[Path, typer.Argument(help="A run's directory.", metavar="RUN")],
+    detector: Annotated[str | None, typer.Option(help="See `earlybird detectors`.")] = None,
+    heads: Annotated[float | None, typer.Option(help="Ratio of heads to prune, in [0, 1).")] = None,
+    neurons: Annotated[float | None, typer.Option(help="Ratio of neurons to prune, in [0, 1).")] = None,
+    heads_scope: Annotated[Literal["layer", "global"] | None, typer.Option(help="Where the threshold lies.")] = None,
+    neurons_scope: Annotated[Literal["layer", "global"] | None, typer.Option(help="Where the threshold lies.")] = None,
+    smoothing: Annotated[str | None, typer.Option(help='A span: 200, "2%" or "3ep".')] = None,
+    window: Annotated[str | None, typer.Option(help="A span.")] = None,
+    every: Annotated[str | None, typer.Option(help="A span.")] = None,
+    start: Annotated[str | None, typer.Option(help="A span.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="What the statistic is compared with.")] = None,
+    at: Annotated[
+        str | None, typer.Option(help='At this step (260), fraction ("20%") or epoch ("3ep") instead.')
+    ] = None,
+    random: Annotated[int | None, typer.Option(help="At random with this seed instead.", metavar="SEED")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the ticket here instead of into the run.")] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Draw a ticket from a search's record: by any detector, at a given step, or at random."""
+    changes = {
+        "detector": detector,
+        "heads": heads,
+        "neurons": neurons,
+        "heads_scope": heads_scope,
+        "neurons_scope": neurons_scope,
+        "smoothing": smoothing,
+        "window": window,
+        "every": every,
+        "start": start,
+        "threshold": threshold,
+    }
+    from earlybird.recipes.stages.draw import draw_ticket
+
+    ticket, written = draw_ticket(
+        _open(source),
+        {key: value for key, value in changes.items() if value is not None},
+        at=at,
+        random_seed=random,
+        output=output,
+        force=force,
+    )
+    _print({"ticket": str(written), **ticket.provenance}, f"{ticket}\nwritten to {written}", as_json)
+
+
+@app.command()
+def prune(
+    run_path: RunPath,
+    start: StartOption = "rewind",
+    which: WhichOption = "ticket",
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove the pruned heads and neurons from the initial weights, or from those at the draw."""
+    job = _open(run_path)
+    _restart(job.files.pruned(start, which), force)
+    from earlybird.recipes.stages.prune import prune_run
+
+    done = prune_run(job, start, which)
+    target = job.files.pruned(start, which)
+    _print({"model": str(target)}, f"{'wrote' if done else 'there was already'} {target}", as_json)
+
+
+@app.command()
+def train(
+    run_path: RunPath,
+    start: StartOption = "rewind",
+    which: Annotated[Literal["ticket", "random", "dense"], typer.Option(help="Which network.")] = "ticket",
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a pruned network, or the dense one to compare it with."""
+    from earlybird.recipes.run_directory import RESULT, read_json
+
+    job = _open(run_path)
+    target = job.files.dense if which == "dense" else job.files.trained(start, which)
+    _restart(target, force)
+    if which == "dense":
+        from earlybird.recipes.stages.dense import train_dense
+
+        done = train_dense(job)
+    else:
+        from earlybird.recipes.stages.retrain import retrain
+
+        done = retrain(job, start, which)
+    result = read_json(target / RESULT)
+    _print(result, f"{'trained' if done else 'was trained before'}: accuracy {result['accuracy']:.1f}%", as_json)
+
+
+@app.command()
+def report(run_path: RunPath, as_json: AsJson = False) -> None:
+    """Write summary.json, report.html and the figures of a run, finished or not."""
+    _report(run_path, as_json=as_json)
+
+
+@app.command()
+def data(recipe: RecipeName, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Fetch or check a recipe's data ahead of training."""
+    from earlybird.recipes.data import fetch_images
+    from earlybird.recipes.reading import read_recipe
+
+    counts = fetch_images(read_recipe(recipe, overrides or []).data)
+    _print(
+        {"train": counts.train, "evaluation": counts.evaluation, "labels": list(counts.labels)},
+        f"{counts.train:,} training and {counts.evaluation:,} evaluation examples in {len(counts.labels)} classes",
+        as_json,
+    )
+
+
+@app.command()
+def inspect(
+    model: Annotated[str, typer.Argument(help="A directory or a hub name.", metavar="MODEL")], as_json: AsJson = False
+) -> None:
+    """Print a model's attention heads and MLP neurons, block by block."""
+    from earlybird.recipes.inspection import inspect_model
+
+    found = inspect_model(model)
+    _print(found.as_json(), str(found), as_json)
+
+
+@app.command()
+def detectors(as_json: AsJson = False) -> None:
+    """List the detectors with their null hypotheses and default settings."""
+    from rich.console import Console
+
+    from earlybird.console import detectors_table
+    from earlybird.detectors.presets import described_detectors
+
+    rows = described_detectors()
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    else:
+        Console().print(detectors_table(rows))
+
+
+def main() -> None:
+    """The entry point: exit status 0, 1 (the job failed) or 2 (bad arguments or input)."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        status = app(arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted; the same command goes on from the last checkpoint", 130)
+    except InputError as error:
+        if debug:
+            raise
+        _fail(str(error), 2)
+    except JobError as error:
+        if debug:
+            raise
+        _fail(str(error), 1)
+    except OSError as error:
+        if debug:
+            raise
+        _fail(f"the job failed: {error}; what was written before it is kept", 1)
+    except Exception as error:
+        if debug:
+            raise
+        _fail(f"unexpected {type(error).__name__}: {error}; --debug shows where", 1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"earlybird: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _run(recipe: str, overrides: list[str], *, force: bool, as_json: bool) -> None:
+    job = _begin(recipe, overrides, force=force)
+    from earlybird.recipes.stages.run import run_stages
+
+    for stage, done in run_stages(job):
+        if not done:
+            print(f"{stage}: was done before", file=sys.stderr)
+    _report(job.files.root, as_json=as_json)
+
+
+def _begin(recipe: str, overrides: list[str], *, force: bool) -> Job:
+    from earlybird.recipes.reading import read_recipe
+
+    settings = read_recipe(recipe, overrides)
+    _quieten()
+    from earlybird.recipes.stages.job import Job
+
+    return Job.begin(settings, force=force)
+
+
+def _open(root: Path) -> Job:
+    _quieten()
+    from earlybird.recipes.stages.job import Job
+
+    return Job.open(root)
+
+
+def _report(root: Path, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from earlybird.console import results_table
+    from earlybird.recipes.run_directory import RunDirectory
+    from earlybird.recipes.stages.summary import summarise
+    from earlybird.report import verdict, write_report
+
+    page = write_report(root)
+    summary = summarise(RunDirectory(root))
+    page = write_report(root)
+    if as_json:
+        print(json.dumps(summary, indent=1))
+        return
+    console = Console()
+    console.print(results_table(summary))
+    console.print(verdict(summary), soft_wrap=True)
+    console.print(f"Report: {page}", soft_wrap=True)
+
+
+def _quieten() -> None:
+    """Our own progress bars speak; those of the libraries are silent."""
+    import datasets
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+
+
+def _restart(stage: Path, force: bool) -> None:
+    import shutil
+
+    if force and stage.exists():
+        shutil.rmtree(stage)
+
+
+def _print(content: Any, text: str, as_json: bool) -> None:
+    print(json.dumps(content, indent=1) if as_json else text)

@@ -1,0 +1,51 @@
+"""What the commands print: tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+_ROWS = {
+    "dense": "dense",
+    "ticket": "early-bird ticket",
+    "random": "random ticket",
+    "ticket_continued": "early-bird ticket",
+    "random_continued": "random ticket",
+}
+_STARTS = {"rewind": "rewound", "continue": "continued"}
+
+
+def results_table(summary: Mapping[str, Any]) -> Table:
+    """Dense, ticket and random side by side, from the content of summary.json."""
+    table = Table(title="Results", title_style="bold", title_justify="left")
+    table.add_column("network")
+    for heading in ("accuracy", "parameters", "FLOPs", "training", "search", "drawn at"):
+        table.add_column(heading, justify="right")
+    for key, name in _ROWS.items():
+        entry = summary.get(key)
+        if entry is None:
+            continue
+        start = _STARTS.get(entry.get("start", ""), "")
+        step = entry.get("draw_step")
+        table.add_row(
+            f"{name}, {start}" if start else name,
+            f"{entry['accuracy']:.1f}%",
+            f"{entry['parameters']:,}",
+            f"{entry['flops'] / 1e6:,.1f} M",
+            f"{entry['train_seconds']:,.0f} s",
+            f"{entry['search_seconds']:,.0f} s" if "search_seconds" in entry else "",
+            "" if step is None else f"step {step}, {100 * entry['draw_fraction']:.0f}%",
+        )
+    return table
+
+
+def detectors_table(rows: list[Mapping[str, str]]) -> Table:
+    """The detectors' names, what they do, their null hypotheses and settings."""
+    table = Table(show_lines=True)
+    for heading in ("detector", "draws when", "null hypothesis", "settings"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(row["detector"], row["draws_when"], row["null_hypothesis"], row["settings"])
+    return table
