@@ -90,7 +90,7 @@ class Anatomy:
             InputError: no block is found, or one is found whose shapes do not fit its head count.
         """
         modules = dict(model.named_modules())
-        attention = tuple(block for name in modules if (block := _attention_block(modules, name)) is not None)
+        attention = tuple(found for name in modules if (found := _attention_block(modules, name)) is not None)
         mlp = tuple(block for name in modules if (block := _mlp_block(modules, name)) is not None)
         if not attention and not mlp:
             leaves = sorted({name.rsplit(".", 1)[-1] for name, m in modules.items() if isinstance(m, nn.Linear)})

@@ -55,15 +55,17 @@ def load(directory: str | os.PathLike[str], *, dtype: Any = "auto") -> PreTraine
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise InputError(f"{config_file} is damaged: {error!r}") from error
     try:
-        model, report = _class_of(architecture, config_file).from_pretrained(
+        loaded: Any = _class_of(architecture, config_file).from_pretrained(
             source, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
         )
     except (OSError, SafetensorError, KeyError, RuntimeError, TypeError) as error:
         raise InputError(f"{source} cannot be loaded: {error}") from error
+    model: PreTrainedModel
+    model, report = loaded
     wrong = sorted([*report["missing_keys"], *map(str, report["mismatched_keys"]), *report["unexpected_keys"]])
     if wrong:
         raise InputError(f"the weights in {source} do not fit its config: {', '.join(wrong[:4])}")
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def _class_of(architecture: Any, config_file: Path) -> type[PreTrainedModel]:

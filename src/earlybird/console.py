@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -41,7 +41,7 @@ def results_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def detectors_table(rows: list[Mapping[str, str]]) -> Table:
+def detectors_table(rows: Sequence[Mapping[str, str]]) -> Table:
     """The detectors' names, what they do, their null hypotheses and settings."""
     table = Table(show_lines=True)
     for heading in ("detector", "draws when", "null hypothesis", "settings"):

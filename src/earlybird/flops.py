@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import PreTrainedModel
 
 
 def parameter_count(model: nn.Module) -> int:
@@ -21,7 +22,7 @@ def forward_flops(model: nn.Module, inputs: dict[str, Tensor]) -> int:
     the extra zero key of the off-by-one softmax is not counted.
     """
     shape_only = copy.deepcopy(model).to("meta").eval()
-    if hasattr(shape_only, "set_attn_implementation"):
+    if isinstance(shape_only, PreTrainedModel):
         shape_only.set_attn_implementation("eager")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         shape_only(**{name: value.to("meta") for name, value in inputs.items()})

@@ -60,7 +60,7 @@ def resize(model: PreTrainedModel, kept: Mapping[Kind, list[int]]) -> None:
 
 
 @register_quantization_config(QUANT_METHOD)
-class PrunedConfig(QuantizationConfigMixin):  # type: ignore[misc]
+class PrunedConfig(QuantizationConfigMixin):
     """The pruned shape of a checkpoint, as `config.json` holds it."""
 
     def __init__(
@@ -79,10 +79,11 @@ class PrunedConfig(QuantizationConfigMixin):  # type: ignore[misc]
 
 
 @register_quantizer(QUANT_METHOD)
-class PrunedLoader(HfQuantizer):  # type: ignore[misc]
+class PrunedLoader(HfQuantizer):
     """Resizes the modules before the weights are loaded, and leaves an ordinary model behind."""
 
     requires_calibration = False
+    quantization_config: PrunedConfig
 
     def _process_model_before_weight_loading(self, model: PreTrainedModel, **kwargs: Any) -> PreTrainedModel:
         resize(model, self.quantization_config.kept)
@@ -92,10 +93,10 @@ class PrunedLoader(HfQuantizer):  # type: ignore[misc]
         # transformers now takes the model for a quantized one, which Trainer and .half() refuse: undo that,
         # and keep the plain dictionary so that save_pretrained writes it again.
         plain = self.quantization_config.to_dict()
-        self.remove_quantization_config(model)
+        self.remove_quantization_config(model)  # type: ignore[no-untyped-call]
         for module in model.modules():
             if isinstance(module, PreTrainedModel):
-                module.is_quantized = False
+                module.is_quantized = False  # type: ignore[assignment]
                 module.config._is_quantized = False
         model.config.quantization_config = plain
         if plain["softmax"] == "off_by_one":

@@ -32,6 +32,7 @@ class ScaleInput(UnitScale):
     """Forward pre-hook: scales a module's input."""
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The inputs, the first of them scaled."""
         return (self.scaled(inputs[0]), *inputs[1:])
 
 
@@ -39,6 +40,7 @@ class ScaleOutput(UnitScale):
     """Forward hook: scales a module's output."""
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+        """The output, scaled."""
         return self.scaled(output)
 
 

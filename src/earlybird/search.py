@@ -18,6 +18,7 @@ from earlybird.detectors.detection import Detection, Joint
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.offline import detector_choice, prunings_for
 from earlybird.detectors.scores import RunningScore
+from earlybird.detectors.spans import SpanLike
 from earlybird.errors import InputError, JobError
 from earlybird.masks import Scope
 from earlybird.slimming import Place, Slimming
@@ -88,10 +89,10 @@ class Search:
         heads_scope: Scope = "layer",
         neurons_scope: Scope = "global",
         uniform: bool = False,
-        smoothing: int | float | str | None = None,
-        window: int | float | str | None = None,
-        every: int | float | str | None = None,
-        start: int | float | str | None = None,
+        smoothing: SpanLike = None,
+        window: SpanLike = None,
+        every: SpanLike = None,
+        start: SpanLike = None,
         threshold: float | None = None,
         joint: Joint = "latched",
         steps_per_epoch: float | None = None,

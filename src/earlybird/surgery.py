@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from earlybird.anatomy import Anatomy, AttentionBlock
 from earlybird.errors import InputError
 from earlybird.scaling import is_scaled
 from earlybird.ticket import Ticket
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def cuts(model: nn.Module, anatomy: Anatomy, ticket: Ticket) -> list[Cut]:
     return [cut for cut in result if len(cut.index) < _size(model, cut)]
 
 
-def apply_mask(model: nn.Module, ticket: Ticket) -> nn.Module:
+def apply_mask(model: Model, ticket: Ticket) -> Model:
     """Silence the pruned units in place: same shapes, they contribute exactly 0; returns the model.
 
     Zeroes the columns of the output projections that the pruned units feed.
@@ -78,7 +80,7 @@ def apply_mask(model: nn.Module, ticket: Ticket) -> nn.Module:
     return model
 
 
-def prune(model: nn.Module, ticket: Ticket) -> nn.Module:
+def prune(model: Model, ticket: Ticket) -> Model:
     """Remove the pruned units in place; returns the model, physically smaller.
 
     Everything is checked before the first parameter is touched, so a refusal leaves the model as it was.
@@ -159,7 +161,7 @@ def _set_head_count(model: nn.Module, block: AttentionBlock, heads: int) -> None
         setattr(model.get_submodule(owner), attribute, heads)
     for owner in {path.rpartition(".")[0] for path in block.head_counts}:
         if hasattr(model.get_submodule(owner), "all_head_size"):
-            model.get_submodule(owner).all_head_size = heads * block.unit_size
+            setattr(model.get_submodule(owner), "all_head_size", heads * block.unit_size)  # noqa: B010
 
 
 def _tensors(result: Any) -> list[Tensor]:

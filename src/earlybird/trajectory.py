@@ -182,7 +182,7 @@ class TrajectoryWriter:
             InputError: an array is missing, or of another shape than the trajectory's.
         """
         for kind, channel in self._files:
-            found = np.shape(evidence.get((kind, channel)))
+            found = evidence[kind, channel].shape if (kind, channel) in evidence else None
             if found != self._shape.record(kind):
                 raise InputError(f"{kind} by {channel} must be {self._shape.record(kind)} at every step, got {found}")
         self._pending.append(evidence)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from earlybird.detectors.observe import Pruning
 from earlybird.detectors.presets import DEFAULT_DETECTOR, detector_named
 from earlybird.detectors.scores import RunningScore, Score, channels_of
 from earlybird.detectors.settings import DetectorChoice
-from earlybird.detectors.spans import parse_span
+from earlybird.detectors.spans import SpanLike, parse_span
 from earlybird.errors import InputError
 from earlybird.masks import Scope, pruned_count
 from earlybird.trajectory import Channel, Kind, Trajectory
@@ -60,10 +59,10 @@ def prunings_for(
 def detector_choice(
     detector: str | None = None,
     *,
-    smoothing: Any = None,
-    window: Any = None,
-    every: Any = None,
-    start: Any = None,
+    smoothing: SpanLike = None,
+    window: SpanLike = None,
+    every: SpanLike = None,
+    start: SpanLike = None,
     threshold: float | None = None,
 ) -> DetectorChoice:
     """A detector by name with the settings given; spans as `parse_span` reads them.
@@ -122,10 +121,10 @@ def detect(
     neurons_scope: Scope = "global",
     uniform: bool = False,
     score: Score = "coefficient",
-    smoothing: int | float | str | None = None,
-    window: int | float | str | None = None,
-    every: int | float | str | None = None,
-    start: int | float | str | None = None,
+    smoothing: SpanLike = None,
+    window: SpanLike = None,
+    every: SpanLike = None,
+    start: SpanLike = None,
     threshold: float | None = None,
     joint: Joint = "latched",
 ) -> Draw | None:

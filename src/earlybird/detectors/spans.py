@@ -43,6 +43,9 @@ class Span:
         return max(1, round(self.amount * steps_per_epoch))
 
 
+SpanLike = int | float | str | Span | None
+
+
 def parse_span(value: Any) -> Span | None:
     """Read a span as people write it: 300 (steps), 0.02 or "2%" (of the run), "3ep" (epochs), None.
 

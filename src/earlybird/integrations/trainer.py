@@ -14,7 +14,7 @@ from earlybird.search import Search
 SEARCH_STATE = "earlybird-search.safetensors"
 
 
-class SearchCallback(TrainerCallback):  # type: ignore[misc]
+class SearchCallback(TrainerCallback):
     """Drives a search from the Trainer's steps; the loss must include `search.penalty()`.
 
     The coefficients' rate follows the schedule of the weights', in proportion.

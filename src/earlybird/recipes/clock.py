@@ -13,7 +13,7 @@ from earlybird.recipes.run_directory import read_json, write_json
 CLOCK = "earlybird-clock.json"
 
 
-class TrainingClock(TrainerCallback):  # type: ignore[misc]
+class TrainingClock(TrainerCallback):
     """Wall-clock seconds from the first step to the last, checkpoints included, time between runs not.
 
     Args:

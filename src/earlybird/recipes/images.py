@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def example_inputs(settings: ModelSettings) -> dict[str, Tensor]:
     return {"pixel_values": torch.empty(shape, device="meta")}
 
 
-class ImageTrainer(Trainer):  # type: ignore[misc]
+class ImageTrainer(Trainer):
     """The Trainer over uint8 images: augments batches on the model's device, adds a penalty to the loss.
 
     Args:
@@ -103,13 +103,13 @@ class ImageTrainer(Trainer):  # type: ignore[misc]
         `save_pretrained` would write some families (ViT among them) under the names of older versions, which
         the Trainer does not translate back when it resumes.
         """
-        target = Path(output_dir or self.args.output_dir)
+        target = Path(output_dir or self.args.output_dir or ".")
         target.mkdir(parents=True, exist_ok=True)
-        if self.args.should_save:
+        if self.args.should_save and self.model is not None:
             save_model(self.model, str(target / "model.safetensors"))
 
 
-def accuracy(prediction: Any) -> Mapping[str, float]:
+def accuracy(prediction: Any) -> dict[str, float]:
     """Share of examples whose most probable label is right, in percent."""
     return {"accuracy": 100.0 * float(np.mean(prediction.predictions == prediction.label_ids))}
 

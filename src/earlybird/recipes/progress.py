@@ -11,7 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from earlybird.search import Search
 
 
-class ProgressBar(TrainerCallback):  # type: ignore[misc]
+class ProgressBar(TrainerCallback):
     """Shows a stage's steps, its loss and, in a search, the norms that the detector watches.
 
     Args:

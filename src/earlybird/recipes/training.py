@@ -130,7 +130,7 @@ def train(
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
-    model.to(arguments.device)
+    torch.nn.Module.to(model, arguments.device)
     optimizer = optimizer_for(model, settings)
     if optimizer_state is not None:
         load_optimizer_state(optimizer, model, optimizer_state)
@@ -161,7 +161,7 @@ def train(
     return Outcome(metrics["eval_accuracy"], len(data.evaluation), seconds, done)
 
 
-class FiniteLoss(TrainerCallback):  # type: ignore[misc]
+class FiniteLoss(TrainerCallback):
     """Ends a training whose loss is not finite any more."""
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

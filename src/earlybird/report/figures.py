@@ -185,24 +185,27 @@ def _draw_lines(figure: Figure, axes: Axes, values: CoefficientLines) -> None:
     shades = ScalarMappable(BoundaryNorm(edges, len(colours)), ListedColormap(colours))
     ticks = range(0, len(colours), max(1, -(-len(colours) // 12)))
     scale = figure.colorbar(shades, cax=bar, ticks=list(ticks))
-    scale.set_label("layer", color=LIGHT["muted"])
+    scale.set_label("layer", color=LIGHT["muted"], labelpad=8)
     scale.ax.tick_params(colors=LIGHT["muted"], labelsize=9, length=0)
     scale.ax.minorticks_off()
     scale.outline.set_visible(False)
 
 
 def _draw_quantiles(axes: Axes, kind: Kind, values: CoefficientQuantiles) -> None:
-    """All, 90% and half of the units as bands around the median; named at the right end, not in a legend."""
+    """All, 90% and half of the units as bands around the median; named beside them."""
     least, low, quarter, median, three_quarters, high, most = values.values[0]
     colour = LIGHT[kind]
-    axes.fill_between(values.steps, least, most, color=colour, alpha=0.13, linewidth=0)
-    axes.fill_between(values.steps, low, high, color=colour, alpha=0.22, linewidth=0)
-    axes.fill_between(values.steps, quarter, three_quarters, color=colour, alpha=0.35, linewidth=0)
-    axes.plot(values.steps, median, color=colour, linewidth=1.6)
-    handles = [*axes.collections[:3], axes.lines[0]]
+    bands = (
+        ("all", 0.15, ((least, low), (high, most))),
+        ("90%", 0.32, ((low, quarter), (three_quarters, high))),
+        ("half", 0.5, ((quarter, three_quarters),)),
+    )
+    for label, alpha, parts in bands:
+        for part, (lower, upper) in enumerate(parts):
+            name = "_" if part else label  # an underscore keeps a part out of the legend
+            axes.fill_between(values.steps, lower, upper, color=colour, alpha=alpha, linewidth=0, label=name)
+    axes.plot(values.steps, median, color=colour, linewidth=1.6, label="median")
     axes.legend(
-        handles,
-        ["all", "90%", "half", "median"],
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
         frameon=False,

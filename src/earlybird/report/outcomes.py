@@ -73,7 +73,10 @@ def _heading(key: str, entry: Mapping[str, Any]) -> Markup:
     name = _NETWORKS[key]
     if entry.get("start") == "continue" and key == "ticket":
         name = "Ticket, continued"
-    return joined([element("span", class_=f"chip {key.split('_')[0]}", aria_hidden="true"), name], "\N{NO-BREAK SPACE}")
+    return joined(
+        [element("span", "\N{BLACK CIRCLE}", class_=f"dot {key.split('_')[0]}", aria_hidden="true"), name],
+        "\N{NO-BREAK SPACE}",
+    )
 
 
 def _caption(summary: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]]) -> Markup:
@@ -85,8 +88,8 @@ def _caption(summary: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]
         parts.append(f"Accuracy is over {examples:,} evaluation examples: one standard error is {error:.1f} points.")
     if "random" in entries:
         parts.append(
-            "The random ticket has the drawn ticket's shape, its units chosen by chance; the search that found the shape"
-            " is not counted in its column."
+            "The random ticket has the drawn ticket's shape, its units chosen by chance; the search that found the"
+            " shape is not counted in its column."
         )
     return html(" ".join(parts))
 

@@ -98,11 +98,11 @@ def statistic_plot(analysis: Analysis) -> Plot | None:
             threshold | {"hoverinfo": "skip", "hovertemplate": None},
         ]
 
-    positive = [trace.values[np.isfinite(trace.values) & (trace.values > 0)] for trace in replay.traces.values()]
-    everything = np.concatenate(positive) if positive else np.zeros(0)
-    # p-values and bounds that span decades show the crossing only on a logarithmic axis.
-    low, high = (float(everything.min()), float(everything.max())) if len(everything) else (1.0, 1.0)
-    decades = math.log10(high / low)
+    values = np.concatenate([trace.values[np.isfinite(trace.values)] for trace in replay.traces.values()])
+    low, high = (float(values.min()), float(values.max())) if len(values) else (1.0, 1.0)
+    # A bound that falls over decades crosses its threshold visibly only on a logarithmic axis; a p-value that
+    # has to rise above its own would fill that with 1e-40.
+    logarithmic = replay.settled_below and low > 0 and 30 < high / low < 1e6
     plot = _stacked(
         "statistic",
         kinds,
@@ -113,7 +113,7 @@ def statistic_plot(analysis: Analysis) -> Plot | None:
         rows={kind: (replay.traces[kind].steps, replay.traces[kind].values) for kind in kinds},
         cursor=(0, 2),
     )
-    if plot is not None and decades > 1.5:
+    if plot is not None and logarithmic:
         for row in range(len(kinds)):
             plot.spec["layout"][_axis("yaxis", row)] |= {"type": "log", **_decades(low, high)}
     return plot
@@ -278,7 +278,7 @@ def _stacked(
     layout["xaxis"] = _steps_axis(analysis) | {"anchor": last}
     layout["shapes"], layout["annotations"] = shapes, labels
     layout["hoversubplots"] = "axis"
-    columns, table = _small_table({str(key): value for key, value in rows.items()}, ".3g")
+    columns, table = _small_table({str(key): value for key, value in rows.items()}, ".4g")
     spec = {
         "data": data,
         "layout": layout,

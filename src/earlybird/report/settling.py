@@ -15,9 +15,8 @@ def settling(run: Run, analysis: Analysis, plots: list[Plot]) -> list[Markup]:
     """The section's parts; the plots in them are added to `plots`."""
     parts: list[Markup] = []
     if "draw" in run.missing:
-        parts.append(missing(run.missing["draw"]))
-        if analysis.draws:
-            parts.append(missing("The lines mark the draw that the detector gives on this record."))
+        replayed = "There is no draw.json: the lines mark the draw that the detector gives on this record."
+        parts.append(missing(replayed if analysis.draws else run.missing["draw"]))
     if "masks" in analysis.problems:
         parts.append(missing(analysis.problems["masks"]))
     if (plot := norm_plot(analysis)) is not None:

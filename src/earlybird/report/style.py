@@ -38,9 +38,9 @@ tbody th { font-weight: 400; text-align: left; color: var(--muted); }
 td { white-space: nowrap; }
 .change { display: block; color: var(--muted); font-size: .8125rem; line-height: 1.3; }
 .chip { display: inline-block; width: .65em; height: .65em; border-radius: 50%; margin-right: .15em; }
-.chip.dense { background: var(--dense); }
-.chip.ticket { background: var(--ticket); }
-.chip.random { background: var(--random); }
+.dot.dense { color: var(--dense); }
+.dot.ticket { color: var(--ticket); }
+.dot.random { color: var(--random); }
 .layers { display: flex; flex-wrap: wrap; gap: 0 .75rem; font-size: .875rem; margin: 0 0 .25rem; color: var(--muted); }
 @media (pointer: coarse) { .hint { display: none; } }
 figure { margin: 0 0 1.5rem; }
