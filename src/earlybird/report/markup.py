@@ -43,7 +43,9 @@ def table(caption: object, columns: Sequence[object], rows: Sequence[Sequence[ob
         element("tr", element("th", first, scope="row"), *(element("td", cell) for cell in rest))
         for first, *rest in rows
     )
-    return element("table", element("caption", caption), element("thead", head), element("tbody", body))
+    return element(
+        "table", element("caption", element("span", caption)), element("thead", head), element("tbody", body)
+    )
 
 
 def scrollable(content: object, label: str) -> Markup:

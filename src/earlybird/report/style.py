@@ -31,6 +31,7 @@ a:focus-visible, summary:focus-visible, select:focus-visible, [tabindex]:focus-v
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .outcomes table { width: 100%; }
 caption { caption-side: bottom; text-align: left; color: var(--muted); font-size: .875rem; padding: .5rem 0; }
+caption span { display: inline-block; position: sticky; left: 0; max-width: min(46rem, calc(100vw - 2rem)); }
 th, td { padding: .35rem .75rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { padding-left: 0; }
 thead th { font-weight: 600; vertical-align: bottom; }

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import yaml
 from numpy.typing import NDArray
 
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.offline import detect
+from earlybird.report import write_report
 from earlybird.ticket import Ticket
 from earlybird.trajectory import Kind, Shape, Trajectory, TrajectoryWriter
 
@@ -61,7 +65,7 @@ SUMMARY: dict[str, Any] = {
 }
 
 
-def walk(kind: Kind, steps: int, seed: int = 0) -> NDArray[np.float32]:
+def _walk(kind: Kind, steps: int, seed: int = 0) -> NDArray[np.float32]:
     """Deviations (steps, layers, units): a random walk that comes to rest, as a decaying rate makes it."""
     generator = np.random.default_rng([seed, len(kind)])
     layers, width = len(UNITS[kind]), max(UNITS[kind])
@@ -72,39 +76,39 @@ def walk(kind: Kind, steps: int, seed: int = 0) -> NDArray[np.float32]:
     return np.cumsum(increments, axis=0)[:steps].astype(np.float32)
 
 
-def write_trajectory(root: Path, steps: int = STEPS) -> Trajectory:
+def _write_trajectory(root: Path, steps: int = STEPS) -> Trajectory:
     """Record the first `steps` steps of the walk."""
     directory = root / "search" / "trajectory"
     shape = Shape(UNITS, ("deviation",), STEPS, 50.0, "synthetic")
-    walks = {kind: walk(kind, steps) for kind in UNITS}
+    walks = {kind: _walk(kind, steps) for kind in UNITS}
     with TrajectoryWriter(directory, shape, chunk_steps=100) as writer:
         for step in range(steps):
             writer.append({(kind, "deviation"): values[step] for kind, values in walks.items()})
     return Trajectory.open(directory)
 
 
-def write_recipe(root: Path, **changes: Any) -> None:
+def _write_recipe(root: Path, **changes: Any) -> None:
     """Write recipe.yaml with some top-level keys changed."""
     root.mkdir(parents=True, exist_ok=True)
     (root / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, **changes}, sort_keys=False), encoding="utf-8")
 
 
-def write_json(path: Path, content: Any) -> None:
+def _write_json(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def write_run(root: Path, steps: int = STEPS, **recipe: Any) -> Draw:
+def _write_run(root: Path, steps: int = STEPS, **recipe: Any) -> Draw:
     """A finished run; its draw."""
-    write_recipe(root, **recipe)
-    trajectory = write_trajectory(root, steps)
+    _write_recipe(root, **recipe)
+    trajectory = _write_trajectory(root, steps)
     draw = detect(trajectory, heads=0.5, neurons=0.5)
     assert draw is not None
-    write_json(
+    _write_json(
         root / "search" / "result.json",
         {"steps": steps, "total_steps": STEPS, "seconds": 19.8, "settled": True, "draw_step": draw.step},
     )
-    write_json(
+    _write_json(
         root / "draw.json",
         {
             "step": draw.step,
@@ -129,5 +133,40 @@ def write_run(root: Path, steps: int = STEPS, **recipe: Any) -> Draw:
     ticket.shuffled(0).save(root / "random.json")
     summary = json.loads(json.dumps(SUMMARY))
     summary["ticket"] |= {"draw_step": draw.step, "draw_fraction": draw.fraction}
-    write_json(root / "summary.json", summary)
+    _write_json(root / "summary.json", summary)
     return draw
+
+
+@pytest.fixture
+def summary() -> dict[str, Any]:
+    """The summary of a run whose ticket is worth something; the test's own copy."""
+    return copy.deepcopy(SUMMARY)
+
+
+@pytest.fixture
+def write_json() -> Callable[[Path, Any], None]:
+    return _write_json
+
+
+@pytest.fixture
+def write_recipe() -> Callable[..., None]:
+    return _write_recipe
+
+
+@pytest.fixture
+def write_trajectory() -> Callable[..., Trajectory]:
+    return _write_trajectory
+
+
+@pytest.fixture
+def write_run() -> Callable[..., Draw]:
+    return _write_run
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with its report; to be read only."""
+    root = tmp_path_factory.mktemp("runs") / "digits"
+    _write_run(root)
+    write_report(root)
+    return root

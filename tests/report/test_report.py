@@ -1,0 +1,237 @@
+"""The report of a run, finished and not, from friendly files and others."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from matplotlib.image import imread
+
+from earlybird.errors import InputError
+from earlybird.report import write_report
+from earlybird.trajectory import Shape, TrajectoryWriter
+
+_HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+
+
+class _Tags(HTMLParser):
+    """Every tag with its attributes, and the visible text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self._inside: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+        self._inside.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._inside and self._inside.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if not {"script", "style", "title"} & set(self._inside) and data.strip():
+            self.text.append(data.strip())
+
+
+def _page(root: Path) -> str:
+    return (root / "report.html").read_text(encoding="utf-8")
+
+
+def _specs(page: str) -> dict[str, Any]:
+    found = re.search(r'<script id="plots" type="application/json">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    specs: dict[str, Any] = json.loads(found[1])
+    return specs
+
+
+def test_the_verdict_comes_first(finished: Path) -> None:
+    tags = _Tags(_page(finished))
+    assert re.match(r"Drawn at \d+% of the search: 41% fewer parameters", tags.text[0])
+    assert [tag for tag, _ in tags.tags if tag == "h1"] == ["h1"]
+
+
+def test_the_page_loads_nothing(finished: Path) -> None:
+    page = _page(finished)
+    for tag, attributes in _Tags(page).tags:
+        assert tag not in {"link", "iframe", "img", "object", "embed", "base"}
+        assert "src" not in attributes
+        assert "href" not in attributes
+    assert "default-src 'none'" in page
+    assert page.count("* plotly.js v") == 1
+    assert len(page) < 8_000_000
+
+
+def test_the_page_says_what_its_parts_are(finished: Path) -> None:
+    tags = _Tags(_page(finished)).tags
+    assert ("html", {"lang": "en"}) in tags
+    plots = [attributes for tag, attributes in tags if tag == "div" and attributes.get("class") == "plot"]
+    assert len(plots) == 7
+    assert all(plot["aria-label"] for plot in plots)
+    tables = sum(tag == "table" for tag, _ in tags)
+    assert tables == sum(tag == "caption" for tag, _ in tags)
+    assert all("scope" in attributes for tag, attributes in tags if tag == "th")
+
+
+def test_every_plot_is_one_that_plotly_knows(finished: Path) -> None:
+    def coloured(value: Any) -> Any:
+        if isinstance(value, str) and value.startswith("var(--"):
+            return "#123456"
+        if isinstance(value, list):
+            return [coloured(item) for item in value]
+        return {key: coloured(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+    page = _page(finished)
+    specs = _specs(page)
+    assert list(specs) == [
+        "norm",
+        "statistic",
+        "agreement",
+        "coefficients-heads",
+        "coefficients-neurons",
+        "survivors-heads",
+        "survivors-neurons",
+    ]
+    for spec in specs.values():
+        go.Figure(data=coloured(spec["data"]), layout=coloured(spec["layout"]))
+    for name in set(re.findall(r'"var\(--([\w-]+)\)"', json.dumps(specs))):
+        assert page.count(f"--{name}:") == 2, f"{name} needs a light and a dark colour"
+
+
+def test_the_draw_is_marked(finished: Path) -> None:
+    draw = json.loads((finished / "draw.json").read_text())
+    specs = _specs(_page(finished))
+    for name in ("norm", "statistic", "agreement", "coefficients-heads", "coefficients-neurons"):
+        layout = specs[name]["layout"]
+        assert draw["step"] in [shape["x0"] for shape in layout["shapes"]]
+        assert any(label["text"].startswith(f"drawn: step {draw['step']:,}") for label in layout["annotations"])
+
+
+def test_the_pictures_show_something(finished: Path) -> None:
+    for name in ("norm.png", "coefficients.png"):
+        picture = imread(finished / "figures" / name)
+        assert picture.shape[1] == 1800
+        colours = np.unique(picture[::5, ::5, :3].reshape(-1, 3), axis=0)
+        assert len(colours) > 100
+
+
+def test_hostile_text_stays_text(
+    tmp_path: Path, write_run: Callable[..., Any], write_json: Callable[..., None], summary: dict[str, Any]
+) -> None:
+    root = tmp_path / "run"
+    draw = write_run(root, steps=600, name=_HOSTILE, output=_HOSTILE)
+    content = json.loads((root / "draw.json").read_text())
+    write_json(root / "draw.json", content | {"detector": _HOSTILE, "rescued": {"heads": [_HOSTILE]}})
+    summary["earlybird"] = _HOSTILE
+    summary["ticket"] |= {"detector": _HOSTILE, "start": _HOSTILE, "draw_step": _HOSTILE}
+    write_json(root / "summary.json", summary)
+
+    page = write_report(root).read_text(encoding="utf-8")
+
+    assert draw.step > 0
+    assert "<script>alert" not in page
+    assert "<img" not in page.replace(page[page.index("* plotly.js v") : page.rindex('<script id="plots"')], "")
+    tags = [tag for tag, _ in _Tags(page).tags]
+    assert tags.count("script") == 3
+    assert "img" not in tags
+
+
+def test_a_trajectory_that_stops_at_the_draw_says_so(
+    tmp_path: Path, finished: Path, write_run: Callable[..., Any]
+) -> None:
+    step = json.loads((finished / "draw.json").read_text())["step"]
+    write_run(tmp_path, steps=step + 1)
+    assert f"agreement with the mask at the draw (step {step})" in write_report(tmp_path).read_text(encoding="utf-8")
+    assert "mask at the draw" not in _page(finished)
+
+
+def test_an_unfinished_search(
+    tmp_path: Path, write_recipe: Callable[..., None], write_trajectory: Callable[..., Any]
+) -> None:
+    write_recipe(tmp_path)
+    write_trajectory(tmp_path, 100)
+    text = _Tags(write_report(tmp_path).read_text(encoding="utf-8")).text
+    assert text[0] == "Not finished: the search has recorded 100 of 1,500 steps and has not drawn yet."
+    assert any("There is no summary.json" in line for line in text)
+    assert any("There is no ticket.json" in line for line in text)
+    assert (tmp_path / "figures" / "norm.png").is_file()
+
+
+def test_a_draw_that_is_not_trained_yet(tmp_path: Path, write_run: Callable[..., Any]) -> None:
+    write_run(tmp_path, steps=600)
+    (tmp_path / "summary.json").unlink()
+    (tmp_path / "random.json").unlink()
+    assert _Tags(write_report(tmp_path).read_text(encoding="utf-8")).text[0].startswith("Not finished: drawn at")
+
+
+def test_one_recorded_step(
+    tmp_path: Path, write_recipe: Callable[..., None], write_trajectory: Callable[..., Any]
+) -> None:
+    write_recipe(tmp_path)
+    write_trajectory(tmp_path, 1)
+    assert write_report(tmp_path).is_file()
+
+
+def test_a_recipe_alone(tmp_path: Path, write_recipe: Callable[..., None]) -> None:
+    write_recipe(tmp_path)
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "no step of the search is recorded" in page
+    assert "image-classification" in page
+    assert "<script" not in page
+    assert not (tmp_path / "figures").exists()
+
+
+def test_blocks_of_different_width_and_one_kind(tmp_path: Path, write_recipe: Callable[..., None]) -> None:
+    write_recipe(tmp_path, search={"heads": 0.0, "neurons": 0.4})
+    shape = Shape({"heads": (2, 4), "neurons": (30, 20)}, ("deviation",), 300)
+    generator = np.random.default_rng(0)
+    with TrajectoryWriter(tmp_path / "search" / "trajectory", shape, chunk_steps=50) as writer:
+        for _ in range(300):
+            heads, neurons = (generator.normal(0, 1e-3, size).astype(np.float32) for size in ((2, 4), (2, 30)))
+            writer.append({("heads", "deviation"): heads, ("neurons", "deviation"): neurons})
+    specs = _specs(write_report(tmp_path).read_text(encoding="utf-8"))
+    assert [trace["name"] for trace in specs["norm"]["data"]] == ["neurons, each step", "neurons, averaged"]
+    assert len(specs["coefficients-heads"]["data"]) == 6
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "draw.json", "ticket.json", "summary.json", "search/result.json"])
+@pytest.mark.parametrize("content", [b"", b"[1, 2", b"\xff\xfe\x00", b'{"step": "x", "kinds": 3}'])
+def test_a_damaged_file_costs_its_part_only(
+    tmp_path: Path, write_recipe: Callable[..., None], name: str, content: bytes
+) -> None:
+    write_recipe(tmp_path)
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    assert write_report(tmp_path).is_file()
+
+
+def test_a_damaged_trajectory_is_named(tmp_path: Path, write_recipe: Callable[..., None]) -> None:
+    write_recipe(tmp_path)
+    (tmp_path / "search" / "trajectory").mkdir(parents=True)
+    (tmp_path / "search" / "trajectory" / "trajectory.json").write_text("{")
+    assert "search/trajectory cannot be read" in write_report(tmp_path).read_text(encoding="utf-8")
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no directory"):
+        write_report(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="not a run's directory"):
+        write_report(tmp_path)
+
+
+def test_a_laptop_without_torch_can_do_it() -> None:
+    code = "import sys, earlybird.report; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,124 @@
+"""The first sentence of the report, case by case."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from earlybird.errors import InputError
+from earlybird.report.verdict import as_good_by_chance, chance_error, percent, verdict
+
+Summary = dict[str, Any]
+
+
+def test_a_ticket_worth_having(summary: Summary) -> None:
+    summary["dense"]["train_seconds"] = 100.0
+    summary["ticket"] |= {"search_seconds": 20.0, "train_seconds": 43.0}
+
+    assert verdict(summary) == (
+        "Drawn at 18% of the search: 41% fewer parameters, 0.3 points below dense,"
+        " 37% less training time (search included)."
+    )
+
+
+def test_a_random_ticket_that_is_better(summary: Summary) -> None:
+    summary["random"]["accuracy"] = 97.8
+    assert verdict(summary).endswith(
+        "; a random ticket of the same shape does as well (97.8 against 97.3),"
+        " so here the shape matters and the choice does not."
+    )
+
+
+def test_a_random_ticket_that_is_better_beyond_chance(summary: Summary) -> None:
+    summary["random"]["accuracy"] = 99.9
+    assert "a random ticket of the same shape does better (99.9 against 97.3)" in verdict(summary)
+
+
+def test_a_random_ticket_that_is_worse_within_chance(summary: Summary) -> None:
+    summary["random"]["accuracy"] = 97.0
+    assert "does as well (97.0 against 97.3, within chance), so here the shape matters" in verdict(summary)
+
+
+def test_without_the_number_of_examples_chance_is_not_known(summary: Summary) -> None:
+    del summary["evaluation_examples"]
+    summary["random"]["accuracy"] = 97.2
+    assert "random" not in verdict(summary)
+    summary["random"]["accuracy"] = 97.3
+    assert "random" in verdict(summary)
+
+
+def test_no_random_ticket(summary: Summary) -> None:
+    del summary["random"]
+    assert "random" not in verdict(summary)
+
+
+def test_more_time_than_dense(summary: Summary) -> None:
+    summary["dense"]["train_seconds"] = 100.0
+    summary["ticket"] |= {"search_seconds": 70.0, "train_seconds": 42.0}
+    assert "12% more training time (search included)" in verdict(summary)
+
+
+def test_the_same_time_and_accuracy(summary: Summary) -> None:
+    summary["dense"] |= {"train_seconds": 100.0, "accuracy": 97.32}
+    summary["ticket"] |= {"search_seconds": 50.0, "train_seconds": 50.1}
+    assert "as accurate as dense, the same training time (search included)" in verdict(summary)
+
+
+def test_above_dense(summary: Summary) -> None:
+    summary["dense"]["accuracy"] = 96.0
+    assert "1.3 points above dense" in verdict(summary)
+
+
+def test_no_dense_network(summary: Summary) -> None:
+    del summary["dense"]
+    assert verdict(summary) == (
+        "Drawn at 18% of the search: 97.3% accuracy with 177,600 parameters after 71 seconds of training"
+        " (search included), with no dense training to compare it with."
+    )
+
+
+@pytest.mark.parametrize(
+    ("detector", "fraction", "start"),
+    [
+        ("step 1499", 1.0, "Never settled, so drawn at the end of the search: "),
+        ("end", 1.0, "Never settled, so drawn at the end of the search: "),
+        ("step 299", 0.2, "Drawn by hand at 20% of the search: "),
+        ("ols", 1.0, "Drawn at 100% of the search: "),
+        ("hamming", 0.004, "Drawn at 0.4% of the search: "),
+    ],
+)
+def test_how_it_was_drawn(summary: Summary, detector: str, fraction: float, start: str) -> None:
+    summary["ticket"] |= {"detector": detector, "draw_fraction": fraction}
+    assert verdict(summary).startswith(start)
+
+
+def test_an_unfinished_run() -> None:
+    assert verdict({"earlybird": "0.1.0"}).startswith("Not finished")
+
+
+@pytest.mark.parametrize("value", [None, "97", True, math.nan])
+def test_a_damaged_summary_is_named(summary: Summary, value: object) -> None:
+    summary["ticket"]["accuracy"] = value
+    with pytest.raises(InputError, match=r"ticket\.accuracy"):
+        verdict(summary)
+
+
+def test_chance_is_two_standard_errors_of_two_proportions() -> None:
+    error = chance_error(50.0, 50.0, 200)
+    assert error == pytest.approx(100 * math.sqrt(2 * 0.25 / 200))
+    assert as_good_by_chance(50.0, 50.0 - 1.9 * error, 200)
+    assert not as_good_by_chance(50.0, 50.0 - 2.1 * error, 200)
+    assert as_good_by_chance(100.0, 100.0, 200)
+
+
+def test_a_percentage_is_never_rounded_to_a_whole_it_is_not() -> None:
+    assert [percent(share) for share in (0.0, 0.0001, 0.005, 0.18, 0.9999, 1.0)] == [
+        "0%",
+        "0.1%",
+        "0.5%",
+        "18%",
+        "99.9%",
+        "100%",
+    ]
