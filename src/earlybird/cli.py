@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import click
 import typer
 
 from earlybird.errors import InputError, JobError
@@ -197,6 +196,7 @@ def inspect(
     """Print a model's attention heads and MLP neurons, block by block."""
     from earlybird.recipes.inspection import inspect_model
 
+    _quieten()
     found = inspect_model(model)
     _print(found.as_json(), str(found), as_json)
 
@@ -222,10 +222,9 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         status = app(arguments, standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except typer.TyperException as error:
+        _fail(f"{getattr(error, 'message', error)} See earlybird --help.", 2)
+    except (typer.Abort, KeyboardInterrupt):
         _fail("interrupted; the same command goes on from the last checkpoint", 130)
     except InputError as error:
         if debug:

@@ -1,0 +1,128 @@
+"""Slimming and the search: exactness, online against offline, resuming."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import ViTConfig, ViTForImageClassification
+
+import earlybird as eb
+from earlybird.slimming import Slimming
+
+SETTINGS = {"heads": 0.3, "neurons": 0.4, "total_steps": 120, "threshold": 0.05}
+
+
+def tiny_vit():
+    torch.manual_seed(0)
+    config = ViTConfig(
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        image_size=8,
+        patch_size=4,
+        num_labels=10,
+    )
+    return ViTForImageClassification(config)
+
+
+def batch():
+    generator = torch.Generator().manual_seed(2)
+    return torch.randn(16, 3, 8, 8, generator=generator), torch.randint(10, (16,), generator=generator)
+
+
+def train(model, search, steps):
+    optimizer = torch.optim.SGD(model.parameters(), 1e-2)
+    pixels, labels = batch()
+    draws = []
+    for _ in range(steps):
+        (model(pixels, labels=labels).loss + search.penalty()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if search.step() is not None and not draws:
+            draws.append(search.steps - 1)
+    return draws
+
+
+@pytest.mark.parametrize("slim", ["after", "before"])
+@pytest.mark.parametrize("neuron_slim", ["after", "before"])
+def test_folding_keeps_the_outputs_and_leaves_a_plain_model(slim, neuron_slim):
+    model = tiny_vit().eval()
+    names = set(model.state_dict())
+    slimming = Slimming(model, eb.Anatomy.of(model), slim=slim, neuron_slim=neuron_slim)
+    for deviations in slimming.deviations.values():
+        torch.nn.init.normal_(deviations.values, std=0.2)
+    pixels, _ = batch()
+    before = model(pixels).logits
+    assert set(model.state_dict()) == names
+    slimming.fold()
+    torch.testing.assert_close(model(pixels).logits, before, rtol=1e-4, atol=1e-5)
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_a_coefficient_is_trained_by_the_gradient_of_the_loss():
+    model = tiny_vit().eval()
+    slimming = Slimming(model, eb.Anatomy.of(model))
+    pixels, labels = batch()
+    model(pixels, labels=labels).loss.backward()
+    values = slimming.deviations["neurons"].values
+    epsilon = 1e-2
+    losses = []
+    for sign in (1, -1):
+        with torch.no_grad():
+            values[1, 7] += sign * epsilon
+            losses.append(float(model(pixels, labels=labels).loss))
+            values[1, 7] -= sign * epsilon
+    assert float(values.grad[1, 7]) == pytest.approx((losses[0] - losses[1]) / (2 * epsilon), abs=1e-4)
+
+
+def test_the_online_draw_is_the_offline_draw(tmp_path):
+    model = tiny_vit()
+    search = eb.Search(model, **SETTINGS, record=tmp_path)
+    draws = train(model, search, 120)
+    search.finish()
+    trajectory = eb.Trajectory.open(tmp_path)
+    offline = eb.detect(trajectory, heads=0.3, neurons=0.4, threshold=0.05)
+    assert draws == [offline.step] == [search.draw.step]
+    assert all((offline.masks[kind] == search.ticket.masks[kind]).all() for kind in offline.masks)
+
+
+def test_a_resumed_search_goes_on_as_if_nothing_had_happened(tmp_path):
+    whole = tiny_vit()
+    undisturbed = eb.Search(whole, **SETTINGS, record=tmp_path / "whole")
+    train(whole, undisturbed, 120)
+    undisturbed.close()
+    model = tiny_vit()
+    first = eb.Search(model, **SETTINGS, record=tmp_path / "cut")
+    train(model, first, 40)
+    first.save_state(tmp_path / "state.safetensors")
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    train(model, first, 7)
+    first.detach()
+    model.load_state_dict(kept)
+    second = eb.Search(model, **SETTINGS, record=tmp_path / "cut", resume=tmp_path / "state.safetensors")
+    train(model, second, 80)
+    second.close()
+    assert second.steps == 120
+    assert second.draw.step == undisturbed.draw.step
+    for kind in ("heads", "neurons"):
+        a, b = (eb.Trajectory.open(tmp_path / n).evidence(kind, "deviation") for n in ("whole", "cut"))
+        assert (a == b).all()
+
+
+def test_pruning_while_coefficients_are_attached_is_refused():
+    model = tiny_vit()
+    eb.Search(model, **SETTINGS)
+    ticket = eb.Ticket.random(eb.Anatomy.of(model), heads=0.3)
+    with pytest.raises(eb.InputError, match="finish"):
+        eb.prune(model, ticket)
+
+
+def test_a_corrupt_ticket_is_refused(tmp_path):
+    ticket = eb.Ticket.random(eb.Anatomy.of(tiny_vit()), heads=0.3, neurons=0.4)
+    ticket.save(tmp_path / "ticket.json")
+    assert (eb.Ticket.load(tmp_path / "ticket.json").masks["neurons"] == ticket.masks["neurons"]).all()
+    text = (tmp_path / "ticket.json").read_text()
+    (tmp_path / "ticket.json").write_text(text.replace('"kept": 2', '"kept": 3', 1))
+    with pytest.raises(eb.InputError, match="corrupt"):
+        eb.Ticket.load(tmp_path / "ticket.json")
