@@ -223,7 +223,9 @@ def main() -> None:
     try:
         status = app(arguments, standalone_mode=False)
     except typer.TyperException as error:
-        _fail(f"{getattr(error, 'message', error)} See earlybird --help.", 2)
+        # Errors of use can say more than their message alone: which argument is missing.
+        describe = getattr(error, "format_message", error.__str__)
+        _fail(f"{describe()} See earlybird --help.", 2)
     except (typer.Abort, KeyboardInterrupt):
         _fail("interrupted; the same command goes on from the last checkpoint", 130)
     except InputError as error:

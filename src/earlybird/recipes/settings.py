@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
 
+from earlybird.detectors.presets import detector_named
 from earlybird.detectors.spans import Span, parse_span
 
 RECIPE_VERSION = 1
@@ -145,6 +146,12 @@ class DetectorSettings(Settings):
     start: SpanSetting | None = None
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     joint: Literal["latched", "simultaneous"] = "latched"
+
+    @field_validator("detector")
+    @classmethod
+    def _detector_is_known(cls, name: str) -> str:
+        detector_named(name)
+        return name
 
     @model_validator(mode="after")
     def _something_to_prune(self) -> DetectorSettings:

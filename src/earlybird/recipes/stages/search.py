@@ -9,7 +9,10 @@ import torch
 from transformers import PreTrainedModel, TrainerCallback
 
 from earlybird import scaling
+from earlybird.anatomy import Anatomy
 from earlybird.checkpoint import save
+from earlybird.detectors.detection import Detection
+from earlybird.detectors.offline import detector_choice, prunings_for
 from earlybird.errors import JobError
 from earlybird.integrations.trainer import SearchCallback
 from earlybird.recipes.optimizer_state import OPTIMIZER, optimizer_state_by_name, write_optimizer_state
@@ -19,6 +22,26 @@ from earlybird.recipes.training import planned_steps, schedule_of, steps_per_epo
 from earlybird.search import Search
 
 DRAWN = "drawn.json"
+
+
+def check_detector(job: Job) -> None:
+    """Raise InputError if the recipe's detector cannot work in a run of its length, before anything is trained."""
+    wanted = job.recipe.search
+    units = Anatomy.of(job.initial_model()).units
+    choice = detector_choice(
+        wanted.detector,
+        smoothing=wanted.smoothing,
+        window=wanted.window,
+        every=wanted.every,
+        start=wanted.start,
+        threshold=wanted.threshold,
+    )
+    Detection(
+        prunings_for(units, heads=wanted.heads, neurons=wanted.neurons),
+        choice,
+        total_steps=planned_steps(job.data, job.recipe.training),
+        steps_per_epoch=steps_per_epoch(job.data, job.recipe.training),
+    )
 
 
 def search(job: Job) -> bool:

@@ -1,0 +1,97 @@
+"""The commands, run as a person runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+SMALL = [
+    "training.epochs=6",
+    "training.warmup_epochs=1",
+    "data.train_limit=640",
+    "search.threshold=0.5",
+    "model.layers=2",
+    "model.hidden=32",
+    "training.checkpoint_every=5",
+]
+
+
+def earlybird(*arguments, cwd):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", "earlybird", *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["frobnicate"], "No such command"),
+        (["run"], "Missing argument"),
+        (["run", "digits", "training.epocs=1"], "did you mean 'epochs'?"),
+        (["run", "digits", "version=7"], "recipe version must be 1, got 7"),
+        (["run", "digits", "search.heads=1.2"], "search.heads"),
+        (["run", "digits", "search.detector=olss"], "did you mean 'ols'?"),
+        (["run", "digits", "search.detector=ols", "search.window=5000"], "choose a shorter window"),
+        (["run", "nowhere.yaml"], "there is no recipe nowhere.yaml"),
+        (["draw", "nowhere"], "no run's directory"),
+        (["run", "digits", "data.format=parquet", "data.source=nowhere"], "nowhere"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(arguments, said, tmp_path):
+    result = earlybird(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_detectors_as_json(tmp_path):
+    rows = json.loads(earlybird("detectors", "--json", cwd=tmp_path).stdout)
+    assert {"ols", "mann-kendall", "adf", "hamming"} <= {row["detector"] for row in rows}
+
+
+def test_a_whole_run_survives_a_kill_in_the_search_and_is_not_done_twice(tmp_path):
+    command = ["digits", *SMALL, "output=run", "dense=false", "retraining.start=both"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    search = subprocess.Popen(
+        [sys.executable, "-m", "earlybird", "run", *command],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    checkpoints = tmp_path / "run/search/checkpoints"
+    while search.poll() is None and not list(checkpoints.glob("checkpoint-*/earlybird-clock.json")):
+        try:
+            search.wait(0.02)
+        except subprocess.TimeoutExpired:
+            continue
+    os.kill(search.pid, signal.SIGKILL)
+    search.wait()
+    assert not (tmp_path / "run/search/result.json").exists()
+
+    resumed = earlybird("run", *command, "--json", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    summary = json.loads(resumed.stdout)
+    assert {"ticket", "random", "ticket_continued", "random_continued"} <= set(summary)
+    assert summary["ticket"]["parameters"] == summary["random"]["parameters"]
+
+    # An undisturbed search gives the same draw.
+    whole = earlybird("search", "digits", *SMALL, "output=whole", "dense=false", "retraining.start=both", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    cut, uncut = (json.loads((tmp_path / n / "search/result.json").read_text()) for n in ("run", "whole"))
+    assert cut["draw_step"] == uncut["draw_step"]
+
+    again = earlybird("run", *command, "--json", cwd=tmp_path)
+    assert json.loads(again.stdout) == summary
+    other = earlybird("run", *command, "search.heads=0.2", cwd=tmp_path)
+    assert other.returncode == 2
+    assert "search.heads differ" in other.stderr
+    changed = earlybird("draw", "run", "--at", "50%", cwd=tmp_path)
+    assert changed.returncode == 2
+    assert "was drawn before" in changed.stderr
