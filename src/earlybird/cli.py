@@ -86,6 +86,9 @@ def draw(
     neurons: Annotated[float | None, typer.Option(help="Ratio of neurons to prune, in [0, 1).")] = None,
     heads_scope: Annotated[Literal["layer", "global"] | None, typer.Option(help="Where the threshold lies.")] = None,
     neurons_scope: Annotated[Literal["layer", "global"] | None, typer.Option(help="Where the threshold lies.")] = None,
+    score: Annotated[
+        Literal["coefficient", "gradient", "squared-gradient"] | None, typer.Option(help="What ranks the units.")
+    ] = None,
     smoothing: Annotated[str | None, typer.Option(help='A span: 200, "2%" or "3ep".')] = None,
     window: Annotated[str | None, typer.Option(help="A span.")] = None,
     every: Annotated[str | None, typer.Option(help="A span.")] = None,
@@ -106,6 +109,7 @@ def draw(
         "neurons": neurons,
         "heads_scope": heads_scope,
         "neurons_scope": neurons_scope,
+        "score": score,
         "smoothing": smoothing,
         "window": window,
         "every": every,

@@ -17,7 +17,7 @@ from earlybird.anatomy import Anatomy
 from earlybird.detectors.detection import Detection, Joint
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.offline import detector_choice, prunings_for
-from earlybird.detectors.scores import RunningScore
+from earlybird.detectors.scores import RunningScore, Score, channels_of
 from earlybird.detectors.spans import SpanLike
 from earlybird.errors import InputError, JobError
 from earlybird.masks import Scope
@@ -25,7 +25,6 @@ from earlybird.slimming import Place, Slimming
 from earlybird.ticket import Ticket
 from earlybird.trajectory import Channel, Kind, Shape, Trajectory, TrajectoryWriter
 
-_CHANNEL: Channel = "deviation"
 _CHUNK_BYTES = 1 << 22
 
 
@@ -51,6 +50,10 @@ class Search:
         heads: ratio of heads to prune, in [0, 1); None or 0 leaves them alone.
         neurons: ratio of neurons to prune.
         total_steps: planned optimizer steps of the training that is being cut short.
+        score: what ranks the units. "coefficient" trains the coefficients under the L1 penalty and takes their
+            magnitude; "gradient" and "squared-gradient" leave them at 1 without a penalty, so that training is
+            what it would be without a search, and take the mean |gradient| or squared gradient of the loss with
+            respect to them.
         detector: a name from `earlybird detectors`; by default the best rule for the score.
         l1: weight of the L1 penalty on the coefficients.
         l1_neurons: that of the neurons where it differs.
@@ -62,6 +65,7 @@ class Search:
         smoothing, window, every, start, threshold, joint: of the detector, see `earlybird.detect`.
         steps_per_epoch: needed only where spans are given in epochs.
         record: directory to write the trajectory to; by default it is not kept.
+        record_gradients: record the coefficients' gradients whatever the score is, to study other scores later.
         resume: a file written by `save_state`; the trajectory in `record` is cut back to its step.
 
     Attributes:
@@ -80,6 +84,7 @@ class Search:
         heads: float | None = None,
         neurons: float | None = None,
         total_steps: int,
+        score: Score = "coefficient",
         detector: str | None = None,
         l1: float = 1e-4,
         l1_neurons: float | None = None,
@@ -97,12 +102,19 @@ class Search:
         joint: Joint = "latched",
         steps_per_epoch: float | None = None,
         record: str | os.PathLike[str] | None = None,
+        record_gradients: bool = False,
         resume: str | os.PathLike[str] | None = None,
     ) -> None:
         if total_steps < 1:
             raise InputError(f"total_steps must be at least 1, got {total_steps}")
         if resume is not None and record is None:
             raise InputError("resume needs the directory of the trajectory in record: the detector is fed from it")
+        self._channel = channels_of(score)[-1]
+        self._channels: tuple[Channel, ...] = (self._channel,)
+        if score == "coefficient":
+            self._channel = "deviation"
+            self._channels = ("deviation", "gradient") if record_gradients else ("deviation",)
+        self.score: Score = score
         self.anatomy = Anatomy.of(model)
         self.l1: dict[Kind, float] = {"heads": l1, "neurons": l1 if l1_neurons is None else l1_neurons}
         self.learning_rate = learning_rate
@@ -122,15 +134,17 @@ class Search:
             detector, smoothing=smoothing, window=window, every=every, start=start, threshold=threshold
         )
         self.detection = Detection(
-            prunings, choice, total_steps=total_steps, steps_per_epoch=steps_per_epoch, joint=joint
+            prunings, choice, total_steps=total_steps, score=score, steps_per_epoch=steps_per_epoch, joint=joint
         )
-        self._running = {kind: RunningScore(_CHANNEL) for kind in prunings}
+        self._running = {kind: RunningScore(score, self._channel) for kind in prunings}
+        self._newest: dict[Kind, NDArray[np.float64]] = {}
+        self._penalised = False
         self.slimming = Slimming(model, self.anatomy, kinds=tuple(prunings), slim=slim, neuron_slim=neuron_slim)
         parameters = [deviations.values for deviations in self.slimming.deviations.values()]
         self._optimizer = torch.optim.Adam(parameters, lr=learning_rate)
         shape = Shape(
             {kind: pruning.units for kind, pruning in prunings.items()},
-            (_CHANNEL,),
+            self._channels,
             total_steps,
             steps_per_epoch,
             self.anatomy.fingerprint,
@@ -139,13 +153,16 @@ class Search:
             self._load_state(Path(resume))
         self._writer: TrajectoryWriter | None = None
         if record is not None:
-            step_bytes = sum(deviations.values.numel() * 4 for deviations in self.slimming.deviations.values())
+            step_bytes = 4 * len(self._channels) * sum(v.values.numel() for v in self.slimming.deviations.values())
             chunk = min(max(1, total_steps // 100), max(1, _CHUNK_BYTES // step_bytes))
             self._writer = TrajectoryWriter(Path(record), shape, chunk_steps=chunk, keep_steps=self.steps)
             self._replay(Path(record))
 
     def penalty(self) -> Tensor:
-        """The L1 penalty to add to the task's loss, a scalar on the model's device."""
+        """The L1 penalty to add to the task's loss, a scalar on the model's device; 0 for a gradient score."""
+        if self.score != "coefficient":
+            return torch.zeros((), device=next(iter(self.slimming.deviations.values())).values.device)
+        self._penalised = True
         return self.slimming.penalty(self.l1["heads"], self.l1["neurons"])
 
     def step(self) -> Ticket | None:
@@ -159,20 +176,27 @@ class Search:
         """
         values = [deviations.values for deviations in self.slimming.deviations.values()]
         _average_gradients(values)
-        self._optimizer.param_groups[0]["lr"] = self.learning_rate
-        self._optimizer.step()
+        evidence: dict[tuple[Kind, Channel], NDArray[np.float32]] = {}
+        if "gradient" in self._channels:
+            for kind, deviations in self.slimming.deviations.items():
+                evidence[kind, "gradient"] = deviations.gradient_on_host(self.l1[kind] if self._penalised else 0.0)
+        if self.score == "coefficient":
+            self._optimizer.param_groups[0]["lr"] = self.learning_rate
+            self._optimizer.step()
+            for kind, deviations in self.slimming.deviations.items():
+                evidence[kind, "deviation"] = deviations.on_host()
         self._optimizer.zero_grad(set_to_none=False)
-        evidence = {kind: deviations.on_host() for kind, deviations in self.slimming.deviations.items()}
-        for kind, array in evidence.items():
+        self._penalised = False
+        for (kind, channel), array in evidence.items():
             if not np.isfinite(array).all():
                 self.flush()
                 raise JobError(
-                    f"a slimming coefficient of the {kind} is not finite at step {self.steps}: the loss has"
-                    " diverged; lower the learning rate, or resume from the last good state"
+                    f"the {channel} of a slimming coefficient of the {kind} is not finite at step {self.steps}: the"
+                    " loss has diverged; lower the learning rate, or resume from the last good state"
                 )
         if self._writer is not None:
-            self._writer.append({(kind, _CHANNEL): array for kind, array in evidence.items()})
-        self._observe({kind: array[None] for kind, array in evidence.items()})
+            self._writer.append(evidence)
+        self._observe({kind: evidence[kind, self._channel][None] for kind in self.slimming.deviations})
         return self.ticket
 
     def draw_now(self) -> Ticket:
@@ -183,11 +207,7 @@ class Search:
         """
         if self.steps == 0:
             raise InputError("no step was observed yet, so there is nothing to draw from")
-        scores = {
-            kind: RunningScore(_CHANNEL).update(self.slimming.deviations[kind].on_host()[None])[0]
-            for kind in self.detection.prunings
-        }
-        self.draw = self.detection.draw_now(scores, "end")
+        self.draw = self.detection.draw_now(self._newest, "end")
         self.ticket = Ticket.drawn(self.anatomy, self.draw)
         return self.ticket
 
@@ -224,7 +244,7 @@ class Search:
         tensors: dict[str, Tensor] = {}
         for kind, deviations in self.slimming.deviations.items():
             tensors[kind] = deviations.values.detach()
-            state = self._optimizer.state[deviations.values]
+            state = self._optimizer.state.get(deviations.values, {})
             tensors |= {f"{kind}.{name}": torch.as_tensor(value) for name, value in state.items()}
         target = Path(path)
         temporary = target.with_name(target.name + ".tmp")
@@ -243,7 +263,7 @@ class Search:
             for kind, deviations in self.slimming.deviations.items():
                 # In place: the blocks' leaves are views into this buffer.
                 deviations.values.data.copy_(tensors[kind])
-                if self.steps:
+                if self.steps and self.score == "coefficient":
                     names = ("step", "exp_avg", "exp_avg_sq")
                     self._optimizer.state[deviations.values] = {
                         name: tensors[f"{kind}.{name}"].to("cpu" if name == "step" else deviations.values.device)
@@ -263,7 +283,7 @@ class Search:
         size = 64
         for start in range(0, resumed, size):
             chunk = {
-                kind: trajectory.evidence(kind, _CHANNEL)[start : min(start + size, resumed)]
+                kind: trajectory.evidence(kind, self._channel)[start : min(start + size, resumed)]
                 for kind in self.detection.prunings
             }
             self._observe(chunk)
@@ -274,6 +294,7 @@ class Search:
         if self.draw is not None:
             return
         scores = {kind: running.update(evidence[kind]) for kind, running in self._running.items()}
+        self._newest = {kind: values[-1] for kind, values in scores.items()}
         self.draw = self.detection.update(scores)
         if self.draw is not None:
             self.ticket = Ticket.drawn(self.anatomy, self.draw)

@@ -54,6 +54,7 @@ class Deviations:
         shape = (len(self.units), max(self.units))
         self.values = nn.Parameter(torch.zeros(shape, dtype=torch.float32, device=device))
         self.values.grad = torch.zeros_like(self.values)
+        self._real = torch.arange(shape[1], device=device) < torch.tensor(self.units, device=device)[:, None]
         self.leaves = []
         for block, count in enumerate(self.units):
             leaf = self.values.detach()[block, :count].requires_grad_(True)
@@ -63,6 +64,18 @@ class Deviations:
     def on_host(self) -> NDArray[np.float32]:
         """The deviations, (layers, widest block); padding is 0."""
         return self.values.detach().cpu().numpy().copy()
+
+    def gradient_on_host(self, l1: float) -> NDArray[np.float32]:
+        """Magnitude of the task's gradient, (layers, widest block); padding is 0.
+
+        Args:
+            l1: weight of the L1 penalty whose own gradient, l1 x sign(coefficient), is in the buffer and is
+                taken off again.
+        """
+        gradient = torch.zeros_like(self.values) if self.values.grad is None else self.values.grad
+        if l1:
+            gradient = gradient - l1 * torch.sign(1 + self.values.detach()) * self._real
+        return gradient.abs().cpu().numpy().copy()
 
     def magnitude_sum(self) -> Tensor:
         """Sum of |coefficient| over all units, a differentiable scalar."""

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from earlybird import trajectory as module
 from earlybird.errors import InputError
 from earlybird.trajectory import Shape, Trajectory, TrajectoryWriter
+from earlybird.trajectory import writing as module
 
 SHAPE = Shape({"heads": (2, 2), "neurons": (3,)}, ("deviation",), 20, model="tiny")
 RICH = Shape(

@@ -126,3 +126,52 @@ def test_a_corrupt_ticket_is_refused(tmp_path):
     (tmp_path / "ticket.json").write_text(text.replace('"kept": 2', '"kept": 3', 1))
     with pytest.raises(eb.InputError, match="corrupt"):
         eb.Ticket.load(tmp_path / "ticket.json")
+
+
+@pytest.mark.parametrize("score", ["gradient", "squared-gradient"])
+def test_a_gradient_score_leaves_training_bitwise_what_it_was(score, tmp_path):
+    plain, searched = tiny_vit(), tiny_vit()
+    search = eb.Search(
+        searched, heads=0.3, neurons=0.4, total_steps=30, score=score, detector="split-half-capture", record=tmp_path
+    )
+    pixels, labels = batch()
+    losses = []
+    for model, penalty in ((plain, lambda: 0.0), (searched, search.penalty)):
+        optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
+        for _ in range(30):
+            loss = model(pixels, labels=labels).loss + penalty()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(float(loss.detach()))
+            if model is searched:
+                search.step()
+    search.finish()
+    assert losses[:30] == losses[30:]
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), searched.parameters(), strict=True))
+    trajectory = eb.Trajectory.open(tmp_path)
+    assert trajectory.shape.channels == ("gradient",)
+    offline = eb.detect(trajectory, heads=0.3, neurons=0.4, score=score, detector="split-half-capture")
+    assert (offline and offline.step) == (search.draw and search.draw.step)
+
+
+def test_the_recorded_gradient_is_that_of_the_task_without_the_penalty(tmp_path):
+    model = tiny_vit().eval()
+    pixels, labels = batch()
+    slimming = Slimming(model, eb.Anatomy.of(model))
+    model(pixels, labels=labels).loss.backward()
+    expected = {kind: abs(values.values.grad.numpy().copy()) for kind, values in slimming.deviations.items()}
+    slimming.detach()
+    settings = {**SETTINGS, "l1": 0.5}
+    search = eb.Search(model, **settings, record=tmp_path, record_gradients=True)
+    (model(pixels, labels=labels).loss + search.penalty()).backward()
+    search.step()
+    search.finish()
+    trajectory = eb.Trajectory.open(tmp_path)
+    assert trajectory.shape.channels == ("deviation", "gradient")
+    for kind, gradient in expected.items():
+        torch.testing.assert_close(
+            torch.tensor(trajectory.evidence(kind, "gradient")[0]), torch.tensor(gradient), rtol=1e-3, atol=1e-6
+        )
+        assert eb.detect(trajectory, **{kind: 0.3}, score="squared-gradient", detector="hamming") is None

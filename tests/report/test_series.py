@@ -9,7 +9,6 @@ import pytest
 
 from earlybird.criteria import captured
 from earlybird.detectors.observe import Pruning
-from earlybird.detectors.offline import prunings_for
 from earlybird.masks import Scope, mask_at_ratio
 from earlybird.recipes.settings import SearchSettings
 from earlybird.report import series as series_module
@@ -53,7 +52,7 @@ def test_some_steps_are_those_of_all() -> None:
     trajectory = _ragged()
     pruning = Pruning(0.5, "global", (5, 3))
     steps = np.array([0, 7, 39])
-    some, everything = (mask_series(trajectory, "neurons", pruning, chosen) for chosen in (steps, None))
+    some, everything = (mask_series(trajectory, "neurons", pruning, steps=chosen) for chosen in (steps, None))
     assert some.norm.tolist() == everything.norm[steps].tolist()
     assert some.captured.tolist() == everything.captured[steps].tolist()
 
@@ -83,9 +82,8 @@ def test_quantiles_leave_padding_out() -> None:
 def test_the_replay_draws_where_the_detector_did(finished: Path) -> None:
     trajectory = Trajectory.open(finished / "search" / "trajectory")
     settings = SearchSettings(heads=0.5, neurons=0.5)
-    prunings = prunings_for(trajectory.shape.units, heads=0.5, neurons=0.5)
 
-    result = replay(trajectory, settings, prunings)
+    result = replay(trajectory, settings)
 
     assert result.draw is not None
     assert result.settled_below
@@ -100,6 +98,5 @@ def test_the_replay_draws_where_the_detector_did(finished: Path) -> None:
 )
 def test_which_side_of_the_threshold_is_settled(finished: Path, detector: str, below: bool) -> None:
     trajectory = Trajectory.open(finished / "search" / "trajectory")
-    prunings = prunings_for(trajectory.shape.units, heads=0.5, neurons=None)
     settings = SearchSettings(heads=0.5, neurons=0.0, detector=detector)
-    assert replay(trajectory, settings, prunings).settled_below is below
+    assert replay(trajectory, settings).settled_below is below

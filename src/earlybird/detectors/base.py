@@ -33,8 +33,10 @@ class Detector(ABC):
 
     `update` takes the observations in order, without gaps. `settled` and `statistic` speak of the newest
     check; between checks they keep what the last one said, `checked` tells whether the newest observation was
-    one.
+    one. `first_check` is the number of steps observed when the first check happens.
     """
+
+    first_check: int
 
     def __init__(self) -> None:
         self.settled = False

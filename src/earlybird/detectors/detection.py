@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from earlybird.detectors.draw import Draw, KindDraw
 from earlybird.detectors.observe import Pruning
+from earlybird.detectors.scores import Score
 from earlybird.detectors.settings import DetectorChoice
 from earlybird.errors import InputError
 from earlybird.trajectory import Kind
@@ -30,6 +31,7 @@ class Detection:
         choice: DetectorChoice,
         *,
         total_steps: int,
+        score: Score = "coefficient",
         steps_per_epoch: float | None = None,
         joint: Joint = "latched",
     ) -> None:
@@ -37,11 +39,12 @@ class Detection:
             raise InputError("give a ratio above 0 for heads, for neurons or for both: there is nothing to prune")
         self.prunings = prunings
         self.choice = choice
+        self.score: Score = score
         self.total_steps = total_steps
         self.joint = joint
         self.draw: Draw | None = None
         self.detectors = {
-            kind: choice.build(kind, pruning.units, total_steps, steps_per_epoch) for kind, pruning in prunings.items()
+            kind: choice.build(kind, pruning, score, total_steps, steps_per_epoch) for kind, pruning in prunings.items()
         }
         self.norms: dict[Kind, float] = {}
         self._settled: dict[Kind, KindDraw] = {}
@@ -64,8 +67,9 @@ class Detection:
                 if not detector.checked:
                     continue
                 if detector.settled:
-                    threshold = self._threshold(kind)
-                    self._settled.setdefault(kind, KindDraw(observation.step, detector.statistic, threshold))
+                    self._settled.setdefault(
+                        kind, KindDraw(observation.step, detector.statistic, self.choice.threshold)
+                    )
                 elif self.joint == "simultaneous":
                     self._settled.pop(kind, None)
             # A kind that settled earlier must not have its mask taken at a step that says nothing about it.
@@ -78,11 +82,9 @@ class Detection:
 
     def draw_now(self, scores: Mapping[Kind, NDArray[np.floating]], how: str) -> Draw:
         """A draw that no detector asked for, at the newest step, from its scores (layers, units)."""
-        return forced_draw(self.prunings, scores, step=self._steps - 1, total_steps=self.total_steps, how=how)
-
-    def _threshold(self, kind: Kind) -> float:
-        chosen = self.choice.threshold
-        return self.choice.specification.threshold if chosen is None else chosen
+        return forced_draw(
+            self.prunings, scores, step=self._steps - 1, total_steps=self.total_steps, how=how, score=self.score
+        )
 
     def _drawn(self, scores: Mapping[Kind, NDArray[np.floating]]) -> Draw:
         last = max(self._settled.values(), key=lambda kind_draw: kind_draw.step)
@@ -97,6 +99,7 @@ class Detection:
             rescued={kind: pruning.rescued(scores[kind]) for kind, pruning in self.prunings.items()},
             ratios={kind: pruning.ratio for kind, pruning in self.prunings.items()},
             scopes={kind: pruning.scope for kind, pruning in self.prunings.items()},
+            score=self.score,
             total_steps=self.total_steps,
         )
 
@@ -108,6 +111,7 @@ def forced_draw(
     step: int,
     total_steps: int,
     how: str,
+    score: Score,
 ) -> Draw:
     """The draw at a given step, whatever a detector says; scores (layers, units) per kind."""
     return Draw(
@@ -120,5 +124,6 @@ def forced_draw(
         rescued={kind: pruning.rescued(scores[kind]) for kind, pruning in prunings.items()},
         ratios={kind: pruning.ratio for kind, pruning in prunings.items()},
         scopes={kind: pruning.scope for kind, pruning in prunings.items()},
+        score=score,
         total_steps=total_steps,
     )

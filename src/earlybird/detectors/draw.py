@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from earlybird.detectors.scores import Score
 from earlybird.masks import Scope
 from earlybird.trajectory import Kind
 
@@ -36,6 +37,7 @@ class Draw:
         rescued: blocks per kind that keep a unit only because a block never loses its last one.
         ratios: pruned fraction per kind.
         scopes: where each kind's threshold was taken.
+        score: what ranked the units.
         total_steps: planned steps of the run.
     """
 
@@ -48,6 +50,7 @@ class Draw:
     rescued: Mapping[Kind, tuple[int, ...]]
     ratios: Mapping[Kind, float]
     scopes: Mapping[Kind, Scope]
+    score: Score
     total_steps: int
 
     def description(self) -> dict[str, Any]:
@@ -57,6 +60,7 @@ class Draw:
             "fraction": self.fraction,
             "statistic": self.statistic,
             "detector": self.detector,
+            "score": self.score,
             "total_steps": self.total_steps,
             "kinds": {kind: asdict(kind_draw) for kind, kind_draw in self.kinds.items()},
             "rescued": {kind: list(blocks) for kind, blocks in self.rescued.items()},

@@ -37,6 +37,7 @@ class HammingDistance(Detector):
             raise InputError(f"every must be at least 1 step, got {every}")
         self.threshold = threshold
         self.every = every
+        self.first_check = queue * every
         self._masks: deque[NDArray[np.bool_]] = deque(maxlen=queue)
         self._units = units
         self._observed = 0

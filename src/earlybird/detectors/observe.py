@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from earlybird.criteria import nuclear_norm
+from earlybird.criteria import captured, nuclear_norm
 from earlybird.detectors.base import Observation
 from earlybird.errors import InputError
 from earlybird.masks import Scope, mask_at_ratio, rescued_blocks, threshold_is_tied
@@ -31,6 +31,10 @@ class Pruning:
         """Blocks of (layers, units) that keep a unit only because none may lose its last one."""
         scope: Scope = "layer" if self.uniform else self.scope
         return tuple(np.flatnonzero(rescued_blocks(scores, self.ratio, scope, units=self.units)).tolist())
+
+    def captured(self, mask: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
+        """How much of the best choice's gain over chance a mask captures, judged by scores (layers, units)."""
+        return float(captured(mask, scores, self.ratio, self.scope, units=self.units, uniform=self.uniform))
 
     def observations(self, kind: str, first_step: int, scores: NDArray[np.floating]) -> Iterator[Observation]:
         """Observations of successive steps' scores (steps, layers, units), the first at `first_step`.

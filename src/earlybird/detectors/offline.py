@@ -103,7 +103,7 @@ def score_chunks(
 ) -> Iterator[dict[Kind, NDArray[np.float64]]]:
     """The scores of all steps in order, some steps at a time, (steps, layers, units) per kind."""
     channels = {kind: score_channel(trajectory, kind, score) for kind in kinds}
-    running = {kind: RunningScore(channel) for kind, channel in channels.items()}
+    running = {kind: RunningScore(score, channel) for kind, channel in channels.items()}
     evidence = {kind: trajectory.evidence(kind, channel) for kind, channel in channels.items()}
     step_bytes = 8 * sum(int(np.prod(values.shape[1:])) for values in evidence.values())
     size = max(1, _CHUNK_BYTES // max(1, step_bytes))
@@ -167,6 +167,7 @@ def detect(
         prunings,
         choice,
         total_steps=trajectory.total_steps,
+        score=score,
         steps_per_epoch=trajectory.shape.steps_per_epoch,
         joint=joint,
     )
@@ -189,6 +190,8 @@ def draw_at(trajectory: Trajectory, step: int, prunings: Mapping[Kind, Pruning],
         count = len(next(iter(scores.values())))
         if step < first + count:
             here = {kind: values[step - first] for kind, values in scores.items()}
-            return forced_draw(prunings, here, step=step, total_steps=trajectory.total_steps, how=f"step {step}")
+            return forced_draw(
+                prunings, here, step=step, total_steps=trajectory.total_steps, how=f"step {step}", score=score
+            )
         first += count
     raise AssertionError("every recorded step lies in a chunk")

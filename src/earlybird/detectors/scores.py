@@ -22,19 +22,27 @@ def channels_of(score: Score) -> tuple[Channel, ...]:
     """
     if score not in SCORES:
         raise InputError(f"score must be one of {', '.join(SCORES)}, got {score!r}")
-    return ("deviation", "coefficient") if score == "coefficient" else (score,)
+    by_score: dict[Score, tuple[Channel, ...]] = {
+        "coefficient": ("deviation", "coefficient"),
+        "gradient": ("gradient",),
+        "squared-gradient": ("squared-gradient", "gradient"),
+    }
+    return by_score[score]
 
 
 class RunningScore:
     """Turns successive steps' evidence of one channel into scores, both (steps, layers, units).
+
+    The gradient is that of the task's loss on a step's whole batch, with respect to the unit's coefficient.
 
     - coefficient: the coefficient's magnitude (Liu et al. 2017, arXiv 1708.06519).
     - gradient: mean |gradient of the coefficient| so far (Michel et al. 2019, arXiv 1905.10650).
     - squared-gradient: mean squared gradient so far (Kwon et al. 2022, arXiv 2204.09656).
     """
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, score: Score, channel: Channel) -> None:
         self.channel = channel
+        self._squares = score == "squared-gradient" and channel == "gradient"
         self._sum: NDArray[np.float64] | None = None
         self._steps = 0
 
@@ -48,6 +56,8 @@ class RunningScore:
             return np.abs(1.0 + values)
         if len(values) == 0:
             return values
+        if self._squares:
+            values = values**2
         # The sum so far comes first: added last, the rounding would depend on where the chunks end.
         before = np.zeros((1, *values.shape[1:])) if self._sum is None else self._sum[None]
         sums = np.cumsum(np.concatenate([before, values]), axis=0)[1:]

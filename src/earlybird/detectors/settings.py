@@ -6,12 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from earlybird.detectors.base import Detector
-from earlybird.detectors.hamming import HammingDistance
+from earlybird.detectors.observe import Pruning
+from earlybird.detectors.scores import Score
 from earlybird.detectors.spans import Span
-from earlybird.detectors.window import WindowedTest
 from earlybird.errors import InputError
-from earlybird.stationarity.base import StationarityTest
 from earlybird.trajectory import Kind
+
+
+@dataclass(frozen=True)
+class ResolvedSettings:
+    """What a detector of one kind is built from; spans in steps, 0 where the detector has no such setting."""
+
+    kind: Kind
+    pruning: Pruning
+    score: Score
+    total_steps: int
+    smoothing: int
+    window: int
+    every: int
+    start: int
+    threshold: float
 
 
 @dataclass(frozen=True)
@@ -22,31 +36,28 @@ class DetectorSpecification:
 
     Attributes:
         summary: what it does, in one sentence.
-        test: the stationarity test, or None for Hamming's rule.
+        build: makes the detector.
         threshold: what the statistic is compared with.
+        null: the null hypothesis in one sentence, or why there is none.
+        settled_below: whether a statistic below the threshold speaks for settled masks, or one above it.
         smoothing, window, every, start: default spans.
         least_window: the default window is never shorter than so many steps.
-        later_window: window of all checks after the first, in steps.
-        unsmoothed: kinds whose series is not smoothed.
-        queue: masks that Hamming's rule holds.
+        unsmoothed: kinds whose series is not smoothed by default.
+        remark: what else is set, in words.
     """
 
     summary: str
-    test: Callable[[float | None], StationarityTest] | None
+    build: Callable[[ResolvedSettings], Detector]
     threshold: float
-    every: Span
+    null: str
+    settled_below: bool
     smoothing: Span | None = None
     window: Span | None = None
+    every: Span | None = None
     start: Span | None = None
     least_window: int = 4
-    later_window: int | None = None
     unsmoothed: tuple[Kind, ...] = ()
-    queue: int = 5
-
-    @property
-    def null(self) -> str:
-        """The null hypothesis in one sentence, or why there is none."""
-        return "none: a rule, not a test" if self.test is None else self.test(None).null
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,9 +70,16 @@ class DetectorChoice:
     window: Span | None = None
     every: Span | None = None
     start: Span | None = None
-    threshold: float | None = None
+    chosen_threshold: float | None = None
 
-    def build(self, kind: Kind, units: tuple[int, ...], total_steps: int, steps_per_epoch: float | None) -> Detector:
+    @property
+    def threshold(self) -> float:
+        """What the statistic is compared with."""
+        return self.specification.threshold if self.chosen_threshold is None else self.chosen_threshold
+
+    def build(
+        self, kind: Kind, pruning: Pruning, score: Score, total_steps: int, steps_per_epoch: float | None
+    ) -> Detector:
         """The detector of one kind for a run of so many steps.
 
         Raises:
@@ -75,34 +93,22 @@ class DetectorChoice:
             span = default if chosen is None else chosen
             return 0 if span is None else span.steps(total_steps, steps_per_epoch)
 
-        threshold = rule.threshold if self.threshold is None else self.threshold
-        every = steps("every", self.every, rule.every)
         smoothing = steps("smoothing", self.smoothing, rule.smoothing)
-        window = steps("window", self.window, rule.window)
-        start = steps("start", self.start, rule.start)
-        if rule.test is None:
-            if rule.queue * every > total_steps:
-                raise InputError(
-                    f"{self.name} needs {rule.queue} masks, one every {every} steps, more than the run's"
-                    f" {total_steps} steps; take masks more often or train longer"
-                )
-            return HammingDistance(queue=rule.queue, threshold=threshold, every=every, units=units)
-        if self.window is None:
-            window = max(window, rule.least_window)
         if self.smoothing is None and kind in rule.unsmoothed:
             smoothing = 1
-        detector = WindowedTest(
-            rule.test(threshold),
-            smoothing=smoothing,
-            window=window,
-            every=every,
-            start=start,
-            later_window=rule.later_window,
+        window = steps("window", self.window, rule.window)
+        if self.window is None and rule.window is not None:
+            window = max(window, rule.least_window)
+        every = steps("every", self.every, rule.every)
+        start = steps("start", self.start, rule.start)
+        detector = rule.build(
+            ResolvedSettings(kind, pruning, score, total_steps, smoothing, window, every, start, self.threshold)
         )
         if detector.first_check > total_steps:
+            spans = {"smoothing": smoothing, "window": window, "every": every, "start": start}
+            settings = ", ".join(f"{name} {value}" for name, value in spans.items() if value)
             raise InputError(
                 f"the first check of {self.name} would come at step {detector.first_check}, after the run's"
-                f" {total_steps} steps (smoothing {smoothing}, window {window}, every {every});"
-                " choose a shorter window or train longer"
+                f" {total_steps} steps ({settings}); choose a shorter window or train longer"
             )
         return detector

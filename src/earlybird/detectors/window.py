@@ -53,17 +53,11 @@ class WindowedTest(Detector):
         self.smoothing = smoothing
         self.window = window
         self.every = every
-        self.start = start
         self.later_window = later_window
+        self.first_check = -(-max(smoothing + window - 1, start) // every) * every
         self._values: deque[float] = deque(maxlen=smoothing + window - 1)
         self._observed = 0
         self._first_done = False
-
-    @property
-    def first_check(self) -> int:
-        """Steps observed when the first check happens."""
-        needed = max(self.smoothing + self.window - 1, self.start)
-        return -(-needed // self.every) * self.every
 
     def update(self, observation: Observation) -> None:
         """Append the observation's value, and test if a check is due."""

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
 
+from earlybird.detectors.detection import Detection
+from earlybird.detectors.observe import Pruning
+from earlybird.detectors.offline import detector_choice, prunings_for
 from earlybird.detectors.presets import detector_named
+from earlybird.detectors.scores import Score
+from earlybird.detectors.settings import DetectorChoice
 from earlybird.detectors.spans import Span, parse_span
+from earlybird.trajectory import Kind
 
 RECIPE_VERSION = 1
 
@@ -128,7 +135,7 @@ class SlimmingSettings(Settings):
 
 
 class DetectorSettings(Settings):
-    """Which units are pruned, and when the masks count as settled.
+    """Which units are pruned, by which score, and when the masks count as settled.
 
     `None` leaves a setting to the detector's own default; spans are steps (300), a fraction of the run ("2%")
     or epochs ("3ep").
@@ -139,6 +146,7 @@ class DetectorSettings(Settings):
     heads_scope: Literal["layer", "global"] = "layer"
     neurons_scope: Literal["layer", "global"] = "global"
     uniform: bool = False
+    score: Score = "coefficient"
     detector: str = "equivalence"
     smoothing: SpanSetting | None = None
     window: SpanSetting | None = None
@@ -159,10 +167,59 @@ class DetectorSettings(Settings):
             raise ValueError("search.heads and search.neurons are both 0: there is nothing to prune")
         return self
 
+    def prunings(self, units: Mapping[Kind, tuple[int, ...]]) -> dict[Kind, Pruning]:
+        """What is to be pruned of a model or record with so many units in each block.
+
+        Raises:
+            InputError: a ratio for a kind that is not there.
+        """
+        return prunings_for(
+            units,
+            heads=self.heads,
+            neurons=self.neurons,
+            heads_scope=self.heads_scope,
+            neurons_scope=self.neurons_scope,
+            uniform=self.uniform,
+        )
+
+    def choice(self) -> DetectorChoice:
+        """The detector with its settings."""
+        return detector_choice(
+            self.detector,
+            smoothing=self.smoothing,
+            window=self.window,
+            every=self.every,
+            start=self.start,
+            threshold=self.threshold,
+        )
+
+    def detection(
+        self, units: Mapping[Kind, tuple[int, ...]], total_steps: int, steps_per_epoch: float | None
+    ) -> Detection:
+        """The detection that these settings ask for, before its first step.
+
+        Raises:
+            InputError: a ratio for a kind that is not there, a setting that the detector does not have, or a
+                first check after the end of the run.
+        """
+        return Detection(
+            self.prunings(units),
+            self.choice(),
+            total_steps=total_steps,
+            score=self.score,
+            steps_per_epoch=steps_per_epoch,
+            joint=self.joint,
+        )
+
 
 class SearchSettings(DetectorSettings):
-    """The detector's settings, and what the search does with its verdict."""
+    """The detector's settings, and what the search does with its verdict.
 
+    `record="all"` records the gradients of the coefficients too, so that every score can be studied afterwards;
+    by default only what the score needs is written.
+    """
+
+    record: Literal["score", "all"] = "score"
     to_the_end: bool = False
     unsettled: Literal["draw", "fail"] = "draw"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from earlybird.detectors.offline import detect, prunings_for
+from earlybird.detectors.offline import detect
 from earlybird.errors import InputError
 from earlybird.report.coefficients import Coefficients, coefficients
 from earlybird.report.run import Run
@@ -78,27 +78,22 @@ def analyse(run: Run) -> Analysis:
         problems |= dict.fromkeys(("masks", "replay"), reason)
     else:
         try:
-            prunings = prunings_for(
-                trajectory.shape.units,
-                heads=settings.heads,
-                neurons=settings.neurons,
-                heads_scope=settings.heads_scope,
-                neurons_scope=settings.neurons_scope,
-                uniform=settings.uniform,
-            )
+            prunings = settings.prunings(trajectory.shape.units)
         except InputError as error:
             problems |= dict.fromkeys(("masks", "replay"), str(error))
             prunings = {}
         if prunings:
             try:
-                replayed = replay(trajectory, settings, prunings)
+                replayed = replay(trajectory, settings)
                 draws = draws or _replayed_draws(replayed)
             except InputError as error:
                 problems["replay"] = str(error)
             try:
                 known = {step for draw in draws.values() for step in (draw.settled, draw.drawn)}
                 steps = sampled_steps(trajectory.steps, MOST_POINTS, known)
-                masks = {kind: mask_series(trajectory, kind, prunings[kind], steps) for kind in prunings}
+                masks = {
+                    kind: mask_series(trajectory, kind, prunings[kind], settings.score, steps) for kind in prunings
+                }
                 early = detect(
                     trajectory,
                     heads=settings.heads,
@@ -106,6 +101,7 @@ def analyse(run: Run) -> Analysis:
                     heads_scope=settings.heads_scope,
                     neurons_scope=settings.neurons_scope,
                     uniform=settings.uniform,
+                    score=settings.score,
                     detector="hamming",
                 )
                 hamming = {} if early is None else {kind: draw.step for kind, draw in early.kinds.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from earlybird.criteria import captured, nuclear_norm, overlap
 from earlybird.detectors.observe import Pruning
-from earlybird.detectors.offline import score_channel
-from earlybird.detectors.scores import RunningScore
+from earlybird.detectors.offline import score_channel, score_chunks
+from earlybird.detectors.scores import RunningScore, Score
 from earlybird.trajectory import Kind, Trajectory
 
 MOST_POINTS = 2000
@@ -50,7 +50,7 @@ def coefficients_at(trajectory: Trajectory, kind: Kind, steps: NDArray[np.int64]
     """
     channel = score_channel(trajectory, kind, "coefficient")
     # A coefficient's score depends on its own step alone, so that steps may be left out.
-    return RunningScore(channel).update(trajectory.evidence(kind, channel)[steps])
+    return RunningScore("coefficient", channel).update(trajectory.evidence(kind, channel)[steps])
 
 
 def chunks_of(trajectory: Trajectory, kind: Kind, steps: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -60,21 +60,45 @@ def chunks_of(trajectory: Trajectory, kind: Kind, steps: NDArray[np.int64]) -> l
     return [steps[start : start + size] for start in range(0, len(steps), size)]
 
 
+def scores_at(
+    trajectory: Trajectory, kind: Kind, score: Score, steps: NDArray[np.int64]
+) -> Iterator[NDArray[np.float64]]:
+    """The scores at some steps in increasing order, some at a time, (n, layers, units).
+
+    Raises:
+        InputError: the trajectory did not record what the score needs.
+    """
+    if score == "coefficient":
+        for chunk in chunks_of(trajectory, kind, steps):
+            yield coefficients_at(trajectory, kind, chunk)
+        return
+    first = 0
+    for scores in score_chunks(trajectory, (kind,), score):
+        here = steps[(steps >= first) & (steps < first + len(scores[kind]))]
+        if len(here):
+            yield scores[kind][here - first]
+        first += len(scores[kind])
+
+
 def mask_series(
-    trajectory: Trajectory, kind: Kind, pruning: Pruning, steps: NDArray[np.int64] | None = None
+    trajectory: Trajectory,
+    kind: Kind,
+    pruning: Pruning,
+    score: Score = "coefficient",
+    steps: NDArray[np.int64] | None = None,
 ) -> MaskSeries:
     """Norm, overlap and captured at `steps` (by default all), judged by the last recorded step.
 
     Raises:
-        InputError: coefficients are not recorded, or are not finite.
+        InputError: what the score needs is not recorded, or is not finite.
     """
     if steps is None:
         steps = np.arange(trajectory.steps)
-    reference = coefficients_at(trajectory, kind, np.array([trajectory.steps - 1]))[0]
+    (reference,) = next(scores_at(trajectory, kind, score, np.array([trajectory.steps - 1])))
     last = pruning.masks(reference)
     norms, overlaps, gains = [], [], []
-    for chunk in chunks_of(trajectory, kind, steps):
-        masks = pruning.masks(coefficients_at(trajectory, kind, chunk))
+    for scores in scores_at(trajectory, kind, score, steps):
+        masks = pruning.masks(scores)
         norms.append(nuclear_norm(masks))
         overlaps.append(overlap(masks, last))
         gains.append(

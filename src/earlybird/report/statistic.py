@@ -9,10 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from earlybird.detectors.detection import Detection
 from earlybird.detectors.draw import Draw
-from earlybird.detectors.observe import Pruning
-from earlybird.detectors.offline import detector_choice, score_chunks
+from earlybird.detectors.offline import score_chunks
 from earlybird.detectors.settings import DetectorChoice
 from earlybird.recipes.settings import DetectorSettings
 from earlybird.trajectory import Kind, Trajectory
@@ -39,41 +37,34 @@ class Replay:
         choice: the detector with its settings.
         traces: its checks, per kind.
         draw: what it decided, None if the masks did not settle within the recorded steps.
-        threshold: what the statistic is compared with.
-        settled_below: whether small values speak for settled masks, or large ones.
     """
 
     choice: DetectorChoice
     traces: Mapping[Kind, StatisticTrace]
     draw: Draw | None
-    threshold: float
-    settled_below: bool
+
+    @property
+    def threshold(self) -> float:
+        """What the statistic is compared with."""
+        return self.choice.threshold
+
+    @property
+    def settled_below(self) -> bool:
+        """Whether small values speak for settled masks, or large ones."""
+        return self.choice.specification.settled_below
 
 
-def replay(trajectory: Trajectory, settings: DetectorSettings, prunings: Mapping[Kind, Pruning]) -> Replay:
+def replay(trajectory: Trajectory, settings: DetectorSettings) -> Replay:
     """Run the recipe's detector over the record, to the draw or the last recorded step.
 
     Raises:
         InputError: a setting that the detector does not have, or scores that are not finite.
     """
-    choice = detector_choice(
-        settings.detector,
-        smoothing=settings.smoothing,
-        window=settings.window,
-        every=settings.every,
-        start=settings.start,
-        threshold=settings.threshold,
-    )
-    detection = Detection(
-        prunings,
-        choice,
-        total_steps=trajectory.total_steps,
-        steps_per_epoch=trajectory.shape.steps_per_epoch,
-        joint=settings.joint,
-    )
-    checks: dict[Kind, list[tuple[int, float]]] = {kind: [] for kind in prunings}
+    shape = trajectory.shape
+    detection = settings.detection(shape.units, shape.total_steps, shape.steps_per_epoch)
+    checks: dict[Kind, list[tuple[int, float]]] = {kind: [] for kind in detection.prunings}
     step = 0
-    for scores in score_chunks(trajectory, tuple(prunings)):
+    for scores in score_chunks(trajectory, tuple(detection.prunings), settings.score):
         for position in range(len(next(iter(scores.values())))):
             # One step at a time: between two checks the detector forgets the statistic of the earlier one.
             detection.update({kind: values[position : position + 1] for kind, values in scores.items()})
@@ -92,8 +83,4 @@ def replay(trajectory: Trajectory, settings: DetectorSettings, prunings: Mapping
         )
         for kind, pairs in checks.items()
     }
-    rule = choice.specification
-    threshold = rule.threshold if choice.threshold is None else choice.threshold
-    # The hypothesis of rest is kept by a large p-value and shown by a small bound: the test itself knows which.
-    settled_below = rule.test is None or rule.test(threshold).passes(0.0)
-    return Replay(choice, traces, detection.draw, threshold, settled_below)
+    return Replay(detection.choice, traces, detection.draw)

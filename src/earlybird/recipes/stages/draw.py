@@ -9,9 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from earlybird.anatomy import Anatomy
-from earlybird.detectors.detection import Detection
 from earlybird.detectors.draw import Draw
-from earlybird.detectors.offline import detector_choice, draw_at, prunings_for, score_chunks
+from earlybird.detectors.offline import draw_at, score_chunks
 from earlybird.detectors.spans import Span, parse_span
 from earlybird.errors import InputError, JobError
 from earlybird.recipes.reading import first_problem
@@ -28,28 +27,12 @@ def draw_from(trajectory: Trajectory, settings: DetectorSettings, at: Span | Non
     Raises:
         InputError: a setting out of bounds, or a step that was not recorded.
     """
-    prunings = prunings_for(
-        trajectory.shape.units,
-        heads=settings.heads,
-        neurons=settings.neurons,
-        heads_scope=settings.heads_scope,
-        neurons_scope=settings.neurons_scope,
-        uniform=settings.uniform,
-    )
-    total, per_epoch = trajectory.total_steps, trajectory.shape.steps_per_epoch
+    units, total, per_epoch = trajectory.shape.units, trajectory.total_steps, trajectory.shape.steps_per_epoch
     if at is not None:
         step = int(at.amount) if at.unit == "steps" else at.steps(total, per_epoch) - 1
-        return draw_at(trajectory, step, prunings)
-    choice = detector_choice(
-        settings.detector,
-        smoothing=settings.smoothing,
-        window=settings.window,
-        every=settings.every,
-        start=settings.start,
-        threshold=settings.threshold,
-    )
-    detection = Detection(prunings, choice, total_steps=total, steps_per_epoch=per_epoch, joint=settings.joint)
-    for scores in score_chunks(trajectory, tuple(prunings)):
+        return draw_at(trajectory, step, settings.prunings(units), settings.score)
+    detection = settings.detection(units, total, per_epoch)
+    for scores in score_chunks(trajectory, tuple(detection.prunings), settings.score):
         if detection.update(scores) is not None:
             break
     return detection.draw

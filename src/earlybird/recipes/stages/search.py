@@ -11,8 +11,6 @@ from transformers import PreTrainedModel, TrainerCallback
 from earlybird import scaling
 from earlybird.anatomy import Anatomy
 from earlybird.checkpoint import save
-from earlybird.detectors.detection import Detection
-from earlybird.detectors.offline import detector_choice, prunings_for
 from earlybird.errors import JobError
 from earlybird.integrations.trainer import SearchCallback
 from earlybird.recipes.optimizer_state import OPTIMIZER, optimizer_state_by_name, write_optimizer_state
@@ -26,21 +24,11 @@ DRAWN = "drawn.json"
 
 def check_detector(job: Job) -> None:
     """Raise InputError if the recipe's detector cannot work in a run of its length, before anything is trained."""
-    wanted = job.recipe.search
-    units = Anatomy.of(job.initial_model()).units
-    choice = detector_choice(
-        wanted.detector,
-        smoothing=wanted.smoothing,
-        window=wanted.window,
-        every=wanted.every,
-        start=wanted.start,
-        threshold=wanted.threshold,
-    )
-    Detection(
-        prunings_for(units, heads=wanted.heads, neurons=wanted.neurons),
-        choice,
-        total_steps=planned_steps(job.data, job.recipe.training),
-        steps_per_epoch=steps_per_epoch(job.data, job.recipe.training),
+    training = job.recipe.training
+    job.recipe.search.detection(
+        Anatomy.of(job.initial_model()).units,
+        planned_steps(job.data, training),
+        steps_per_epoch(job.data, training),
     )
 
 
@@ -64,6 +52,7 @@ def search(job: Job) -> bool:
             heads=wanted.heads,
             neurons=wanted.neurons,
             total_steps=total,
+            score=wanted.score,
             detector=wanted.detector,
             l1=slimming.l1_heads,
             l1_neurons=slimming.l1_neurons,
@@ -81,6 +70,7 @@ def search(job: Job) -> bool:
             joint=wanted.joint,
             steps_per_epoch=steps_per_epoch(job.data, settings),
             record=files.trajectory,
+            record_gradients=wanted.record == "all",
             resume=state,
         )
         searches.append(attached)

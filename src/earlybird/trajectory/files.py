@@ -1,0 +1,142 @@
+"""The files of a trajectory: their names, what they hold, how much of them is whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from earlybird.errors import InputError
+from earlybird.trajectory.shape import CHANNELS, KINDS, Channel, Kind, Shape
+
+FORMAT_VERSION = 1
+DESCRIPTION = "trajectory.json"
+CHUNKS = "chunks.jsonl"
+_LARGEST_STEP = 1 << 33  # bytes; a description that claims more is lying, not large
+
+
+def pairs(shape: Shape) -> list[tuple[Kind, Channel]]:
+    """Every kind and channel that is recorded, in the order of their files."""
+    return [
+        (kind, channel) for kind in KINDS if kind in shape.units for channel in CHANNELS if channel in shape.channels
+    ]
+
+
+def channel_file(directory: Path, kind: Kind, channel: Channel) -> Path:
+    """The file of one kind's channel."""
+    return directory / f"{kind}.{channel}.f32"
+
+
+def record_bytes(shape: Shape, kind: Kind) -> int:
+    """Bytes of one step of a kind's channel."""
+    layers, width = shape.record(kind)
+    return 4 * layers * width
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a small file in one move, so that it is never seen half-written."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def describe(shape: Shape) -> dict[str, Any]:
+    """What the description file holds."""
+    return {
+        "format": "earlybird-trajectory",
+        "version": FORMAT_VERSION,
+        "units": {kind: list(counts) for kind, counts in shape.units.items()},
+        "channels": list(shape.channels),
+        "total_steps": shape.total_steps,
+        "steps_per_epoch": shape.steps_per_epoch,
+        "model": shape.model,
+    }
+
+
+def read_description(path: Path) -> Shape:
+    """Read a description and doubt it.
+
+    Raises:
+        InputError: there is none, it is damaged, or of another version.
+    """
+    file = path / DESCRIPTION
+    if not file.is_file():
+        raise InputError(f"{path} is not a trajectory: there is no {DESCRIPTION} in it")
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        if data["format"] != "earlybird-trajectory" or data["version"] != FORMAT_VERSION:
+            raise InputError(f"{file} has version {data['version']!r}, this earlybird reads {FORMAT_VERSION}")
+        units: dict[Kind, tuple[int, ...]] = {
+            kind: tuple(data["units"][kind]) for kind in KINDS if kind in data["units"]
+        }
+        channels: tuple[Channel, ...] = tuple(channel for channel in CHANNELS if channel in data["channels"])
+        shape = Shape(units, channels, data["total_steps"], data["steps_per_epoch"], data["model"])
+        counts: Sequence[Any] = [count for row in units.values() for count in row]
+        plausible = (
+            bool(units)
+            and bool(channels)
+            and all(type(count) is int and count >= 0 for count in counts)
+            and type(shape.total_steps) is int
+            and shape.total_steps >= 1
+            and isinstance(shape.steps_per_epoch, (int, float, type(None)))
+            and isinstance(shape.model, str)
+            and sum(record_bytes(shape, kind) for kind in units) <= _LARGEST_STEP
+        )
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{file} is damaged: {error!r}") from error
+    if not plausible:
+        raise InputError(f"{file} is damaged: its sizes make no sense")
+    return shape
+
+
+def complete_steps(path: Path, shape: Shape) -> int:
+    """Steps of the complete chunks; the last one is verified, a torn tail is left out."""
+    ends: list[tuple[int, int, int]] = []
+    try:
+        lines = (path / CHUNKS).read_bytes().split(b"\n")[:-1]
+    except OSError as error:
+        raise InputError(f"{path / CHUNKS} cannot be read: {error}") from error
+    for line in lines:
+        try:
+            chunk = json.loads(line)
+            end, steps, checksum = (int(chunk[key]) for key in ("end", "steps", "crc32"))
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            break
+        if steps < 1 or end != steps + (ends[-1][0] if ends else 0):
+            break
+        ends.append((end, steps, checksum))
+    whole = min(
+        (
+            channel_file(path, *pair).stat().st_size // record_bytes(shape, pair[0])
+            if channel_file(path, *pair).is_file()
+            else 0
+            for pair in pairs(shape)
+            if record_bytes(shape, pair[0])
+        ),
+        default=0,
+    )
+    while ends and (ends[-1][0] > whole or chunk_checksum(path, shape, ends[-1]) != ends[-1][2]):
+        ends.pop()
+    return ends[-1][0] if ends else 0
+
+
+def chunk_checksum(path: Path, shape: Shape, chunk: tuple[int, int, int]) -> int:
+    """CRC-32 of the bytes that a chunk (end step, steps, checksum) wrote, over all files."""
+    end, steps, _ = chunk
+    checksum = 0
+    for pair in pairs(shape):
+        record = record_bytes(shape, pair[0])
+        if record == 0:
+            continue
+        with channel_file(path, *pair).open("rb") as file:
+            file.seek((end - steps) * record)
+            left = steps * record
+            while left and (data := file.read(min(left, 1 << 24))):
+                checksum = zlib.crc32(data, checksum)
+                left -= len(data)
+    return checksum

@@ -1,0 +1,108 @@
+"""A trajectory held in memory or mapped from its files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from earlybird.errors import InputError
+from earlybird.trajectory.files import channel_file, complete_steps, pairs, read_description
+from earlybird.trajectory.shape import KINDS, Channel, Kind, Shape
+
+
+class Trajectory:
+    """Evidence over the steps, (steps, layers, units) float32 per kind and channel; read-only.
+
+    Blocks of different width are padded to the widest with zeros; `units` tells the real counts.
+    """
+
+    def __init__(self, shape: Shape, records: Mapping[tuple[Kind, Channel], NDArray[np.floating]]) -> None:
+        self.shape = shape
+        self._records = records
+        self.steps = min((len(values) for values in records.values()), default=0)
+
+    @property
+    def total_steps(self) -> int:
+        """The planned steps of the run, of which `steps` are recorded."""
+        return self.shape.total_steps
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of unit recorded."""
+        return tuple(kind for kind in KINDS if kind in self.shape.units)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        *,
+        heads: ArrayLike | None = None,
+        neurons: ArrayLike | None = None,
+        total_steps: int | None = None,
+        steps_per_epoch: float | None = None,
+    ) -> Trajectory:
+        """A trajectory of coefficients held in memory.
+
+        Args:
+            heads: (steps, layers, units) floats.
+            neurons: (steps, layers, units) floats.
+            total_steps: the planned length of the run; by default what is recorded.
+            steps_per_epoch: needed only where spans are given in epochs.
+
+        Raises:
+            InputError: no array, an array that is not three-dimensional, or different numbers of steps.
+        """
+        arrays: dict[Kind, NDArray[np.floating]] = {}
+        given: tuple[tuple[Kind, ArrayLike | None], ...] = (("heads", heads), ("neurons", neurons))
+        for kind, values in given:
+            if values is None:
+                continue
+            array = np.asarray(values)
+            arrays[kind] = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+            if arrays[kind].ndim != 3:
+                raise InputError(f"{kind} must be (steps, layers, units), got shape {arrays[kind].shape}")
+        lengths = {kind: len(values) for kind, values in arrays.items()}
+        if len(set(lengths.values())) != 1:
+            raise InputError(f"heads and neurons must have equally many steps, at least one kind given, got {lengths}")
+        steps = next(iter(lengths.values()))
+        total = steps if total_steps is None else total_steps
+        if total < steps:
+            raise InputError(f"total_steps must be at least the {steps} recorded steps, got {total}")
+        units = {kind: (values.shape[2],) * values.shape[1] for kind, values in arrays.items()}
+        shape = Shape(units, ("coefficient",), total, steps_per_epoch)
+        return cls(shape, {(kind, "coefficient"): values for kind, values in arrays.items()})
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike[str]) -> Trajectory:
+        """Map a recorded trajectory into memory, up to its last complete chunk.
+
+        Raises:
+            InputError: the directory holds no trajectory, or one that is damaged.
+        """
+        path = Path(directory)
+        shape = read_description(path)
+        steps = complete_steps(path, shape)
+        records: dict[tuple[Kind, Channel], NDArray[np.floating]] = {}
+        for kind, channel in pairs(shape):
+            layers, width = shape.record(kind)
+            if steps == 0 or layers * width == 0:
+                records[kind, channel] = np.zeros((steps, layers, width), dtype=np.float32)
+                continue
+            records[kind, channel] = np.memmap(
+                channel_file(path, kind, channel), dtype="<f4", mode="r", shape=(steps, layers, width)
+            )
+        return cls(shape, records)
+
+    def evidence(self, kind: Kind, channel: Channel) -> NDArray[np.floating]:
+        """One channel of a kind, (steps, layers, units).
+
+        Raises:
+            InputError: the trajectory did not record it.
+        """
+        if (kind, channel) not in self._records:
+            recorded = ", ".join(f"{k} by {c}" for k, c in self._records)
+            raise InputError(f"the trajectory did not record {kind} by {channel}; it holds {recorded}")
+        return self._records[kind, channel][: self.steps]

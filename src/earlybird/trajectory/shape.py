@@ -1,0 +1,27 @@
+"""What a trajectory records: kinds of unit, channels of evidence, sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Kind = Literal["heads", "neurons"]
+Channel = Literal["deviation", "coefficient", "gradient", "squared-gradient"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+CHANNELS: tuple[Channel, ...] = get_args(Channel)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is recorded: units of each block per kind, the channels, and the planned length of the run."""
+
+    units: Mapping[Kind, tuple[int, ...]]
+    channels: tuple[Channel, ...]
+    total_steps: int
+    steps_per_epoch: float | None = None
+    model: str = ""  # fingerprint of the anatomy, so that a foreign trajectory is recognised
+
+    def record(self, kind: Kind) -> tuple[int, int]:
+        """Shape of one step of a kind: (layers, widest block)."""
+        return len(self.units[kind]), max(self.units[kind], default=0)

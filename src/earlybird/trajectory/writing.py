@@ -1,0 +1,136 @@
+"""Appending steps to a trajectory on disk, chunk by chunk."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earlybird.errors import InputError
+from earlybird.trajectory.files import (
+    CHUNKS,
+    DESCRIPTION,
+    channel_file,
+    chunk_checksum,
+    complete_steps,
+    describe,
+    pairs,
+    read_description,
+    record_bytes,
+    write_whole,
+)
+from earlybird.trajectory.shape import Channel, Kind, Shape
+
+
+class TrajectoryWriter:
+    """Appends steps to a trajectory on disk; memory holds one chunk, whatever the length of the run.
+
+    Opening a directory that already holds steps keeps the first `keep_steps` of them (a run resumed from a
+    checkpoint repeats the steps after it) and goes on from there.
+    """
+
+    def __init__(self, directory: Path, shape: Shape, *, chunk_steps: int, keep_steps: int = 0) -> None:
+        if chunk_steps < 1:
+            raise InputError(f"chunk_steps must be at least 1, got {chunk_steps}")
+        if keep_steps < 0:
+            raise InputError(f"keep_steps must be at least 0, got {keep_steps}")
+        self._path = directory
+        self._shape = shape
+        self._chunk_steps = chunk_steps
+        self._pending: list[Mapping[tuple[Kind, Channel], NDArray[np.float32]]] = []
+        directory.mkdir(parents=True, exist_ok=True)
+        lines = self._lines_to_keep(keep_steps)
+        # First what counts, then the cut: killed in between, the kept steps are still whole.
+        write_whole(directory / CHUNKS, "".join(lines))
+        self._files = {
+            pair: _opened_at(channel_file(directory, *pair), keep_steps * record_bytes(shape, pair[0]))
+            for pair in pairs(shape)
+        }
+        if not lines:
+            write_whole(directory / DESCRIPTION, json.dumps(describe(shape), indent=1))
+        self._index = (directory / CHUNKS).open("a", encoding="utf-8")
+        self.steps = keep_steps
+
+    def append(self, evidence: Mapping[tuple[Kind, Channel], NDArray[np.float32]]) -> None:
+        """Add one step: for every kind and channel a (layers, units) float32 array, not changed afterwards.
+
+        Raises:
+            InputError: an array is missing, or of another shape than the trajectory's.
+        """
+        for kind, channel in self._files:
+            found = evidence[kind, channel].shape if (kind, channel) in evidence else None
+            if found != self._shape.record(kind):
+                raise InputError(f"{kind} by {channel} must be {self._shape.record(kind)} at every step, got {found}")
+        self._pending.append(evidence)
+        if len(self._pending) >= self._chunk_steps:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending as a whole chunk."""
+        if not self._pending:
+            return
+        checksum = 0
+        for pair, file in self._files.items():
+            data = np.stack([step[pair] for step in self._pending]).astype("<f4", copy=False).tobytes()
+            checksum = zlib.crc32(data, checksum)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        self.steps += len(self._pending)
+        self._index.write(_chunk_line(self.steps, len(self._pending), checksum))
+        self._index.flush()
+        os.fsync(self._index.fileno())
+        self._pending.clear()
+
+    def close(self) -> None:
+        """Flush and close the files."""
+        self.flush()
+        for file in (*self._files.values(), self._index):
+            file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _lines_to_keep(self, keep_steps: int) -> list[str]:
+        """Index lines of the kept steps; the chunk that the cut goes through is counted anew."""
+        if keep_steps == 0:
+            return []
+        stored = read_description(self._path)
+        if (stored.units, pairs(stored), stored.model) != (
+            self._shape.units,
+            pairs(self._shape),
+            self._shape.model,
+        ):
+            raise InputError(
+                f"{self._path} holds the trajectory of another model; give the search a directory of its own"
+            )
+        available = complete_steps(self._path, stored)
+        if available < keep_steps:
+            raise InputError(
+                f"{self._path} holds {available} steps, but the checkpoint to resume from is at {keep_steps}"
+            )
+        checksum = chunk_checksum(self._path, self._shape, (keep_steps, keep_steps, 0))
+        return [_chunk_line(keep_steps, keep_steps, checksum)]
+
+
+def _opened_at(path: Path, size: int) -> Any:
+    """The file cut to `size` bytes and open for appending."""
+    file = path.open("ab")
+    file.truncate(size)
+    return file
+
+
+def _chunk_line(end: int, steps: int, checksum: int) -> str:
+    return json.dumps({"end": end, "steps": steps, "crc32": checksum}) + "\n"

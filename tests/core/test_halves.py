@@ -1,0 +1,97 @@
+"""The rules on a run's halves, against their definitions written out."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from earlybird.criteria import captured
+from earlybird.detectors.half_time_capture import HalfTimeCapture
+from earlybird.detectors.halves import Halves
+from earlybird.detectors.observe import Pruning
+from earlybird.detectors.split_half_capture import SplitHalfCapture
+from earlybird.masks import mask_at_ratio
+
+PRUNING = Pruning(0.5, "global", (6, 6))
+
+
+def checks_of(detector, scores):
+    found = {}
+    for observation in PRUNING.observations("heads", 0, scores):
+        detector.update(observation)
+        if detector.checked:
+            found[observation.step + 1] = (detector.statistic, detector.settled)
+    return found
+
+
+@pytest.mark.parametrize(("start", "total"), [(2, 3), (2, 50), (20, 1000), (295, 14_774)])
+def test_checks_grow_by_a_tenth_and_few_halves_are_held(start, total):
+    halves, checks, most = Halves(start, total), [], 0
+    for observation in Pruning(0.0, "layer", (1,)).observations("heads", 0, np.ones((total, 1, 1))):
+        half = halves.update(observation)
+        most = max(most, len(halves._held))
+        if half is not None:
+            assert half.observed == (observation.step + 1) // 2
+            checks.append(observation.step + 1)
+    assert checks[0] == halves.first_check == start
+    assert total / 1.1 - 1 <= checks[-1] <= total
+    assert all(later <= 1.1 * earlier + 1 for earlier, later in itertools.pairwise(checks))
+    assert most <= 9
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), steps=st.integers(10, 60))
+def test_half_time_capture_is_its_definition(seed, steps):
+    scores = np.abs(1 + np.random.default_rng(seed).normal(0, 0.1, (steps, 2, 6)).cumsum(0))
+    found = checks_of(HalfTimeCapture(PRUNING, threshold=0.9, start=5, total_steps=steps), scores)
+    assert found
+    for n, (statistic, settled) in found.items():
+        expected = captured(mask_at_ratio(scores[n // 2 - 1], 0.5, "global"), scores[n - 1], 0.5, "global")
+        assert statistic == pytest.approx(float(expected))
+        assert settled is (statistic >= 0.9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), steps=st.integers(10, 60))
+def test_split_half_capture_of_gradients_is_its_definition(seed, steps):
+    random = np.random.default_rng(seed)
+    evidence = random.exponential(1, (steps, 2, 6)) * random.exponential(1, (2, 6))
+    means = evidence.cumsum(0) / np.arange(1, steps + 1)[:, None, None]
+    found = checks_of(SplitHalfCapture(PRUNING, "gradient", threshold=0.9, start=5, total_steps=steps), means)
+    assert found
+    for n, (statistic, settled) in found.items():
+        first = mask_at_ratio(evidence[: n // 2].mean(0), 0.5, "global")
+        expected = captured(first, evidence[n // 2 : n].mean(0), 0.5, "global")
+        assert statistic == pytest.approx(float(expected), abs=1e-9)
+        assert settled is (statistic >= 0.9)
+
+
+def test_split_half_capture_of_coefficients_judges_by_what_they_moved_since():
+    scores = np.abs(1 + np.random.default_rng(3).normal(0, 0.1, (40, 2, 6)).cumsum(0))
+    found = checks_of(SplitHalfCapture(PRUNING, "coefficient", threshold=0.9, start=5, total_steps=40), scores)
+    for n, (statistic, _) in found.items():
+        first = mask_at_ratio(scores[n // 2 - 1], 0.5, "global")
+        expected = captured(first, scores[n - 1] - scores[n // 2 - 1], 0.5, "global")
+        assert statistic == pytest.approx(float(expected))
+
+
+def test_an_order_that_stays_settles_at_the_first_check_and_one_that_turns_over_does_not():
+    order = np.arange(12.0).reshape(1, 2, 6)
+    stays = np.repeat(1 + order, 40, axis=0)
+    turns = np.concatenate([stays[:20], 1 + 12 - stays[20:]])
+    for rule, extra in ((HalfTimeCapture, ()), (SplitHalfCapture, ("gradient",))):
+        assert checks_of(rule(PRUNING, *extra, threshold=0.95, start=10, total_steps=40), stays)[10] == (1.0, True)
+    late = checks_of(HalfTimeCapture(PRUNING, threshold=0.95, start=21, total_steps=40), turns)
+    assert not any(settled for _, settled in late.values())
+
+
+def test_a_half_whose_mask_is_an_accident_of_position_is_no_evidence():
+    scores = np.ones((40, 2, 6))
+    scores[15:] += np.arange(12.0).reshape(2, 6)
+    found = checks_of(HalfTimeCapture(PRUNING, threshold=0.1, start=5, total_steps=40), scores)
+    assert not any(settled for n, (_, settled) in found.items() if n // 2 <= 15)
+    assert all(settled for n, (_, settled) in found.items() if n // 2 > 15)
