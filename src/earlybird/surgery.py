@@ -17,6 +17,7 @@ from earlybird.errors import InputError
 from earlybird.operation import Operation, parameter_total
 from earlybird.scaling import is_scaled
 from earlybird.ticket import Ticket
+from earlybird.trial import Trial, trial_key, trial_of
 
 __all__ = ["Cut", "apply_mask", "cuts", "prune", "slice_state", "verify"]
 
@@ -54,7 +55,7 @@ def prune(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Model:
 
     A refusal leaves the model as it was: what can be checked is checked before the first parameter is touched,
     and what the surgery left is looked at again (every block with its new number of units, every count of heads,
-    the number of parameters) and undone if it is not as it must be. Optimizers that hold the model's parameters
+    the number of parameters; one block of each sort is run by itself) and undone if it is not as it must be. Optimizers that hold the model's parameters
     must be made anew: they still hold the old ones.
 
     Args:
@@ -82,6 +83,7 @@ def prune(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Model:
         # A bias that was the business of another layer is now part of each block.
         before = Anatomy.of(model, patterns=patterns)
         expected = parameter_total(model)
+        trials = _trials(model, before, masks)
         for block in (*before.attention, *before.mlp):
             if block.name not in masks:
                 continue
@@ -95,6 +97,8 @@ def prune(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Model:
                 f"{type(model).__name__} cannot be pruned: it would have {parameter_total(model):,} parameters after"
                 f" surgery instead of {expected:,}"
             )
+        for trial in trials:
+            trial.check(model)
     except Exception:
         operation.undo()
         raise
@@ -120,11 +124,20 @@ def verify(
         changed = operation(copy.deepcopy(model), ticket, patterns=patterns).eval()
         with torch.no_grad():
             result = changed(**inputs) if isinstance(inputs, Mapping) else changed(inputs)
-        outputs.append(_tensors(result))
+        outputs.append(output_tensors(result))
     masked, pruned = outputs
-    if not masked or [a.shape for a in masked] != [b.shape for b in pruned]:
-        raise InputError(f"{type(model).__name__} returns nothing that could be compared before and after pruning")
-    return max(_largest_difference(a, b) for a, b in zip(masked, pruned, strict=True))
+    if not masked:
+        raise InputError(f"{type(model).__name__} returns no tensor that could be compared")
+    return largest_difference(masked, pruned)
+
+
+def _trials(model: nn.Module, anatomy: Anatomy, masks: Mapping[str, NDArray[np.bool_]]) -> list[Trial]:
+    """One trial of each sort of block that loses units."""
+    sorts: dict[tuple[Any, ...], Trial | None] = {}
+    for block in (*anatomy.attention, *anatomy.mlp):
+        if block.name in masks and not masks[block.name].all() and (key := trial_key(model, block)) not in sorts:
+            sorts[key] = trial_of(model, block, masks[block.name])
+    return [trial for trial in sorts.values() if trial is not None]
 
 
 def _check(model: nn.Module, after: Anatomy, before: Anatomy, masks: Mapping[str, NDArray[np.bool_]]) -> None:
@@ -164,15 +177,19 @@ def _refuse_while_slimming(model: nn.Module) -> None:
             )
 
 
-def _largest_difference(a: Tensor, b: Tensor) -> float:
-    if a.numel() == 0:
-        return 0.0
-    # Where both are the same infinity or not a number there is no difference.
-    difference = torch.where((a == b) | (a.isnan() & b.isnan()), torch.zeros_like(a), a - b).abs().float()
-    return float("inf") if difference.isnan().any() else float(difference.max())
+def largest_difference(outputs: Sequence[Tensor], others: Sequence[Tensor]) -> float:
+    """Largest absolute difference of two models' outputs; infinite where shapes differ, or one alone is not finite."""
+    if [a.shape for a in outputs] != [b.shape for b in others]:
+        return float("inf")
+    differences = [
+        torch.where((a == b) | (a.isnan() & b.isnan()), torch.zeros_like(a), a - b).abs().float()
+        for a, b in zip(outputs, others, strict=True)
+        if a.numel()
+    ]
+    return max((float(d.nan_to_num(nan=float("inf")).max()) for d in differences), default=0.0)
 
 
-def _tensors(result: Any) -> list[Tensor]:
+def output_tensors(result: Any) -> list[Tensor]:
     """All floating point tensors of a model's output, in order; not its cache, of which pruned heads are gone."""
     if isinstance(result, Tensor):
         return [result] if result.is_floating_point() else []
@@ -183,4 +200,4 @@ def _tensors(result: Any) -> list[Tensor]:
         values = list(result)
     else:
         return []
-    return [tensor for value in values for tensor in _tensors(value)]
+    return [tensor for value in values for tensor in output_tensors(value)]

@@ -10,8 +10,8 @@ from earlybird.anatomy.blocks import AttentionBlock, LeftOut, MlpBlock
 from earlybird.anatomy.projections import below
 from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS
 
-_ATTENTION_WORDS = ("attention", "attn")
-_MLP_WORDS = ("mlp", "feedforward", "feed_forward", "ffn", "experts")
+ATTENTION_WORDS = ("attention", "attn")
+MLP_WORDS = ("mlp", "feedforward", "feed_forward", "ffn", "experts")
 _DESCRIBE = (
     "describe them by Anatomy.of(model, patterns=[AttentionPattern(query=..., key=..., value=..., output=...),"
     " MlpPattern(inputs=(...), output=...)]) from earlybird.anatomy"
@@ -31,7 +31,7 @@ def unknown_blocks(
     result: list[LeftOut] = []
     for name, module in modules.items():
         kind = type(module).__name__.lower()
-        if not any(word in kind for word in (*_ATTENTION_WORDS, *_MLP_WORDS)):
+        if not any(word in kind for word in (*ATTENTION_WORDS, *MLP_WORDS)):
             continue
         if not any(parameter.ndim >= 2 for parameter in module.parameters()):
             continue
