@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from earlybird.groups import Groups
 from earlybird.masks import Scope, mask_at_ratio
 
 
@@ -52,6 +53,8 @@ def captured(
     *,
     units: Sequence[int] | None = None,
     uniform: bool = False,
+    key_value_groups: Sequence[int] | None = None,
+    groups: Groups | None = None,
 ) -> NDArray[np.float64]:
     """How much of the best choice's gain over chance the masks capture, judged by reference scores.
 
@@ -66,8 +69,12 @@ def captured(
         scope: the scope at which they were taken.
         units: units of each block where they differ, (layers,).
         uniform: whether they keep the same number in every block.
+        key_value_groups: of heads that share keys and values: the groups of each block.
+        groups: how those were pruned, see `mask_at_ratio`.
     """
-    best = mask_at_ratio(scores, ratio, scope, units=units, uniform=uniform)
+    best = mask_at_ratio(
+        scores, ratio, scope, units=units, uniform=uniform, key_value_groups=key_value_groups, groups=groups
+    )
     counts = np.full(scores.shape[0], scores.shape[1]) if units is None else np.asarray(units)
     valid = np.arange(scores.shape[1]) < counts[:, None]
     values = np.asarray(scores, dtype=np.float64)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from earlybird.errors import InputError
+from earlybird.groups import Groups, shared_heads
 
 Scope = Literal["layer", "global"]
 
@@ -46,6 +47,8 @@ def mask_at_ratio(
     *,
     units: Sequence[int] | None = None,
     uniform: bool = False,
+    key_value_groups: Sequence[int] | None = None,
+    groups: Groups | None = None,
 ) -> NDArray[np.bool_]:
     """Prune the units of smallest score; scores (..., layers, units) -> bool of the same shape, True = kept.
 
@@ -56,6 +59,9 @@ def mask_at_ratio(
         units: units of each block where they differ, (layers,); by default all rows are full.
         uniform: keep the same number in every block, that of the ratio over the smallest block's units;
             the scope is then the layer.
+        key_value_groups: of heads that share keys and values: the groups of each block, (layers,).
+        groups: what is pruned of those, "whole" groups or equally many heads "within" every group; by default
+            whole where a block has at least four groups, within otherwise.
 
     Among equal scores the earlier position is pruned first. A block never loses its last unit: its largest
     score stays, whatever the ratio.
@@ -64,6 +70,9 @@ def mask_at_ratio(
         InputError: ratio outside [0, 1), an unknown scope, or scores that are not finite.
     """
     values, valid = _checked(scores, units)
+    if (shared := shared_heads(valid.sum(-1).tolist(), key_value_groups, groups)) is not None:
+        slots = mask_at_ratio(shared.gathered(values), ratio, scope, units=shared.slots, uniform=uniform)
+        return shared.spread(slots, values)
     if scope == "layer" or uniform:
         return _without_smallest(values, valid, _pruned_per_block(valid, ratio, uniform))
     if scope != "global":

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from earlybird.criteria import captured, nuclear_norm
 from earlybird.detectors.base import Observation
 from earlybird.errors import InputError
+from earlybird.groups import Groups, shared_heads
 from earlybird.masks import Scope, mask_at_ratio, rescued_blocks, threshold_is_tied
 
 
@@ -22,19 +23,46 @@ class Pruning:
     scope: Scope
     units: tuple[int, ...]
     uniform: bool = False
+    key_value_groups: tuple[int, ...] | None = None
+    groups: Groups | None = None
 
     def masks(self, scores: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Masks of scores (..., layers, units)."""
-        return mask_at_ratio(scores, self.ratio, self.scope, units=self.units, uniform=self.uniform)
+        return mask_at_ratio(
+            scores,
+            self.ratio,
+            self.scope,
+            units=self.units,
+            uniform=self.uniform,
+            key_value_groups=self.key_value_groups,
+            groups=self.groups,
+        )
 
     def rescued(self, scores: NDArray[np.floating]) -> tuple[int, ...]:
         """Blocks of (layers, units) that keep a unit only because none may lose its last one."""
         scope: Scope = "layer" if self.uniform else self.scope
-        return tuple(np.flatnonzero(rescued_blocks(scores, self.ratio, scope, units=self.units)).tolist())
+        ranked, slots = self._ranked(scores)
+        return tuple(np.flatnonzero(rescued_blocks(ranked, self.ratio, scope, units=slots)).tolist())
 
     def captured(self, mask: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
         """How much of the best choice's gain over chance a mask captures, judged by scores (layers, units)."""
-        return float(captured(mask, scores, self.ratio, self.scope, units=self.units, uniform=self.uniform))
+        return float(
+            captured(
+                mask,
+                scores,
+                self.ratio,
+                self.scope,
+                units=self.units,
+                uniform=self.uniform,
+                key_value_groups=self.key_value_groups,
+                groups=self.groups,
+            )
+        )
+
+    def _ranked(self, scores: NDArray[np.floating]) -> tuple[NDArray[np.floating], tuple[int, ...]]:
+        """What is ranked, units or what is pruned together of them, and how many each block has of it."""
+        shared = shared_heads(self.units, self.key_value_groups, self.groups)
+        return (scores, self.units) if shared is None else (shared.gathered(scores), shared.slots)
 
     def observations(self, kind: str, first_step: int, scores: NDArray[np.floating]) -> Iterator[Observation]:
         """Observations of successive steps' scores (steps, layers, units), the first at `first_step`.
@@ -47,7 +75,8 @@ class Pruning:
         usable = scores[: unusable[0][0]] if len(unusable) else scores
         masks = self.masks(usable)
         norms = nuclear_norm(masks)
-        tied = threshold_is_tied(usable, self.ratio, self.scope, units=self.units, uniform=self.uniform)
+        ranked, slots = self._ranked(usable)
+        tied = threshold_is_tied(ranked, self.ratio, self.scope, units=slots, uniform=self.uniform)
         for i in range(len(usable)):
             yield Observation(first_step + i, scores[i], masks[i], float(norms[i]), not bool(tied[i]))
         if len(unusable):

@@ -15,6 +15,7 @@ from earlybird.detectors.scores import RunningScore, Score, channels_of
 from earlybird.detectors.settings import DetectorChoice
 from earlybird.detectors.spans import SpanLike, parse_span
 from earlybird.errors import InputError
+from earlybird.groups import Groups
 from earlybird.masks import Scope, pruned_count
 from earlybird.trajectory import Channel, Kind, Trajectory
 
@@ -29,6 +30,8 @@ def prunings_for(
     heads_scope: Scope = "layer",
     neurons_scope: Scope = "global",
     uniform: bool = False,
+    key_value_groups: Mapping[Kind, tuple[int, ...]] | None = None,
+    groups: Groups | None = None,
 ) -> dict[Kind, Pruning]:
     """What is to be pruned, per kind whose ratio is given and above 0.
 
@@ -50,7 +53,7 @@ def prunings_for(
             raise InputError(f"a ratio for {kind} was given ({ratio}), but there are no {kind} to prune")
         if scope not in ("layer", "global"):
             raise InputError(f'{kind}_scope must be "layer" or "global", got {scope!r}')
-        prunings[kind] = Pruning(ratio, scope, units[kind], uniform)
+        prunings[kind] = Pruning(ratio, scope, units[kind], uniform, (key_value_groups or {}).get(kind), groups)
     if not prunings:
         raise InputError("give a ratio above 0 for heads, for neurons or for both: there is nothing to prune")
     return prunings

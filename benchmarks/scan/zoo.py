@@ -1,0 +1,121 @@
+"""Every architecture that the installed transformers ships, built tiny from its config, with inputs for it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import CONFIG_MAPPING, PretrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+import transformers
+
+LAYERS, HEADS, GROUPS, HIDDEN, NEURONS = 2, 8, 4, 32, 40
+TOKENS, VOCABULARY, IMAGE, PATCH = 9, 99, 32, 8
+
+# Usual names of sizes in configs -> value. One of another type (a list per stage) is cut to two stages below.
+SIZES: dict[str, int] = {
+    **dict.fromkeys(("hidden_size", "d_model", "n_embd", "dim", "embed_dim", "embedding_size", "emb_dim", "attention_hidden_size", "word_embed_proj_dim", "projection_dim", "text_hidden_size", "kv_channels_total", "true_hidden_size"), HIDDEN),
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers", "num_decoder_layers", "num_encoder_layers", "encoder_layer", "num_layer"), LAYERS),
+    **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads", "decoder_attention_heads", "encoder_num_attention_heads", "decoder_num_attention_heads"), HEADS),
+    **dict.fromkeys(("num_key_value_heads", "num_kv_heads", "n_head_kv"), GROUPS),
+    **dict.fromkeys(("intermediate_size", "ffn_dim", "d_ff", "n_inner", "hidden_dim", "encoder_ffn_dim", "decoder_ffn_dim", "dim_feedforward", "feed_forward_hidden_size", "moe_intermediate_size", "shared_expert_intermediate_size", "ffn_hidden_size", "intermediate_dim"), NEURONS),
+    **dict.fromkeys(("head_dim", "d_kv", "attention_head_size"), HIDDEN // HEADS),
+    **dict.fromkeys(("vocab_size",), VOCABULARY),
+    **dict.fromkeys(("image_size", "img_size"), IMAGE),
+    **dict.fromkeys(("patch_size",), PATCH),
+    **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), 4),
+    **dict.fromkeys(("max_position_embeddings", "n_positions", "max_source_positions", "max_target_positions"), 64),
+    "num_experts_per_tok": 2,
+}
+SPECIAL_TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
+
+
+def architectures() -> list[str]:
+    """Model types that AutoModel knows."""
+    return sorted(name for name in MODEL_MAPPING_NAMES if name in CONFIG_MAPPING)
+
+
+def tiny_config(model_type: str) -> PretrainedConfig:
+    """The default config of a model type with all usual sizes overridden."""
+    return _tiny(CONFIG_MAPPING[model_type], {})
+
+
+def _tiny(config_class: Any, seen: dict[str, Any]) -> PretrainedConfig:
+    default = config_class()
+    arguments: dict[str, Any] = {}
+    known = default.to_dict()
+    aliases = {v: k for k, v in getattr(config_class, "attribute_map", {}).items()}
+    for name in known:
+        value = known[name]
+        size = SIZES.get(name, SIZES.get(aliases.get(name, "")))
+        if size is not None and (value is None or (type(value) is int)):
+            if value is None and name in ("num_key_value_heads", "head_dim"):
+                pass
+            arguments[name] = size
+    for name, value in SPECIAL_TOKENS.items():
+        if isinstance(known.get(name), int):
+            arguments[name] = value
+    for name, value in known.items():
+        if name not in arguments and isinstance(value, int) and name.endswith("token_id") and value >= VOCABULARY:
+            arguments[name] = 3
+    for name, sub in getattr(config_class, "sub_configs", {}).items():
+        if isinstance(getattr(default, name, None), PretrainedConfig):
+            arguments[name] = _tiny(type(getattr(default, name)), seen).to_dict()
+    if isinstance(known.get("layer_types"), list):
+        arguments["layer_types"] = known["layer_types"][:LAYERS]
+    if "depths" in known and isinstance(known["depths"], (list, tuple)):
+        arguments["depths"] = [1] * len(known["depths"])
+    return config_class(**arguments)
+
+
+def tiny_model(model_type: str) -> nn.Module:
+    """The base model of a type, tiny, with weights large enough that a wrong slice would show."""
+    config = tiny_config(model_type)
+    name = MODEL_MAPPING_NAMES[model_type]
+    model_class = getattr(transformers, name if isinstance(name, str) else name[0])
+    torch.manual_seed(0)
+    model = model_class(config)
+    return strong_weights(model)
+
+
+def strong_weights(model: nn.Module) -> nn.Module:
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.is_floating_point():
+                parameter.normal_(std=0.3)
+    return model.eval()
+
+
+def tiny_inputs(model: nn.Module) -> dict[str, Tensor]:
+    """Inputs by the model's main input and its forward signature."""
+    config = model.config
+    generator = torch.Generator().manual_seed(1)
+    parameters = inspect.signature(model.forward).parameters
+    main = model.main_input_name
+    tokens = torch.randint(5, VOCABULARY - 5, (2, TOKENS), generator=generator)
+    channels = 3
+    for place in (config, getattr(config, "vision_config", None), getattr(config, "text_config", None)):
+        if isinstance(getattr(place, "num_channels", None), int):
+            channels = place.num_channels
+            break
+    size = IMAGE
+    mel = next((getattr(c, n) for c in (config, getattr(config, "audio_config", None)) for n in ("num_mel_bins", "input_feat_per_channel", "feature_size", "input_dim") if isinstance(getattr(c, n, None), int)), 80)
+    wanted: dict[str, Tensor] = {}
+    makers = {
+        "input_ids": lambda: tokens,
+        "pixel_values": lambda: torch.randn(2, channels, size, size, generator=generator),
+        "input_features": lambda: torch.randn(2, mel, 128, generator=generator),
+        "input_values": lambda: torch.randn(2, 1600, generator=generator),
+        "decoder_input_ids": lambda: tokens[:, :5],
+    }
+    wanted[main] = makers[main]() if main in makers else tokens
+    for name in makers:
+        if name in parameters and name not in wanted and (parameters[name].default is inspect.Parameter.empty or name == "decoder_input_ids" or (name == "input_ids" and main == "pixel_values") or (name=="pixel_values" and hasattr(config,"vision_config") and hasattr(config,"text_config") and "get_text_features" in dir(model))):
+            wanted[name] = makers[name]()
+    if "input_ids" in wanted and "attention_mask" in parameters:
+        wanted["attention_mask"] = torch.ones_like(wanted["input_ids"])
+    return wanted
