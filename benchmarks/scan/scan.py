@@ -146,7 +146,9 @@ def write(directory: Path, rows: list[dict[str, str]], unbuilt: dict[str, str]) 
         lines.append(f"| {row['model_type']} | {row['heads']} | {row['neurons']} | {remark[:300]} |")
     lines += ["", f"Not built from generic sizes and inputs ({len(unbuilt)}): {', '.join(unbuilt)}.", ""]
     (directory / "README.md").write_text("\n".join(lines), encoding="utf-8")
-    (directory / "scan.json").write_text(json.dumps({"rows": rows, "unbuilt": unbuilt}, indent=1) + "\n", encoding="utf-8")
+    (directory / "scan.json").write_text(
+        json.dumps({"rows": rows, "unbuilt": unbuilt}, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

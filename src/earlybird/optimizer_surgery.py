@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from earlybird.cutting import Cut, slice_state
 from earlybird.errors import InputError
-from earlybird.surgery import Cut, slice_state
 
 
 def follow(

@@ -15,6 +15,7 @@ from earlybird.anatomy import Anatomy, AttentionBlock, AttentionPattern, MlpPatt
 from earlybird.cutting import Cut, cut_of, cuts, masked_blocks, slice_state, tensor_at
 from earlybird.errors import InputError
 from earlybird.operation import Operation, parameter_total
+from earlybird.optimizer_surgery import follow
 from earlybird.scaling import is_scaled
 from earlybird.ticket import Ticket
 from earlybird.trial import Trial, trial_key, trial_of
@@ -50,22 +51,25 @@ def apply_mask(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Mode
     return model
 
 
-def prune(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Model:
+def prune(
+    model: Model, ticket: Ticket, *, optimizer: torch.optim.Optimizer | None = None, patterns: Patterns = ()
+) -> Model:
     """Remove the pruned units in place; returns the model, physically smaller.
 
     A refusal leaves the model as it was: what can be checked is checked before the first parameter is touched,
     and what the surgery left is looked at again (every block with its new number of units, every count of heads,
-    the number of parameters; one block of each sort is run by itself) and undone if it is not as it must be. Optimizers that hold the model's parameters
-    must be made anew: they still hold the old ones.
+    the number of parameters; one block of each sort is run by itself) and undone if it is not as it must be.
 
     Args:
         model: to be made smaller.
         ticket: which units stay.
+        optimizer: holds the model's parameters; it then holds the new ones, its state sliced along. One that is
+            not given here must be made anew: it still holds the old parameters.
         patterns: of families that earlybird does not know.
 
     Raises:
-        InputError: the ticket is for another model, a search is still attached to this one, or a parameter that
-            would be cut is used elsewhere too.
+        InputError: the ticket is for another model, a search is still attached to this one, a parameter that
+            would be cut is used elsewhere too, or the optimizer's state cannot be sliced.
     """
     _refuse_while_slimming(model)
     anatomy = Anatomy.of(model, patterns=patterns)
@@ -75,6 +79,7 @@ def prune(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Model:
         return model
     _refuse_shared_parameters(model, planned)
     masks = {block.name: mask for block, mask in blocks}
+    parameters = dict(model.named_parameters())
     operation = Operation(model)
     try:
         if any(isinstance(block, AttentionBlock) and not mask.all() for block, mask in blocks):
@@ -99,15 +104,15 @@ def prune(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Model:
             )
         for trial in trials:
             trial.check(model)
+        if optimizer is not None:
+            follow(optimizer, parameters, model, planned)
     except Exception:
         operation.undo()
         raise
     return model
 
 
-def verify(
-    model: nn.Module, ticket: Ticket, inputs: Mapping[str, Any] | Tensor, *, patterns: Patterns = ()
-) -> float:
+def verify(model: nn.Module, ticket: Ticket, inputs: Mapping[str, Any] | Tensor, *, patterns: Patterns = ()) -> float:
     """Largest absolute difference between the masked and the pruned model's outputs; the model is unchanged.
 
     Args:

@@ -50,9 +50,7 @@ def attention_at(
 def _block(
     modules: Mapping[str, nn.Module], name: str, pattern: AttentionPattern, found: Mapping[str, Projection]
 ) -> AttentionBlock:
-    query, key, value, output = (
-        found[part] for part in (pattern.query, pattern.key, pattern.value, pattern.output)
-    )
+    query, key, value, output = (found[part] for part in (pattern.query, pattern.key, pattern.value, pattern.output))
     if len({id(modules[p.path]) for p in found.values()}) != len(found):
         raise _Misfit("two of its projections are one and the same module")
     holders = _holders(modules, name, query.path)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from earlybird.anatomy.blocks import AttentionBlock, LeftOut, MlpBlock
-from earlybird.anatomy.projections import below
 from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS
+from earlybird.anatomy.projections import below
 
 ATTENTION_WORDS = ("attention", "attn")
 MLP_WORDS = ("mlp", "feedforward", "feed_forward", "ffn", "experts")
@@ -36,8 +36,11 @@ def unknown_blocks(
         if not any(parameter.ndim >= 2 for parameter in module.parameters()):
             continue
         inside = [path for path in paths if path == name or path.startswith(below(name, ""))]
-        around = [path for path in (*(b.name for b in (*attention, *mlp, *left)), *(r.name for r in result))
-                  if name == path or name.startswith(below(path, ""))]
+        around = [
+            path
+            for path in (*(b.name for b in (*attention, *mlp, *left)), *(r.name for r in result))
+            if name == path or name.startswith(below(path, ""))
+        ]
         if inside or around:
             continue
         result.append(LeftOut(name, _reason(module, kind)))

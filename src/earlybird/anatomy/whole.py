@@ -70,7 +70,9 @@ class Anatomy:
         names = [block.name for block in (*attention, *mlp)]
         for wanted in exclude:
             if not any(fnmatchcase(name, wanted) for name in names):
-                raise InputError(f"exclude={wanted!r} fits no block of {type(model).__name__}; they are {', '.join(names)}")
+                raise InputError(
+                    f"exclude={wanted!r} fits no block of {type(model).__name__}; they are {', '.join(names)}"
+                )
         excluded = [name for name in dict.fromkeys(names) if any(fnmatchcase(name, wanted) for wanted in exclude)]
         left += [LeftOut(name, "excluded by name") for name in excluded]
         found = cls(

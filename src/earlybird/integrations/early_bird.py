@@ -10,10 +10,10 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from earlybird.anatomy import Anatomy
+from earlybird.detectors.scores import Score
 from earlybird.errors import InputError, JobError
 from earlybird.integrations.trainer import SEARCH_STATE, SearchCallback
 from earlybird.masks import Scope
-from earlybird.detectors.scores import Score
 from earlybird.search import Search
 from earlybird.surgery import prune
 from earlybird.ticket import Ticket
@@ -155,7 +155,9 @@ class EarlyBirdCallback(TrainerCallback):
         if self._driver is not None:
             self._driver.on_save(args, state, control, **kwargs)
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Fold the coefficients into the weights."""
         self._finish()
 

@@ -17,7 +17,6 @@ except ImportError as error:
     raise InputError("the Lightning callback needs lightning: pip install 'earlybird[lightning]'") from error
 
 
-
 class EarlyBirdCallback(Callback):
     """Searches while a Lightning Trainer fits; the module's training step stays as it is.
 
@@ -71,7 +70,9 @@ class EarlyBirdCallback(Callback):
         """Attach the coefficients to the model."""
         model = getattr(pl_module, self.attribute, None)
         if model is None:
-            raise InputError(f"{type(pl_module).__name__} has no attribute {self.attribute!r} that holds the Transformer")
+            raise InputError(
+                f"{type(pl_module).__name__} has no attribute {self.attribute!r} that holds the Transformer"
+            )
         if trainer.precision == "16-mixed":
             raise InputError('the search cannot follow 16-mixed\'s scaled gradients: use precision="bf16-mixed"')
         total = trainer.estimated_stepping_batches
