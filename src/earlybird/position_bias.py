@@ -54,6 +54,8 @@ class SelectHeads(_Argument):
         bias = self.found(inputs, named)
         if not isinstance(bias, Tensor) or bias.ndim < 3 or bias.shape[-3] % self.heads:
             return inputs, named
+        if self.name == "attention_mask" and (bias.ndim != 4 or bias.shape[1] != self.heads):
+            return inputs, named  # a mask alone, the same for all heads
         by_head = bias.unflatten(-3, (-1, self.heads)).index_select(-3, module.get_buffer(KEPT_HEADS))
         return self.replaced(inputs, named, by_head.flatten(-4, -3))
 
@@ -64,6 +66,11 @@ class ComputeOwnBias(_Argument):
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """The arguments without the bias."""
         return self.replaced(inputs, named, None)
+
+
+def bias_heads(module: nn.Module, heads: int) -> int:
+    """How many heads the bias that an attention is handed has: its own, or more since it takes its part of it."""
+    return next((hook.heads for hook in module._forward_pre_hooks.values() if isinstance(hook, SelectHeads)), heads)
 
 
 def is_untied(module: nn.Module) -> bool:

@@ -17,12 +17,13 @@ from earlybird.errors import InputError
 from earlybird.operation import Operation, parameter_total
 from earlybird.scaling import is_scaled
 from earlybird.ticket import Ticket
-from earlybird.trial import Trial, trial_key, trial_of
+from earlybird.trial import Trial, refuse_untried, silenced, trial_key, trial_of
 
 __all__ = ["Cut", "apply_mask", "cuts", "prune", "slice_state", "verify"]
 
 Model = TypeVar("Model", bound=nn.Module)
 Patterns = Sequence[AttentionPattern | MlpPattern]
+_NOTHING = np.ones(0, dtype=np.bool_)  # to be pruned of a block that a ticket does not speak of
 
 
 def apply_mask(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Model:
@@ -132,11 +133,18 @@ def verify(
 
 
 def _trials(model: nn.Module, anatomy: Anatomy, masks: Mapping[str, NDArray[np.bool_]]) -> list[Trial]:
-    """One trial of each sort of block that loses units."""
+    """One trial of each sort of block that loses units; none of a model without weights."""
+    if any(parameter.is_meta for parameter in model.parameters()):
+        return []
+    cut = [block for block in (*anatomy.attention, *anatomy.mlp) if not masks.get(block.name, _NOTHING).all()]
     sorts: dict[tuple[Any, ...], Trial | None] = {}
-    for block in (*anatomy.attention, *anatomy.mlp):
-        if block.name in masks and not masks[block.name].all() and (key := trial_key(model, block)) not in sorts:
-            sorts[key] = trial_of(model, block, masks[block.name])
+    with silenced(model, [(block, masks[block.name]) for block in cut]):
+        for block in cut:
+            if (key := trial_key(model, block)) in sorts:
+                continue
+            sorts[key] = trial_of(model, block)
+            if sorts[key] is None:
+                refuse_untried(model, block)
     return [trial for trial in sorts.values() if trial is not None]
 
 
