@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from earlybird.anatomy import AttentionBlock, MlpBlock
-from earlybird.anatomy.patterns import AMBIGUOUS_WIDTHS
-from earlybird.anatomy.reading import names_read
 from earlybird.errors import InputError
+from earlybird.outputs import largest_difference, output_tensors
 from earlybird.position_bias import bias_heads
 
 _LENGTH = 6
 _GRID = (2, 3)
+_POSITIONS = 1024
 _WAY_OUT = "leave such blocks out by their names: Anatomy.of(model, exclude=[...])"
 # Largest difference that rounding explains, relative to the largest output.
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.float16: 5e-2, torch.bfloat16: 1e-1}
@@ -34,35 +34,37 @@ _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.float16: 5e-2, tor
 
 @dataclass(frozen=True)
 class Trial:
-    """What a block gave with its pruned units silenced."""
+    """What a module gave with its pruned units silenced.
 
-    block: AttentionBlock | MlpBlock
-    arguments: dict[str, Any]
-    silenced: Tensor
+    Attributes:
+        name: of the module; "" is the whole model.
+        arguments: of its forward pass.
+        silenced: its outputs, the first one of a block.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    silenced: list[Tensor]
 
     def check(self, model: nn.Module) -> None:
-        """Run the block again, now that its units are removed.
+        """Run the module again, now that the units are removed.
 
         Raises:
             InputError: it breaks, or gives something else.
         """
-        module = model.get_submodule(self.block.name)
+        module = model.get_submodule(self.name)
+        called = f"{self.name} ({type(module).__name__})" if self.name else type(module).__name__
         try:
-            removed = _run(module, self.arguments)
+            removed = _run(module, self.arguments)[: len(self.silenced)]
         except Exception as error:
             raise InputError(
-                f"{self.block.name} cannot be pruned: the forward pass of {type(module).__name__} depends on the number"
-                f" of its units in a way that earlybird does not know ({_first_line(error)}); {_WAY_OUT}"
+                f"{called} cannot be pruned: its forward pass depends on the number of its units in a way that earlybird"
+                f" does not know ({_first_line(error)}); {_WAY_OUT}"
             ) from error
-        scale = max(1e-6, float(self.silenced.abs().max()))
-        same = removed.shape == self.silenced.shape and (
-            float((removed - self.silenced).abs().max()) <= _TOLERANCE.get(removed.dtype, 1e-1) * scale
-        )
-        if not same:
+        if not _same(self.silenced, removed):
             raise InputError(
-                f"{self.block.name} cannot be pruned: run by itself, {type(module).__name__} gives other outputs with its"
-                " units removed than with the same units silenced, so its units are laid out or joined in a way that"
-                f" earlybird does not know; {_WAY_OUT}"
+                f"{called} cannot be pruned: it gives other outputs with its units removed than with the same units"
+                f" silenced, so they are laid out or joined in a way that earlybird does not know; {_WAY_OUT}"
             )
 
 
@@ -97,29 +99,26 @@ def trial_of(model: nn.Module, block: AttentionBlock | MlpBlock) -> Trial | None
     weight = next(model.get_submodule(block.after.path).parameters())
     for arguments in _arguments(model, block, module, weight):
         try:
-            output = _run(module, arguments)
+            outputs = _run(module, arguments)[:1]
         except Exception:  # the block cannot be run like that: no evidence
             continue
-        if output.isfinite().all():
-            return Trial(block, arguments, output)
+        if outputs and outputs[0].isfinite().all():
+            return Trial(block.name, arguments, outputs)
     return None
 
 
-def refuse_untried(model: nn.Module, block: AttentionBlock | MlpBlock) -> None:
-    """Refuse a block that could not be tried and whose forward pass reads a width that may be another's.
+def trial_of_model(model: nn.Module, inputs: Mapping[str, Any]) -> Trial:
+    """Run a whole model whose pruned units are silenced, on inputs of the user's."""
+    return Trial("", inputs, _run(model, inputs))
 
-    Names like embed_dim are the width of the heads in one family and that of the model in the next; which one
-    shows when the block runs.
-    """
-    for count in block.head_counts if isinstance(block, AttentionBlock) else ():
-        path, _, attribute = count.path.rpartition(".")
-        module = model.get_submodule(path)
-        if attribute in AMBIGUOUS_WIDTHS and attribute in names_read(type(module)):
-            raise InputError(
-                f"{block.name} cannot be pruned: the forward pass of {type(module).__name__} reads {attribute}, which may"
-                " be the width of its heads or that of the model, and it cannot be run by itself to find out;"
-                f" {_WAY_OUT}"
-            )
+
+def untried(model: nn.Module, block: AttentionBlock) -> InputError:
+    """What to say of an attention that could not be run by itself."""
+    module = type(model.get_submodule(block.name)).__name__
+    return InputError(
+        f"{block.name} ({module}) cannot be run by itself to check that its heads can be removed, because its forward"
+        f" pass wants arguments that are not known; check it on a batch of yours: prune(model, ticket, inputs=batch)"
+    )
 
 
 def trial_key(model: nn.Module, block: AttentionBlock | MlpBlock) -> tuple[Any, ...]:
@@ -153,22 +152,31 @@ def _arguments(
     known: dict[str, Any] = {"position_ids": length[None], "height": _GRID[0], "width": _GRID[1]}
     known["cu_seqlens"] = torch.tensor([0, _LENGTH], dtype=torch.int32, device=weight.device)
     known["max_seqlen"] = _LENGTH
-    known["mask"] = weight.new_ones(1, _LENGTH)
+    known["shared_kv_states"] = {}
+    known["relative_position_embeddings"] = random(1, 2 * _LENGTH - 1, width)
+    known["rel_embeddings"] = random(_POSITIONS, width)
     if isinstance(block, AttentionBlock):
         known["alibi"] = random(bias_heads(model.get_submodule(block.owner), block.units), 1, _LENGTH)
         key_width = _inputs(model.get_submodule(block.key))
         if key_width != width or any(word in block.name.lower() for word in ("cross", "encdec", "encoder_attn")):
             known |= dict.fromkeys(("key_value_states", "encoder_hidden_states"), random(1, _LENGTH, key_width))
-    masks = (None, weight.new_zeros(1, 1, _LENGTH, _LENGTH), weight.new_ones(1, _LENGTH))
+    square = weight.new_ones(1, 1, _LENGTH, _LENGTH)
+    masks = (None, torch.zeros_like(square), weight.new_ones(1, _LENGTH), square)
+    masked = [name for name in names if name in ("mask", "attention_mask", "merged_attention_mask")]
     for shape in ((1, _LENGTH, width), (1, *_GRID, width), (_LENGTH, width), (_LENGTH * _LENGTH, 1, width)):
         features = random(*shape)
         for mask, unknown, part in itertools.product(
-            masks if "attention_mask" in names else (None,),
-            (None, features) if required - known.keys() - {"attention_mask", "position_embeddings"} else (None,),
-            (1, 2, 4) if "position_embeddings" in names else (1,),
+            masks if masked else (None,),
+            (None, features) if required - known.keys() - {*masked, "position_embeddings"} else (None,),
+            (1, 2, 4, -1, -2) if "position_embeddings" in names else (1,),
         ):
-            angles = random(*shape[:-1], max(1, size // part))
-            here = {**known, "attention_mask": mask, "position_embeddings": (angles.cos(), angles.sin())}
+            angles = random(*shape[:-1], max(1, size // abs(part)))
+            rotation: Any = (angles.cos(), angles.sin())
+            if part == -2:
+                rotation = torch.polar(torch.ones_like(angles.float()), angles.float())
+            elif part == -1:
+                rotation = (angles.flatten(0, -2).cos(), angles.flatten(0, -2).sin())
+            here = {**known, **dict.fromkeys(masked, mask), "position_embeddings": rotation}
             chosen = {name: here.get(name, unknown) for name in names if name in here or name in required}
             yield {**chosen, parameters[0].name: features}
 
@@ -177,12 +185,17 @@ def _inputs(module: nn.Module) -> int:
     return int(module.in_features if isinstance(module, nn.Linear) else module.nx)  # type: ignore[arg-type]
 
 
-def _run(module: nn.Module, arguments: dict[str, Any]) -> Tensor:
+def _run(module: nn.Module, arguments: Mapping[str, Any]) -> list[Tensor]:
     with torch.no_grad(), _evaluated(module):
-        result = module(**arguments)
-    while not isinstance(result, Tensor):
-        result = next(iter(result.values() if isinstance(result, dict) else result))
-    return result
+        return output_tensors(module(**arguments))
+
+
+def _same(silenced: list[Tensor], removed: list[Tensor]) -> bool:
+    if [tensor.shape for tensor in silenced] != [tensor.shape for tensor in removed]:
+        return False
+    size = max((float(tensor.abs().nan_to_num().max()) for tensor in silenced if tensor.numel()), default=0.0)
+    tolerance = max((_TOLERANCE.get(tensor.dtype, 1e-1) for tensor in silenced), default=0.0)
+    return largest_difference(silenced, removed) <= tolerance * max(size, 1e-6)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,8 @@ import torch
 from families import FAMILIES, WITHOUT_NEURONS, build, inputs
 
 import earlybird as eb
-from earlybird.surgery import cuts, largest_difference, output_tensors
+from earlybird.outputs import largest_difference, output_tensors
+from earlybird.surgery import cuts
 
 GENERATING = [name for name, (*_, reads) in FAMILIES.items() if reads in ("prompt", "sequence", "sound")]
 

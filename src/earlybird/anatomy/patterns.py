@@ -117,8 +117,9 @@ MLP_PATTERNS: tuple[MlpPattern, ...] = (
 HEAD_NAMES = ("num_attention_heads", "num_heads", "n_heads", "n_head", "num_query_heads", "nb_heads", "heads")
 GROUP_NAMES = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "num_k_heads", "num_v_heads", "kv_heads")
 RATIO_NAMES = ("num_key_value_groups", "n_rep", "num_queries_per_kv", "num_heads_per_group")
-AMBIGUOUS_WIDTHS = ("embed_dim", "hidden_size", "d_model", "dim")  # of the heads, or of the model
-WIDTH_NAMES = ("all_head_size", "inner_dim", "split_size", "attn_dim", "attn_hidden_size", *AMBIGUOUS_WIDTHS)
+WIDTH_NAMES = (
+    "all_head_size", "inner_dim", "split_size", "attn_dim", "attn_hidden_size", "embed_dim", "hidden_size", "d_model", "dim",
+)  # fmt: skip
 GROUP_WIDTH_NAMES = ("kv_dim", "kv_size", "key_value_dim", "num_key_value_dim")
 UNIT_SIZE_NAMES = (
     "head_dim", "head_size", "attention_head_size", "key_value_proj_dim", "d_head", "dim_head", "dim_per_head", "kv_channels", "d_k",
