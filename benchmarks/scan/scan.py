@@ -30,7 +30,7 @@ from torch import nn
 
 import earlybird as eb
 from earlybird.anatomy.unknown import ATTENTION_WORDS, MLP_WORDS
-from earlybird.surgery import largest_difference, output_tensors
+from earlybird.outputs import largest_difference, output_tensors
 
 RATIOS = {"heads": 0.4, "neurons": 0.4}
 SECONDS = 60

@@ -127,6 +127,8 @@ def _tiny(config_class: Any, seen: dict[str, Any]) -> PretrainedConfig:
         arguments["layer_types"] = known["layer_types"][:LAYERS]
     if "depths" in known and isinstance(known["depths"], (list, tuple)):
         arguments["depths"] = [1] * len(known["depths"])
+    if isinstance(known.get("num_heads"), (list, tuple)) and "embed_dim" in arguments:
+        arguments["embed_dim"] = known["num_heads"][0] * 8
     return config_class(**arguments)
 
 

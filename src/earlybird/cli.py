@@ -195,13 +195,17 @@ def data(recipe: RecipeName, overrides: Overrides = None, as_json: AsJson = Fals
 
 @app.command()
 def inspect(
-    model: Annotated[str, typer.Argument(help="A directory or a hub name.", metavar="MODEL")], as_json: AsJson = False
+    model: Annotated[str, typer.Argument(help="A hub name, a directory, or a config.json alone.", metavar="MODEL")],
+    heads: Annotated[float | None, typer.Option(help="Ratio of heads to prune, to see what is left.")] = None,
+    neurons: Annotated[float | None, typer.Option(help="Ratio of neurons to prune, to see what is left.")] = None,
+    length: Annotated[int, typer.Option(help="Tokens of the example that FLOPs are counted for.")] = 128,
+    as_json: AsJson = False,
 ) -> None:
-    """Print a model's attention heads and MLP neurons, block by block."""
+    """Print a model's attention heads and MLP neurons, block by block, its parameters and FLOPs."""
     from earlybird.recipes.inspection import inspect_model
 
     _quieten()
-    found = inspect_model(model)
+    found = inspect_model(model, heads=heads, neurons=neurons, length=length)
     _print(found.as_json(), str(found), as_json)
 
 

@@ -16,59 +16,69 @@ from torch import Tensor, nn
 
 from earlybird.anatomy import AttentionBlock
 from earlybird.anatomy.bias_tables import TABLE
-from earlybird.anatomy.patterns import KEPT_HEADS
+from earlybird.anatomy.patterns import KEPT_HEADS, PER_HEAD_ARGUMENTS
 from earlybird.anatomy.reading import argument_names
 
-
-class _Argument:
-    """An argument of a forward pass, passed by position or by name."""
-
-    def __init__(self, module: nn.Module, name: str) -> None:
-        self.name = name
-        self.position = argument_names(type(module)).index(name)
-
-    def replaced(self, inputs: tuple[Any, ...], named: dict[str, Any], value: Any) -> tuple[tuple[Any, ...], Any]:
-        if self.position < len(inputs):
-            return (*inputs[: self.position], value, *inputs[self.position + 1 :]), named
-        return inputs, {**named, self.name: value}
-
-    def found(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        return inputs[self.position] if self.position < len(inputs) else named.get(self.name)
+MASK = "attention_mask"
 
 
-class SelectHeads(_Argument):
-    """Forward pre-hook: of a bias for all heads, what belongs to the heads kept.
+class SelectHeads:
+    """Forward pre-hook: of biases and masks for all heads, what belongs to the heads kept.
+
+    The buffer `kept_heads` (heads,) int64 of the attention lists the heads kept.
 
     Args:
-        module: the attention; its buffer `kept_heads` (heads,) int64 lists the heads kept.
-        name: of the argument: (..., heads, queries, keys), or (batch x heads, queries, keys).
-        heads: how many the bias is for.
+        module: the attention.
+        heads: how many the biases are for.
     """
 
-    def __init__(self, module: nn.Module, name: str, heads: int) -> None:
-        super().__init__(module, name)
+    def __init__(self, module: nn.Module, heads: int) -> None:
         self.heads = heads
+        names = argument_names(type(module))
+        self.places = {name: names.index(name) for name in (*PER_HEAD_ARGUMENTS, MASK) if name in names}
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        """The arguments, the bias cut to the heads kept."""
-        bias = self.found(inputs, named)
+        """The arguments, those with an entry for every head cut to the heads kept."""
+        kept = module.get_buffer(KEPT_HEADS)
+        positional = list(inputs)
+        for name, place in self.places.items():
+            if place < len(inputs):
+                positional[place] = self._selected(name, inputs[place], kept)
+            elif name in named:
+                named = {**named, name: self._selected(name, named[name], kept)}
+        return tuple(positional), named
+
+    def _selected(self, name: str, bias: Any, kept: Tensor) -> Any:
+        """A bias (..., heads, queries, keys), or (batch x heads, queries, keys), or a mask (batch, heads, ...)."""
         if not isinstance(bias, Tensor) or bias.ndim < 3 or bias.shape[-3] % self.heads:
-            return inputs, named
-        by_head = bias.unflatten(-3, (-1, self.heads)).index_select(-3, module.get_buffer(KEPT_HEADS))
-        return self.replaced(inputs, named, by_head.flatten(-4, -3))
+            return bias
+        if name == MASK and (bias.ndim != 4 or bias.shape[1] != self.heads):
+            return bias  # the same for all heads
+        return bias.unflatten(-3, (-1, self.heads)).index_select(-3, kept).flatten(-4, -3)
 
 
-class ComputeOwnBias(_Argument):
+class ComputeOwnBias:
     """Forward pre-hook: no bias from the layer before, so that the attention computes its own."""
+
+    def __init__(self, module: nn.Module, argument: str) -> None:
+        self.argument = argument
+        self.place = argument_names(type(module)).index(argument)
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """The arguments without the bias."""
-        return self.replaced(inputs, named, None)
+        if self.place < len(inputs):
+            return (*inputs[: self.place], None, *inputs[self.place + 1 :]), named
+        return inputs, {**named, self.argument: None}
+
+
+def bias_heads(module: nn.Module, heads: int) -> int:
+    """How many heads the bias that an attention is handed has: its own, or more since it takes its part of it."""
+    return next((hook.heads for hook in module._forward_pre_hooks.values() if isinstance(hook, SelectHeads)), heads)
 
 
 def is_untied(module: nn.Module) -> bool:
     """Whether an attention has been made independent of other layers' heads already."""
-    return any(isinstance(hook, _Argument) for hook in module._forward_pre_hooks.values())
+    return any(isinstance(hook, (SelectHeads, ComputeOwnBias)) for hook in module._forward_pre_hooks.values())
 
 
 def untie(model: nn.Module, block: AttentionBlock) -> None:
@@ -84,15 +94,14 @@ def untie(model: nn.Module, block: AttentionBlock) -> None:
         return
     device = next(module.parameters()).device
     module.register_buffer(KEPT_HEADS, torch.arange(block.units, device=device))
-    hook = SelectHeads(module, block.bias_argument, block.units)
-    module.register_forward_pre_hook(hook, with_kwargs=True)
+    module.register_forward_pre_hook(SelectHeads(module, block.units), with_kwargs=True)
 
 
 def tie_again(model: nn.Module, block: AttentionBlock) -> None:
     """Undo `untie`."""
     module = model.get_submodule(block.owner)
     for key, hook in list(module._forward_pre_hooks.items()):
-        if isinstance(hook, _Argument):
+        if isinstance(hook, (SelectHeads, ComputeOwnBias)):
             del module._forward_pre_hooks[key]
             module._forward_pre_hooks_with_kwargs.pop(key, None)
     module._buffers.pop(KEPT_HEADS, None)

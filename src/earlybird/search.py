@@ -20,6 +20,7 @@ from earlybird.detectors.offline import detector_choice, prunings_for
 from earlybird.detectors.scores import RunningScore, Score, channels_of
 from earlybird.detectors.spans import SpanLike
 from earlybird.errors import InputError, JobError
+from earlybird.groups import Groups
 from earlybird.masks import Scope
 from earlybird.slimming import Place, Slimming
 from earlybird.ticket import Ticket
@@ -62,6 +63,9 @@ class Search:
         neuron_slim: where a neuron's acts, "after" or "before" the activation function.
         heads_scope, neurons_scope: where the ratio's threshold is taken, "layer" or "global".
         uniform: keep the same count in every block.
+        groups: what is pruned of heads that share keys and values, "whole" groups or equally many heads "within"
+            every group; by default whole where there are at least four groups.
+        anatomy: of the model, where it is not `Anatomy.of(model)`: own patterns, blocks excluded.
         smoothing, window, every, start, threshold, joint: of the detector, see `earlybird.detect`.
         steps_per_epoch: needed only where spans are given in epochs.
         record: directory to write the trajectory to; by default it is not kept.
@@ -94,6 +98,8 @@ class Search:
         heads_scope: Scope = "layer",
         neurons_scope: Scope = "global",
         uniform: bool = False,
+        groups: Groups | None = None,
+        anatomy: Anatomy | None = None,
         smoothing: SpanLike = None,
         window: SpanLike = None,
         every: SpanLike = None,
@@ -115,7 +121,7 @@ class Search:
             self._channel = "deviation"
             self._channels = ("deviation", "gradient") if record_gradients else ("deviation",)
         self.score: Score = score
-        self.anatomy = Anatomy.of(model)
+        self.anatomy = Anatomy.of(model) if anatomy is None else anatomy
         self.l1: dict[Kind, float] = {"heads": l1, "neurons": l1 if l1_neurons is None else l1_neurons}
         self.learning_rate = learning_rate
         self.ticket: Ticket | None = None
@@ -129,6 +135,8 @@ class Search:
             heads_scope=heads_scope,
             neurons_scope=neurons_scope,
             uniform=uniform,
+            key_value_groups=self.anatomy.key_value_groups,
+            groups=groups,
         )
         choice = detector_choice(
             detector, smoothing=smoothing, window=window, every=every, start=start, threshold=threshold
@@ -148,6 +156,7 @@ class Search:
             total_steps,
             steps_per_epoch,
             self.anatomy.fingerprint,
+            self.anatomy.key_value_groups if "heads" in prunings else None,
         )
         if resume is not None:
             self._load_state(Path(resume))

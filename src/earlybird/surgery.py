@@ -16,14 +16,16 @@ from earlybird.cutting import Cut, cut_of, cuts, masked_blocks, slice_state, ten
 from earlybird.errors import InputError
 from earlybird.operation import Operation, parameter_total
 from earlybird.optimizer_surgery import follow
+from earlybird.outputs import largest_difference, output_tensors
 from earlybird.scaling import is_scaled
 from earlybird.ticket import Ticket
-from earlybird.trial import Trial, trial_key, trial_of
+from earlybird.trial import Trial, silenced, trial_key, trial_of, trial_of_model, untried
 
 __all__ = ["Cut", "apply_mask", "cuts", "prune", "slice_state", "verify"]
 
 Model = TypeVar("Model", bound=nn.Module)
 Patterns = Sequence[AttentionPattern | MlpPattern]
+_NOTHING = np.ones(0, dtype=np.bool_)  # to be pruned of a block that a ticket does not speak of
 
 
 def apply_mask(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Model:
@@ -52,7 +54,12 @@ def apply_mask(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Mode
 
 
 def prune(
-    model: Model, ticket: Ticket, *, optimizer: torch.optim.Optimizer | None = None, patterns: Patterns = ()
+    model: Model,
+    ticket: Ticket,
+    *,
+    optimizer: torch.optim.Optimizer | None = None,
+    patterns: Patterns = (),
+    inputs: Mapping[str, Any] | None = None,
 ) -> Model:
     """Remove the pruned units in place; returns the model, physically smaller.
 
@@ -66,10 +73,13 @@ def prune(
         optimizer: holds the model's parameters; it then holds the new ones, its state sliced along. One that is
             not given here must be made anew: it still holds the old parameters.
         patterns: of families that earlybird does not know.
+        inputs: keyword arguments of the model's forward pass, to compare its outputs with units silenced and
+            removed; needed where an attention cannot be run by itself.
 
     Raises:
-        InputError: the ticket is for another model, a search is still attached to this one, a parameter that
-            would be cut is used elsewhere too, or the optimizer's state cannot be sliced.
+        InputError: the ticket is for another model, a search is still attached to this one, a parameter that would
+            be cut is used elsewhere too, a block does not give with its units removed what it gives with them
+            silenced, or the optimizer's state cannot be sliced.
     """
     _refuse_while_slimming(model)
     anatomy = Anatomy.of(model, patterns=patterns)
@@ -88,7 +98,7 @@ def prune(
         # A bias that was the business of another layer is now part of each block.
         before = Anatomy.of(model, patterns=patterns)
         expected = parameter_total(model)
-        trials = _trials(model, before, masks)
+        trials = _trials(model, before, masks, patterns, inputs)
         for block in (*before.attention, *before.mlp):
             if block.name not in masks:
                 continue
@@ -136,12 +146,32 @@ def verify(model: nn.Module, ticket: Ticket, inputs: Mapping[str, Any] | Tensor,
     return largest_difference(masked, pruned)
 
 
-def _trials(model: nn.Module, anatomy: Anatomy, masks: Mapping[str, NDArray[np.bool_]]) -> list[Trial]:
-    """One trial of each sort of block that loses units."""
+def _trials(
+    model: nn.Module,
+    anatomy: Anatomy,
+    masks: Mapping[str, NDArray[np.bool_]],
+    patterns: Patterns,
+    inputs: Mapping[str, Any] | None,
+) -> list[Trial]:
+    """One trial of each sort of block that loses units, and of the whole on inputs; none without weights.
+
+    Raises:
+        InputError: an attention cannot be tried, which is neither described by the user nor seen on inputs.
+    """
+    if any(parameter.is_meta for parameter in model.parameters()):
+        return []
+    cut = [block for block in (*anatomy.attention, *anatomy.mlp) if not masks.get(block.name, _NOTHING).all()]
+    vouched = tuple(pattern.query for pattern in patterns if isinstance(pattern, AttentionPattern))
     sorts: dict[tuple[Any, ...], Trial | None] = {}
-    for block in (*anatomy.attention, *anatomy.mlp):
-        if block.name in masks and not masks[block.name].all() and (key := trial_key(model, block)) not in sorts:
-            sorts[key] = trial_of(model, block, masks[block.name])
+    with silenced(model, [(block, masks[block.name]) for block in cut]):
+        for block in cut:
+            if (key := trial_key(model, block)) in sorts:
+                continue
+            sorts[key] = trial_of(model, block)
+            if sorts[key] is None and isinstance(block, AttentionBlock) and not block.query.endswith(vouched) and inputs is None:
+                raise untried(model, block)
+        if inputs is not None:
+            sorts[(model,)] = trial_of_model(model, inputs)
     return [trial for trial in sorts.values() if trial is not None]
 
 
@@ -180,29 +210,3 @@ def _refuse_while_slimming(model: nn.Module) -> None:
                 f"slimming coefficients are still attached to {name}: call the search's finish() first (it folds"
                 " them into the weights), or detach() (it drops them)"
             )
-
-
-def largest_difference(outputs: Sequence[Tensor], others: Sequence[Tensor]) -> float:
-    """Largest absolute difference of two models' outputs; infinite where shapes differ, or one alone is not finite."""
-    if [a.shape for a in outputs] != [b.shape for b in others]:
-        return float("inf")
-    differences = [
-        torch.where((a == b) | (a.isnan() & b.isnan()), torch.zeros_like(a), a - b).abs().float()
-        for a, b in zip(outputs, others, strict=True)
-        if a.numel()
-    ]
-    return max((float(d.nan_to_num(nan=float("inf")).max()) for d in differences), default=0.0)
-
-
-def output_tensors(result: Any) -> list[Tensor]:
-    """All floating point tensors of a model's output, in order; not its cache, of which pruned heads are gone."""
-    if isinstance(result, Tensor):
-        return [result] if result.is_floating_point() else []
-    if isinstance(result, Mapping):
-        skipped = ("past_key_values", "cache", "attentions")
-        values = [value for key, value in result.items() if not str(key).endswith(skipped)]
-    elif isinstance(result, (list, tuple)):
-        values = list(result)
-    else:
-        return []
-    return [tensor for value in values for tensor in output_tensors(value)]

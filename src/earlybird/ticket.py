@@ -123,7 +123,7 @@ class Ticket:
             if not units:
                 raise InputError(f"a ratio for {kind} was given ({ratio}), but {anatomy.model} has no {kind} to prune")
             scores = generator.random((len(units), max(units)))
-            shared = anatomy.groups.get(kind)
+            shared = anatomy.key_value_groups if kind == "heads" else None
             if isinstance(ratio, Mapping):
                 masks[kind] = _mask_by_name(scores, ratio, anatomy.names[kind], units, shared, groups)
                 continue

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,70 +21,104 @@ from torch import Tensor, nn
 
 from earlybird.anatomy import AttentionBlock, MlpBlock
 from earlybird.errors import InputError
+from earlybird.outputs import largest_difference, output_tensors
+from earlybird.position_bias import bias_heads
 
 _LENGTH = 6
 _GRID = (2, 3)
+_POSITIONS = 1024
+_WAY_OUT = "leave such blocks out by their names: Anatomy.of(model, exclude=[...])"
 # Largest difference that rounding explains, relative to the largest output.
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.float16: 5e-2, torch.bfloat16: 1e-1}
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a block gave with its pruned units silenced."""
+    """What a module gave with its pruned units silenced.
 
-    block: AttentionBlock | MlpBlock
-    arguments: dict[str, Any]
-    silenced: Tensor
+    Attributes:
+        name: of the module; "" is the whole model.
+        arguments: of its forward pass.
+        silenced: its outputs, the first one of a block.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    silenced: list[Tensor]
 
     def check(self, model: nn.Module) -> None:
-        """Run the block again, now that its units are removed.
+        """Run the module again, now that the units are removed.
 
         Raises:
             InputError: it breaks, or gives something else.
         """
-        module = model.get_submodule(self.block.name)
+        module = model.get_submodule(self.name)
+        called = f"{self.name} ({type(module).__name__})" if self.name else type(module).__name__
         try:
-            removed = _run(module, self.arguments)
+            removed = _run(module, self.arguments)[: len(self.silenced)]
         except Exception as error:
             raise InputError(
-                f"{self.block.name} cannot be pruned: the forward pass of {type(module).__name__} depends on the number"
-                f" of its units in a way that earlybird does not know ({_first_line(error)})"
+                f"{called} cannot be pruned: its forward pass depends on the number of its units in a way that earlybird"
+                f" does not know ({_first_line(error)}); {_WAY_OUT}"
             ) from error
-        scale = max(1e-6, float(self.silenced.abs().max()))
-        same = removed.shape == self.silenced.shape and (
-            float((removed - self.silenced).abs().max()) <= _TOLERANCE.get(removed.dtype, 1e-1) * scale
-        )
-        if not same:
+        if not _same(self.silenced, removed):
             raise InputError(
-                f"{self.block.name} cannot be pruned: run by itself, {type(module).__name__} gives other outputs with its"
-                " units removed than with the same units silenced; its projections are laid out in a way that earlybird"
-                " does not know"
+                f"{called} cannot be pruned: it gives other outputs with its units removed than with the same units"
+                f" silenced, so they are laid out or joined in a way that earlybird does not know; {_WAY_OUT}"
             )
 
 
-def trial_of(model: nn.Module, block: AttentionBlock | MlpBlock, mask: NDArray[np.bool_]) -> Trial | None:
-    """Run a block with its pruned units silenced, or None where it cannot be run by itself."""
+class _Silence:
+    """Forward pre-hook of an output projection: pruned units feed it nothing."""
+
+    def __init__(self, kept: Tensor) -> None:
+        self.kept = kept
+
+    def __call__(self, _: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (inputs[0] * self.kept, *inputs[1:])
+
+
+@contextlib.contextmanager
+def silenced(model: nn.Module, masks: Iterable[tuple[AttentionBlock | MlpBlock, NDArray[np.bool_]]]) -> Iterator[None]:
+    """The model with pruned units silent, its weights untouched."""
+    handles = []
+    for block, mask in masks:
+        output = model.get_submodule(block.after.path)
+        kept = torch.from_numpy(mask[block.after.unit_of]).to(next(output.parameters()).device)
+        handles.append(output.register_forward_pre_hook(_Silence(kept)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def trial_of(model: nn.Module, block: AttentionBlock | MlpBlock) -> Trial | None:
+    """Run a block of a model whose pruned units are silenced, or None where it cannot be run by itself."""
     module = model.get_submodule(block.name)
-    output = model.get_submodule(block.after.path)
-    weight = next(iter(output.parameters()))
-    if weight.device.type == "meta":
-        return None
-    kept = torch.from_numpy(mask[block.after.unit_of]).to(weight.device)
-
-    def silence(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (inputs[0] * kept, *inputs[1:])
-
+    weight = next(model.get_submodule(block.after.path).parameters())
     for arguments in _arguments(model, block, module, weight):
-        handle = output.register_forward_pre_hook(silence)
         try:
-            silenced = _run(module, arguments)
+            outputs = _run(module, arguments)[:1]
         except Exception:  # the block cannot be run like that: no evidence
             continue
-        finally:
-            handle.remove()
-        if silenced.isfinite().all():
-            return Trial(block, arguments, silenced)
+        if outputs and outputs[0].isfinite().all():
+            return Trial(block.name, arguments, outputs)
     return None
+
+
+def trial_of_model(model: nn.Module, inputs: Mapping[str, Any]) -> Trial:
+    """Run a whole model whose pruned units are silenced, on inputs of the user's."""
+    return Trial("", inputs, _run(model, inputs))
+
+
+def untried(model: nn.Module, block: AttentionBlock) -> InputError:
+    """What to say of an attention that could not be run by itself."""
+    module = type(model.get_submodule(block.name)).__name__
+    return InputError(
+        f"{block.name} ({module}) cannot be run by itself to check that its heads can be removed, because its forward"
+        f" pass wants arguments that are not known; check it on a batch of yours: prune(model, ticket, inputs=batch)"
+    )
 
 
 def trial_key(model: nn.Module, block: AttentionBlock | MlpBlock) -> tuple[Any, ...]:
@@ -95,53 +130,72 @@ def trial_key(model: nn.Module, block: AttentionBlock | MlpBlock) -> tuple[Any, 
 def _arguments(
     model: nn.Module, block: AttentionBlock | MlpBlock, module: nn.Module, weight: Tensor
 ) -> Iterator[dict[str, Any]]:
-    """Guesses at the arguments of a block's forward pass, by their names."""
-    signature = list(inspect.signature(module.forward).parameters.values())
-    if not signature:
+    """Guesses at the arguments of a block's forward pass, by their names, the likeliest first."""
+    parameters = [
+        parameter
+        for parameter in inspect.signature(module.forward).parameters.values()
+        if parameter.kind == parameter.POSITIONAL_OR_KEYWORD
+    ]
+    if not parameters:
         return
-    place: dict[str, Any] = {"device": weight.device, "dtype": weight.dtype}
+    names = {parameter.name for parameter in parameters}
+    required = {parameter.name for parameter in parameters[1:] if parameter.default is parameter.empty}
     generator = torch.Generator().manual_seed(0)
 
-    def features(path: str, length: int) -> Tensor:
-        return torch.randn(1, length, _inputs(model.get_submodule(path)), generator=generator).to(**place)
+    def random(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator).to(weight.device, weight.dtype)
 
-    first, *rest = signature
-    attention = isinstance(block, AttentionBlock)
     path = block.query if isinstance(block, AttentionBlock) else block.input
-    base: dict[str, Any] = {first.name: features(path, _LENGTH)}
-    if first.kind not in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD):
-        return
-    positions = torch.arange(_LENGTH, device=weight.device)[None]
-    known: dict[str, Any] = {"position_ids": positions, "height": _GRID[0], "width": _GRID[1]}
+    size = block.unit_size if isinstance(block, AttentionBlock) else 1
+    width = _inputs(model.get_submodule(path))
+    length = torch.arange(_LENGTH, device=weight.device)
+    known: dict[str, Any] = {"position_ids": length[None], "height": _GRID[0], "width": _GRID[1]}
+    known["cu_seqlens"] = torch.tensor([0, _LENGTH], dtype=torch.int32, device=weight.device)
+    known["max_seqlen"] = _LENGTH
+    known["shared_kv_states"] = {}
+    known["relative_position_embeddings"] = random(1, 2 * _LENGTH - 1, width)
+    known["rel_embeddings"] = random(_POSITIONS, width)
     if isinstance(block, AttentionBlock):
-        known["alibi"] = torch.zeros(block.units, 1, _LENGTH, **place)
-        if model.get_submodule(block.key).weight.shape != model.get_submodule(block.query).weight.shape or any(
-            word in block.name.lower() for word in ("cross", "encdec", "encoder_attn")
+        known["alibi"] = random(bias_heads(model.get_submodule(block.owner), block.units), 1, _LENGTH)
+        key_width = _inputs(model.get_submodule(block.key))
+        if key_width != width or any(word in block.name.lower() for word in ("cross", "encdec", "encoder_attn")):
+            known |= dict.fromkeys(("key_value_states", "encoder_hidden_states"), random(1, _LENGTH, key_width))
+    square = weight.new_ones(1, 1, _LENGTH, _LENGTH)
+    masks = (None, torch.zeros_like(square), weight.new_ones(1, _LENGTH), square)
+    masked = [name for name in names if name in ("mask", "attention_mask", "merged_attention_mask")]
+    for shape in ((1, _LENGTH, width), (1, *_GRID, width), (_LENGTH, width), (_LENGTH * _LENGTH, 1, width)):
+        features = random(*shape)
+        for mask, unknown, part in itertools.product(
+            masks if masked else (None,),
+            (None, features) if required - known.keys() - {*masked, "position_embeddings"} else (None,),
+            (1, 2, 4, -1, -2) if "position_embeddings" in names else (1,),
         ):
-            known |= dict.fromkeys(("key_value_states", "encoder_hidden_states"), features(block.key, _LENGTH))
-    for parameter in rest:
-        if parameter.name in known:
-            base[parameter.name] = known[parameter.name]
-        elif parameter.default is inspect.Parameter.empty and parameter.kind == parameter.POSITIONAL_OR_KEYWORD:
-            base[parameter.name] = None
-    names = {parameter.name for parameter in rest}
-    if attention and "position_embeddings" in names and isinstance(block, AttentionBlock):
-        for size in (block.unit_size, block.unit_size // 2, block.unit_size // 4):
-            angles = torch.rand(1, _LENGTH, max(1, size), generator=generator).to(**place)
-            yield {**base, "position_embeddings": (angles.cos(), angles.sin())}
-    yield base
+            angles = random(*shape[:-1], max(1, size // abs(part)))
+            rotation: Any = (angles.cos(), angles.sin())
+            if part == -2:
+                rotation = torch.polar(torch.ones_like(angles.float()), angles.float())
+            elif part == -1:
+                rotation = (angles.flatten(0, -2).cos(), angles.flatten(0, -2).sin())
+            here = {**known, **dict.fromkeys(masked, mask), "position_embeddings": rotation}
+            chosen = {name: here.get(name, unknown) for name in names if name in here or name in required}
+            yield {**chosen, parameters[0].name: features}
 
 
 def _inputs(module: nn.Module) -> int:
     return int(module.in_features if isinstance(module, nn.Linear) else module.nx)  # type: ignore[arg-type]
 
 
-def _run(module: nn.Module, arguments: dict[str, Any]) -> Tensor:
+def _run(module: nn.Module, arguments: Mapping[str, Any]) -> list[Tensor]:
     with torch.no_grad(), _evaluated(module):
-        result = module(**arguments)
-    while not isinstance(result, Tensor):
-        result = next(iter(result.values() if isinstance(result, dict) else result))
-    return result
+        return output_tensors(module(**arguments))
+
+
+def _same(silenced: list[Tensor], removed: list[Tensor]) -> bool:
+    if [tensor.shape for tensor in silenced] != [tensor.shape for tensor in removed]:
+        return False
+    size = max((float(tensor.abs().nan_to_num().max()) for tensor in silenced if tensor.numel()), default=0.0)
+    tolerance = max((_TOLERANCE.get(tensor.dtype, 1e-1) for tensor in silenced), default=0.0)
+    return largest_difference(silenced, removed) <= tolerance * max(size, 1e-6)
 
 
 @contextlib.contextmanager

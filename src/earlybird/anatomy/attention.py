@@ -76,7 +76,7 @@ def _block(
     if KEPT_HEADS in modules[owner]._buffers:
         parts.append(Part(below(owner, KEPT_HEADS), 0, consecutive(units, 1)))
     refusal = ""
-    if normalised:
+    if normalised or "normalize" in names_read(type(modules[owner])):
         refusal = "its queries are normalised after their projection, which would undo the scaling"
     elif biased or any(part.parameter.rpartition(".")[0].endswith("bias_table") for part in beside):
         refusal = "a position bias is added to its scores, which the scaling would not reach"
@@ -238,7 +238,7 @@ def _refuse_stale_counts(
     for holder in holders:
         module = modules[holder]
         read = names_read(type(module))
-        stale = [n for n in ("config.num_attention_heads", "config.num_heads", "config.n_head") if n in read]
+        stale = [f"config.{n}" for n in (*HEAD_NAMES, *GROUP_NAMES) if f"config.{n}" in read]
         for attribute, value in vars(module).items():
             counting = "head" in attribute or "group" in attribute
             if (

@@ -35,6 +35,8 @@ def beside_the_projections(
             continue
         if path in known:
             continue
+        last = path.rpartition(".")[2]
+        normalised |= path != name and last.startswith("q") and "norm" in last
         for leaf, parameter in module.named_parameters(recurse=False):
             full = below(path, leaf)
             inside = full.removeprefix(below(name, "")) if name else full
@@ -46,7 +48,6 @@ def beside_the_projections(
                     reasons.append(
                         f"{called} normalises over {parameter.numel()} features, of which pruning would change the mean"
                     )
-                normalised |= last.startswith("q")
             elif called.endswith(PER_HEAD):
                 dim = _head_dimension(module, leaf, parameter, units, unit_size)
                 if dim is None:

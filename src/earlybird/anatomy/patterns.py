@@ -118,7 +118,7 @@ HEAD_NAMES = ("num_attention_heads", "num_heads", "n_heads", "n_head", "num_quer
 GROUP_NAMES = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "num_k_heads", "num_v_heads", "kv_heads")
 RATIO_NAMES = ("num_key_value_groups", "n_rep", "num_queries_per_kv", "num_heads_per_group")
 WIDTH_NAMES = (
-    "all_head_size", "inner_dim", "split_size", "embed_dim", "hidden_size", "attn_dim", "d_model", "dim", "attn_hidden_size",
+    "all_head_size", "inner_dim", "split_size", "attn_dim", "attn_hidden_size", "embed_dim", "hidden_size", "d_model", "dim",
 )  # fmt: skip
 GROUP_WIDTH_NAMES = ("kv_dim", "kv_size", "key_value_dim", "num_key_value_dim")
 UNIT_SIZE_NAMES = (

@@ -96,9 +96,10 @@ class Anatomy:
         return counts
 
     @property
-    def groups(self) -> dict[Kind, tuple[int, ...]]:
-        """Key/value groups of each attention block; as many as it has heads where no head shares them."""
-        return {"heads": tuple(block.groups for block in self.attention)} if self.attention else {}
+    def key_value_groups(self) -> tuple[int, ...] | None:
+        """Key/value groups of each attention block, or None where no block shares keys and values."""
+        groups = tuple(block.groups for block in self.attention)
+        return groups if any(block.groups != block.units for block in self.attention) else None
 
     @property
     def names(self) -> dict[Kind, tuple[str, ...]]:

@@ -30,7 +30,7 @@ def prunings_for(
     heads_scope: Scope = "layer",
     neurons_scope: Scope = "global",
     uniform: bool = False,
-    key_value_groups: Mapping[Kind, tuple[int, ...]] | None = None,
+    key_value_groups: tuple[int, ...] | None = None,
     groups: Groups | None = None,
 ) -> dict[Kind, Pruning]:
     """What is to be pruned, per kind whose ratio is given and above 0.
@@ -53,7 +53,9 @@ def prunings_for(
             raise InputError(f"a ratio for {kind} was given ({ratio}), but there are no {kind} to prune")
         if scope not in ("layer", "global"):
             raise InputError(f'{kind}_scope must be "layer" or "global", got {scope!r}')
-        prunings[kind] = Pruning(ratio, scope, units[kind], uniform, (key_value_groups or {}).get(kind), groups)
+        prunings[kind] = Pruning(
+            ratio, scope, units[kind], uniform, key_value_groups if kind == "heads" else None, groups
+        )
     if not prunings:
         raise InputError("give a ratio above 0 for heads, for neurons or for both: there is nothing to prune")
     return prunings
@@ -130,6 +132,7 @@ def detect(
     start: SpanLike = None,
     threshold: float | None = None,
     joint: Joint = "latched",
+    groups: Groups | None = None,
 ) -> Draw | None:
     """When would the detector have drawn? The same answer as online, to the step.
 
@@ -148,6 +151,7 @@ def detect(
         start: no check before so many steps, a span.
         threshold: what the statistic is compared with.
         joint: whether kinds may settle one after the other ("latched") or must at one check.
+        groups: what is pruned of heads that share keys and values, see `mask_at_ratio`.
 
     Returns:
         The draw, or None if the masks did not settle within the recorded steps.
@@ -162,6 +166,8 @@ def detect(
         heads_scope=heads_scope,
         neurons_scope=neurons_scope,
         uniform=uniform,
+        key_value_groups=trajectory.shape.key_value_groups,
+        groups=groups,
     )
     choice = detector_choice(
         detector, smoothing=smoothing, window=window, every=every, start=start, threshold=threshold
