@@ -11,5 +11,5 @@ def autocorrelation(window: NDArray[np.float64]) -> NDArray[np.float64]:
     centred = window - window.mean()
     covariance = np.correlate(centred, centred, "full")[len(window) - 1 :]
     if covariance[0] == 0:
-        return np.eye(1, len(window))[0]
+        return np.asarray(np.eye(1, len(window))[0])
     return np.asarray(covariance / covariance[0])

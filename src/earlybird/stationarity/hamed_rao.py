@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from earlybird.stationarity.autocorrelation import autocorrelation
 from earlybird.stationarity.mann_kendall import MannKendall, score_and_variance, two_sided_p
@@ -28,6 +27,8 @@ class HamedRao(MannKendall):
 
     def statistic(self, window: NDArray[np.float64]) -> float:
         """Two-sided p-value; NaN where the corrected variance is not positive."""
+        from scipy.stats import rankdata
+
         score, variance = score_and_variance(window)
         n = len(window)
         correlations = autocorrelation(rankdata(detrended(window)))[1:]
