@@ -215,7 +215,7 @@ def detectors(as_json: AsJson = False) -> None:
     from rich.console import Console
 
     from earlybird.console import detectors_table
-    from earlybird.detectors.presets import described_detectors
+    from earlybird.detectors.listing import described_detectors
 
     rows = described_detectors()
     if as_json:

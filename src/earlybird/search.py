@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from earlybird.anatomy import Anatomy
+from earlybird.detectors.criterion import CriterionName
 from earlybird.detectors.detection import Detection, Joint
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.offline import detector_choice, prunings_for
@@ -55,7 +56,8 @@ class Search:
             magnitude; "gradient" and "squared-gradient" leave them at 1 without a penalty, so that training is
             what it would be without a search, and take the mean |gradient| or squared gradient of the loss with
             respect to them.
-        detector: a name from `earlybird detectors`; by default the best rule for the score.
+        detector: a name from `earlybird detectors`, or several put together, see `earlybird.detect`; by default
+            the best rule for the score.
         l1: weight of the L1 penalty on the coefficients.
         l1_neurons: that of the neurons where it differs.
         learning_rate: of the coefficients; the attribute may be set anew at any step to follow a schedule.
@@ -66,7 +68,7 @@ class Search:
         groups: what is pruned of heads that share keys and values, "whole" groups or equally many heads "within"
             every group; by default whole where there are at least four groups.
         anatomy: of the model, where it is not `Anatomy.of(model)`: own patterns, blocks excluded.
-        smoothing, window, every, start, threshold, joint: of the detector, see `earlybird.detect`.
+        smoothing, window, every, start, lag, criterion, threshold, joint: of the detector, see `earlybird.detect`.
         steps_per_epoch: needed only where spans are given in epochs.
         record: directory to write the trajectory to; by default it is not kept.
         record_gradients: record the coefficients' gradients whatever the score is, to study other scores later.
@@ -104,6 +106,8 @@ class Search:
         window: SpanLike = None,
         every: SpanLike = None,
         start: SpanLike = None,
+        lag: SpanLike = None,
+        criterion: CriterionName | None = None,
         threshold: float | None = None,
         joint: Joint = "latched",
         steps_per_epoch: float | None = None,
@@ -139,7 +143,14 @@ class Search:
             groups=groups,
         )
         choice = detector_choice(
-            detector, smoothing=smoothing, window=window, every=every, start=start, threshold=threshold
+            detector,
+            smoothing=smoothing,
+            window=window,
+            every=every,
+            start=start,
+            lag=lag,
+            criterion=criterion,
+            threshold=threshold,
         )
         self.detection = Detection(
             prunings, choice, total_steps=total_steps, score=score, steps_per_epoch=steps_per_epoch, joint=joint

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from earlybird.criteria import captured
 from earlybird.detectors.half_time_capture import HalfTimeCapture
 from earlybird.detectors.halves import Halves
-from earlybird.detectors.observe import Pruning
+from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.split_half_capture import SplitHalfCapture
 from earlybird.masks import mask_at_ratio
 

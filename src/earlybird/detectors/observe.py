@@ -2,70 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from earlybird.criteria import captured, nuclear_norm
 from earlybird.detectors.base import Observation
+from earlybird.detectors.criterion import Criterion
+from earlybird.detectors.pruning import Pruning
+from earlybird.detectors.series import series_of
 from earlybird.errors import InputError
-from earlybird.groups import Groups, shared_heads
-from earlybird.masks import Scope, mask_at_ratio, rescued_blocks, threshold_is_tied
 
 
-@dataclass(frozen=True)
-class Pruning:
-    """What is to be pruned of one kind: the ratio and where its threshold is taken."""
+class Observer:
+    """Turns the scores of one kind, from the first step of the run on, into what detectors look at.
 
-    ratio: float
-    scope: Scope
-    units: tuple[int, ...]
-    uniform: bool = False
-    key_value_groups: tuple[int, ...] | None = None
-    groups: Groups | None = None
+    Args:
+        kind: for messages.
+        pruning: ratio and scope.
+        criteria: what the detectors read; nothing else is computed.
+    """
 
-    def masks(self, scores: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Masks of scores (..., layers, units)."""
-        return mask_at_ratio(
-            scores,
-            self.ratio,
-            self.scope,
-            units=self.units,
-            uniform=self.uniform,
-            key_value_groups=self.key_value_groups,
-            groups=self.groups,
-        )
+    def __init__(self, kind: str, pruning: Pruning, criteria: Iterable[Criterion] = ()) -> None:
+        self._kind = kind
+        self._pruning = pruning
+        self._series = {criterion: series_of(criterion, pruning) for criterion in criteria}
+        self._steps = 0
 
-    def rescued(self, scores: NDArray[np.floating]) -> tuple[int, ...]:
-        """Blocks of (layers, units) that keep a unit only because none may lose its last one."""
-        scope: Scope = "layer" if self.uniform else self.scope
-        ranked, slots = self._ranked(scores)
-        return tuple(np.flatnonzero(rescued_blocks(ranked, self.ratio, scope, units=slots)).tolist())
-
-    def captured(self, mask: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
-        """How much of the best choice's gain over chance a mask captures, judged by scores (layers, units)."""
-        return float(
-            captured(
-                mask,
-                scores,
-                self.ratio,
-                self.scope,
-                units=self.units,
-                uniform=self.uniform,
-                key_value_groups=self.key_value_groups,
-                groups=self.groups,
-            )
-        )
-
-    def _ranked(self, scores: NDArray[np.floating]) -> tuple[NDArray[np.floating], tuple[int, ...]]:
-        """What is ranked, units or what is pruned together of them, and how many each block has of it."""
-        shared = shared_heads(self.units, self.key_value_groups, self.groups)
-        return (scores, self.units) if shared is None else (shared.gathered(scores), shared.slots)
-
-    def observations(self, kind: str, first_step: int, scores: NDArray[np.floating]) -> Iterator[Observation]:
-        """Observations of successive steps' scores (steps, layers, units), the first at `first_step`.
+    def observations(self, scores: NDArray[np.floating]) -> Iterator[Observation]:
+        """Observations of the next steps' scores, (steps, layers, units).
 
         Raises:
             InputError: a score is not finite; the message names the kind, the step and the place.
@@ -73,15 +38,17 @@ class Pruning:
         unusable = np.argwhere(~np.isfinite(scores))
         # What comes before is still observed: online, a draw there would have come first.
         usable = scores[: unusable[0][0]] if len(unusable) else scores
-        masks = self.masks(usable)
-        norms = nuclear_norm(masks)
-        ranked, slots = self._ranked(usable)
-        tied = threshold_is_tied(ranked, self.ratio, self.scope, units=slots, uniform=self.uniform)
+        masks = self._pruning.masks(usable)
+        tied = self._pruning.tied(usable)
+        values = {criterion: series.update(usable, masks) for criterion, series in self._series.items()}
+        first = self._steps
+        self._steps += len(usable)
         for i in range(len(usable)):
-            yield Observation(first_step + i, scores[i], masks[i], float(norms[i]), not bool(tied[i]))
+            here = {criterion: float(series[i]) for criterion, series in values.items()}
+            yield Observation(first + i, scores[i], masks[i], here, not bool(tied[i]))
         if len(unusable):
             step, layer, unit = unusable[0]
             raise InputError(
-                f"scores must be finite, got {scores[step, layer, unit]} for {kind} at step"
-                f" {first_step + step}, layer {layer}, unit {unit}"
+                f"scores must be finite, got {scores[step, layer, unit]} for {self._kind} at step"
+                f" {first + step}, layer {layer}, unit {unit}"
             )

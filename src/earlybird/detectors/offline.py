@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from earlybird.detectors.criterion import CriterionName, criterion_named
 from earlybird.detectors.detection import Detection, Joint, forced_draw
 from earlybird.detectors.draw import Draw
-from earlybird.detectors.observe import Pruning
-from earlybird.detectors.presets import DEFAULT_DETECTOR, detector_named
+from earlybird.detectors.expression import choice_of
+from earlybird.detectors.presets import DEFAULT_DETECTOR
+from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.scores import RunningScore, Score, channels_of
-from earlybird.detectors.settings import DetectorChoice
+from earlybird.detectors.settings import Choice, ChosenSettings
 from earlybird.detectors.spans import SpanLike, parse_span
 from earlybird.errors import InputError
 from earlybird.groups import Groups
@@ -68,25 +70,27 @@ def detector_choice(
     window: SpanLike = None,
     every: SpanLike = None,
     start: SpanLike = None,
+    lag: SpanLike = None,
+    criterion: CriterionName | None = None,
     threshold: float | None = None,
-) -> DetectorChoice:
-    """A detector by name with the settings given; spans as `parse_span` reads them.
+) -> Choice:
+    """A detector by name or expression with the settings given; spans as `parse_span` reads them.
 
     Raises:
-        InputError: an unknown name, a span that cannot be read, a threshold that is not a positive number.
+        InputError: an unknown name, a span that cannot be read, a threshold outside (0, 1).
     """
-    name = DEFAULT_DETECTOR if detector is None else detector
     if threshold is not None and not 0 < threshold < 1:
         raise InputError(f"threshold must lie in (0, 1), got {threshold}")
-    return DetectorChoice(
-        name,
-        detector_named(name),
+    chosen = ChosenSettings(
         parse_span(smoothing),
         parse_span(window),
         parse_span(every),
         parse_span(start),
+        parse_span(lag),
+        None if criterion is None else criterion_named(criterion),
         threshold,
     )
+    return choice_of(DEFAULT_DETECTOR if detector is None else detector, chosen)
 
 
 def score_channel(trajectory: Trajectory, kind: Kind, score: Score) -> Channel:
@@ -130,6 +134,8 @@ def detect(
     window: SpanLike = None,
     every: SpanLike = None,
     start: SpanLike = None,
+    lag: SpanLike = None,
+    criterion: CriterionName | None = None,
     threshold: float | None = None,
     joint: Joint = "latched",
     groups: Groups | None = None,
@@ -140,7 +146,8 @@ def detect(
         trajectory: the recording.
         heads: ratio of heads to prune; a kind without a ratio is not looked at.
         neurons: ratio of neurons to prune.
-        detector: a name from `earlybird detectors`; by default the best rule for what was recorded.
+        detector: a name from `earlybird detectors`, or several put together as "all(equivalence,
+            half-time-capture)"; by default the best rule for what was recorded.
         heads_scope: where the heads' threshold is taken.
         neurons_scope: where the neurons' threshold is taken.
         uniform: keep the same count in every block.
@@ -149,6 +156,9 @@ def detect(
         window: smoothed values in a test, a span.
         every: steps between checks, a span.
         start: no check before so many steps, a span.
+        lag: how long ago the mask is that today's is compared with, a span.
+        criterion: the series that a windowed detector reads, by default the masks' nuclear norm; see
+            `earlybird.detectors.criterion.Criterion`.
         threshold: what the statistic is compared with.
         joint: whether kinds may settle one after the other ("latched") or must at one check.
         groups: what is pruned of heads that share keys and values, see `mask_at_ratio`.
@@ -157,7 +167,8 @@ def detect(
         The draw, or None if the masks did not settle within the recorded steps.
 
     Raises:
-        InputError: see the arguments' bounds; a window longer than the run; scores that are not finite.
+        InputError: see the arguments' bounds; a first check after the recorded steps; scores that are not recorded
+            or not finite.
     """
     prunings = prunings_for(
         trajectory.shape.units,
@@ -170,7 +181,14 @@ def detect(
         groups=groups,
     )
     choice = detector_choice(
-        detector, smoothing=smoothing, window=window, every=every, start=start, threshold=threshold
+        detector,
+        smoothing=smoothing,
+        window=window,
+        every=every,
+        start=start,
+        lag=lag,
+        criterion=criterion,
+        threshold=threshold,
     )
     detection = Detection(
         prunings,
@@ -180,10 +198,22 @@ def detect(
         steps_per_epoch=trajectory.shape.steps_per_epoch,
         joint=joint,
     )
+    check_length(trajectory, detection)
     for scores in score_chunks(trajectory, tuple(prunings), score):
         if (draw := detection.update(scores)) is not None:
             return draw
     return None
+
+
+def check_length(trajectory: Trajectory, detection: Detection) -> None:
+    """Raise InputError where so few steps were recorded that a detector cannot look even once."""
+    first = max(detector.first_check for detector in detection.detectors.values())
+    if trajectory.steps < first:
+        raise InputError(
+            f"the trajectory holds {trajectory.steps} of {trajectory.total_steps} planned steps, and"
+            f" {detection.choice.name} first looks after {first}; choose a shorter window, or a detector that looks"
+            " earlier"
+        )
 
 
 def draw_at(trajectory: Trajectory, step: int, prunings: Mapping[Kind, Pruning], score: Score = "coefficient") -> Draw:

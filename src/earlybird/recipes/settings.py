@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
 
+from earlybird.detectors.criterion import CriterionName, criterion_named
 from earlybird.detectors.detection import Detection
-from earlybird.detectors.observe import Pruning
+from earlybird.detectors.expression import choice_of
 from earlybird.detectors.offline import detector_choice, prunings_for
-from earlybird.detectors.presets import detector_named
+from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.scores import Score
-from earlybird.detectors.settings import DetectorChoice
+from earlybird.detectors.settings import Choice
 from earlybird.detectors.spans import Span, parse_span
 from earlybird.trajectory import Kind
 
@@ -152,14 +153,21 @@ class DetectorSettings(Settings):
     window: SpanSetting | None = None
     every: SpanSetting | None = None
     start: SpanSetting | None = None
+    lag: SpanSetting | None = None
+    criterion: CriterionName | None = None
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     joint: Literal["latched", "simultaneous"] = "latched"
 
     @field_validator("detector")
     @classmethod
     def _detector_is_known(cls, name: str) -> str:
-        detector_named(name)
+        choice_of(name)
         return name
+
+    @field_validator("criterion", mode="before")
+    @classmethod
+    def _criterion_is_known(cls, name: Any) -> Any:
+        return name if name is None else criterion_named(str(name))
 
     @model_validator(mode="after")
     def _something_to_prune(self) -> DetectorSettings:
@@ -182,7 +190,7 @@ class DetectorSettings(Settings):
             uniform=self.uniform,
         )
 
-    def choice(self) -> DetectorChoice:
+    def choice(self) -> Choice:
         """The detector with its settings."""
         return detector_choice(
             self.detector,
@@ -190,6 +198,8 @@ class DetectorSettings(Settings):
             window=self.window,
             every=self.every,
             start=self.start,
+            lag=self.lag,
+            criterion=self.criterion,
             threshold=self.threshold,
         )
 

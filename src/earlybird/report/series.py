@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earlybird.criteria import captured, nuclear_norm, overlap
-from earlybird.detectors.observe import Pruning
 from earlybird.detectors.offline import score_channel, score_chunks
+from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.scores import RunningScore, Score
 from earlybird.trajectory import Kind, Trajectory
 

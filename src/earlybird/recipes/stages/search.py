@@ -66,6 +66,8 @@ def search(job: Job) -> bool:
             window=wanted.window,
             every=wanted.every,
             start=wanted.start,
+            lag=wanted.lag,
+            criterion=wanted.criterion,
             threshold=wanted.threshold,
             joint=wanted.joint,
             steps_per_epoch=steps_per_epoch(job.data, settings),
