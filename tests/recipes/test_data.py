@@ -14,7 +14,7 @@ from PIL import Image
 
 from earlybird.errors import InputError
 from earlybird.recipes.data import ImageDataset, fetch_images, images, load_images
-from earlybird.recipes.settings import DataSettings
+from earlybird.recipes.tasks.image_classification.settings import ImageDataSettings
 
 CIFAR10 = Path(__file__).parents[3] / "shared" / "data" / "cifar10"
 
@@ -25,7 +25,7 @@ def _own_cache(tmp_path, monkeypatch):
 
 
 def settings(format="parquet", source="", **others):
-    return DataSettings(format=format, source=str(source), **others)
+    return ImageDataSettings(format=format, source=str(source), **others)
 
 
 def png(pixels):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from earlybird.errors import InputError
+from earlybird.recipes.data.limit import limited
 from earlybird.recipes.data.pixels import decode_image
 from earlybird.recipes.data.split import Split
 
@@ -29,19 +30,15 @@ class ImageDataset(Dataset[dict[str, Any]]):
         split: the images and labels.
         image_size: side in pixels.
         channels: 1 (grey) or 3 (RGB).
-        limit: take the first so many of a shuffle with seed 0, so that classes stay mixed; `None` or more
-            than there are takes all, in order.
+        limit: take so many, see `limited`.
 
     Raises:
         InputError: an image cannot be decoded (the message names its row); for a large set on access.
     """
 
     def __init__(self, split: Split, image_size: int, channels: int, limit: int | None = None) -> None:
-        rows = np.arange(len(split.labels))
-        if limit is not None and limit < len(rows):
-            rows = np.random.default_rng(0).permutation(rows)[:limit]
         self._split = split
-        self._rows = rows
+        self._rows = rows = limited(len(split.labels), limit)
         self._shape = (channels, image_size, image_size)
         self._decoded: torch.Tensor | None = None
         if len(rows) * channels * image_size**2 < DECODED_LIMIT:
@@ -58,6 +55,11 @@ class ImageDataset(Dataset[dict[str, Any]]):
         """Return one image and its label."""
         pixels = torch.from_numpy(self._decode(index)) if self._decoded is None else self._decoded[index]
         return {"pixel_values": pixels, "labels": int(self._split.labels[self._rows[index]])}
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The labels of all images, in order."""
+        return self._split.labels[self._rows]
 
     def _decode(self, index: int) -> NDArray[np.uint8]:
         row = int(self._rows[index])
