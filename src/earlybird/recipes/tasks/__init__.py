@@ -12,7 +12,7 @@ from earlybird.recipes.settings import Recipe
 if TYPE_CHECKING:
     from earlybird.recipes.tasks.base import Task
 
-TASKS = ("image-classification", "text-classification")
+TASKS = ("image-classification", "question-answering", "text-classification")
 
 
 def recipe_type(content: Mapping[str, Any]) -> type[Recipe]:
@@ -26,6 +26,10 @@ def recipe_type(content: Mapping[str, Any]) -> type[Recipe]:
             from earlybird.recipes.tasks.image_classification.settings import ImageClassificationRecipe
 
             return ImageClassificationRecipe
+        case "question-answering":
+            from earlybird.recipes.tasks.question_answering.settings import QuestionAnsweringRecipe
+
+            return QuestionAnsweringRecipe
         case "text-classification":
             from earlybird.recipes.tasks.text_classification.settings import TextClassificationRecipe
 
@@ -39,6 +43,7 @@ def recipe_type(content: Mapping[str, Any]) -> type[Recipe]:
 def task_of(recipe: Recipe) -> Task:
     """The task that a validated recipe asks for."""
     from earlybird.recipes.tasks.image_classification.settings import ImageClassificationRecipe
+    from earlybird.recipes.tasks.question_answering.settings import QuestionAnsweringRecipe
     from earlybird.recipes.tasks.text_classification.settings import TextClassificationRecipe
 
     match recipe:
@@ -46,6 +51,10 @@ def task_of(recipe: Recipe) -> Task:
             from earlybird.recipes.tasks.image_classification.task import ImageClassification
 
             return ImageClassification(recipe)
+        case QuestionAnsweringRecipe():
+            from earlybird.recipes.tasks.question_answering.task import QuestionAnswering
+
+            return QuestionAnswering(recipe)
         case TextClassificationRecipe():
             from earlybird.recipes.tasks.text_classification.task import TextClassification
 
