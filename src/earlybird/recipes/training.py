@@ -128,6 +128,8 @@ def train(
         per_device_eval_batch_size=settings.eval_batch_size,
         max_grad_norm=settings.max_gradient_norm,
         bf16=settings.mixed_precision == "bf16",
+        # Said outright, because transformers otherwise refuses bfloat16 on a CPU.
+        use_cpu=not torch.accelerator.is_available(),
         seed=recipe.seed,
         data_seed=recipe.seed,
         save_strategy="steps",

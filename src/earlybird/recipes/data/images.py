@@ -70,7 +70,7 @@ class ImageDataset(Dataset[dict[str, Any]]):
         except Exception as error:  # A damaged file can raise nearly anything in Pillow's decoders.
             raise InputError(f"{self._split.where}, row {row}: the image cannot be used: {error}") from error
 
-    def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def channel_statistics(self) -> Statistics:
         """Return mean and standard deviation per channel, values in [0, 1].
 
         Exact over all pixels of a decoded set; a larger one is measured on 10,000 images drawn with seed 0.
@@ -88,7 +88,7 @@ class ImageDataset(Dataset[dict[str, Any]]):
         std = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(axis=1))
         if not std.all():
             raise InputError(f"{self._split.where}: every image has the same value in all pixels of a channel")
-        return tuple(mean.tolist()), tuple(std.tolist())
+        return Statistics(tuple(mean.tolist()), tuple(std.tolist()))
 
     def _blocks(self) -> Iterator[NDArray[np.uint8]]:
         """Yield the images to measure, (images, channels, image_size, image_size) at a time."""
@@ -101,15 +101,18 @@ class ImageDataset(Dataset[dict[str, Any]]):
 
 
 @dataclass(frozen=True)
-class ImageData:
-    """What a run trains and evaluates on.
+class Statistics:
+    """Mean and standard deviation per channel, of values in [0, 1], that images are normalised by."""
 
-    `labels` names the classes that the items' integers index; `mean` and `std` are the training images',
-    per channel, for values in [0, 1].
-    """
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """What a run trains and evaluates on; `labels` names the classes that the items' integers index."""
 
     train: ImageDataset
     evaluation: ImageDataset
     labels: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    statistics: Statistics

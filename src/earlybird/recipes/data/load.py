@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from earlybird.errors import InputError
 from earlybird.recipes.data.classes import share_classes
 from earlybird.recipes.data.counts import Counts
-from earlybird.recipes.data.images import ImageData, ImageDataset
+from earlybird.recipes.data.images import ImageData, ImageDataset, Statistics
 from earlybird.recipes.data.pixels import MODES
 from earlybird.recipes.data.split import Split
 from earlybird.recipes.tasks.image_classification.settings import ImageDataSettings
@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from earlybird.recipes.data.table import Table
 
 
-def load_images(settings: ImageDataSettings, image_size: int, channels: int) -> ImageData:
+def load_images(
+    settings: ImageDataSettings, image_size: int, channels: int, statistics: Statistics | None = None
+) -> ImageData:
     """Return a recipe's images, `image_size` pixels wide and high, with 1 (grey) or 3 (RGB) channels.
+
+    They are to be normalised by the statistics given, or by those of the training images.
 
     Raises:
         InputError: data are missing or malformed; the message names the path and what was expected there.
@@ -27,8 +31,7 @@ def load_images(settings: ImageDataSettings, image_size: int, channels: int) -> 
     train_split, evaluation_split, labels = share_classes(*_read_source(settings))
     train = ImageDataset(train_split, image_size, channels, settings.train_limit)
     evaluation = ImageDataset(evaluation_split, image_size, channels, settings.eval_limit)
-    mean, std = train.channel_statistics()
-    return ImageData(train, evaluation, labels, mean, std)
+    return ImageData(train, evaluation, labels, statistics or train.channel_statistics())
 
 
 def fetch_images(settings: ImageDataSettings) -> Counts:

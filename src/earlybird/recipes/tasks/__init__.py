@@ -23,9 +23,14 @@ def recipe_type(content: Mapping[str, Any]) -> type[Recipe]:
     """
     match content.get("task"):
         case "image-classification":
-            from earlybird.recipes.tasks.image_classification.settings import ImageClassificationRecipe
+            from earlybird.recipes.tasks.image_classification.settings import (
+                ImageClassificationRecipe,
+                ImageFineTuningRecipe,
+            )
 
-            return ImageClassificationRecipe
+            model = content.get("model")
+            fine_tuned = isinstance(model, Mapping) and "pretrained" in model
+            return ImageFineTuningRecipe if fine_tuned else ImageClassificationRecipe
         case "question-answering":
             from earlybird.recipes.tasks.question_answering.settings import QuestionAnsweringRecipe
 
@@ -42,15 +47,21 @@ def recipe_type(content: Mapping[str, Any]) -> type[Recipe]:
 
 def task_of(recipe: Recipe) -> Task:
     """The task that a validated recipe asks for."""
-    from earlybird.recipes.tasks.image_classification.settings import ImageClassificationRecipe
+    from earlybird.recipes.tasks.image_classification.settings import ImageClassificationRecipe, ImageFineTuningRecipe
     from earlybird.recipes.tasks.question_answering.settings import QuestionAnsweringRecipe
     from earlybird.recipes.tasks.text_classification.settings import TextClassificationRecipe
 
     match recipe:
         case ImageClassificationRecipe():
+            from earlybird.recipes.tasks.image_classification.from_scratch import FromScratch
             from earlybird.recipes.tasks.image_classification.task import ImageClassification
 
-            return ImageClassification(recipe)
+            return ImageClassification(recipe, FromScratch(recipe.model, recipe.seed))
+        case ImageFineTuningRecipe():
+            from earlybird.recipes.tasks.image_classification.pretrained import Pretrained
+            from earlybird.recipes.tasks.image_classification.task import ImageClassification
+
+            return ImageClassification(recipe, Pretrained(recipe.model.pretrained, recipe.seed))
         case QuestionAnsweringRecipe():
             from earlybird.recipes.tasks.question_answering.task import QuestionAnswering
 

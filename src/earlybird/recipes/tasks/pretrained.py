@@ -12,7 +12,8 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrained
 
 from earlybird.errors import InputError
 
-_FAILURES = (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError, SafetensorError)
+# What transformers raises for a model that is not there, is damaged, or is of a family without the task's head.
+FAILURES = (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError, SafetensorError)
 
 
 def pretrained_config(name: str, labels: int | Sequence[str]) -> PreTrainedConfig:
@@ -26,8 +27,8 @@ def pretrained_config(name: str, labels: int | Sequence[str]) -> PreTrainedConfi
         config: PreTrainedConfig = AutoConfig.from_pretrained(
             name, id2label=dict(enumerate(names)), label2id={label: index for index, label in enumerate(names)}
         )
-    except _FAILURES as error:
-        raise InputError(_not_found(name, "model", error)) from error
+    except FAILURES as error:
+        raise InputError(not_found(name, "model", error)) from error
     return config
 
 
@@ -59,12 +60,13 @@ def with_new_head(auto_class: Any, name: str, config: PreTrainedConfig, seed: in
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except _FAILURES as error:
-        raise InputError(_not_found(name, "model", error)) from error
+    except FAILURES as error:
+        raise InputError(not_found(name, "model", error)) from error
     model: PreTrainedModel = loaded
     backbone = f"{model.base_model_prefix}."
     missing = [key for key in report["missing_keys"] if key.startswith(backbone) and ".pooler." not in key]
-    wrong = sorted([*missing, *(str(key) for key in report["mismatched_keys"] if str(key).startswith(backbone))])
+    mismatched = [key for key, *shapes in report["mismatched_keys"] if key.startswith(backbone)]
+    wrong = sorted([*missing, *mismatched])
     if wrong:
         raise InputError(f"the weights in {name} do not fit its config: {', '.join(wrong[:4])}")
     new = dict(fresh.named_parameters())
@@ -83,8 +85,8 @@ def pretrained_tokenizer(name: str, max_length: int) -> PreTrainedTokenizerBase:
     """
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name)
-    except _FAILURES as error:
-        raise InputError(_not_found(name, "tokenizer", error)) from error
+    except FAILURES as error:
+        raise InputError(not_found(name, "tokenizer", error)) from error
     if tokenizer.pad_token is None:
         raise InputError(f"the tokenizer of {name} has no padding token, so that texts cannot be gathered into batches")
     if max_length > tokenizer.model_max_length:
@@ -94,7 +96,8 @@ def pretrained_tokenizer(name: str, max_length: int) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _not_found(name: str, what: str, error: Exception) -> str:
+def not_found(name: str, what: str, error: Exception) -> str:
+    """The sentence on a part of a pretrained model that could not be loaded."""
     if Path(name).exists():
         return f"model.pretrained {name} holds no {what} that can be used here: {_first_line(error)}"
     return (

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from earlybird.recipes.settings import Fraction, Recipe, Settings, SourceSettings
+from earlybird.recipes.settings import Fraction, PretrainedSettings, Recipe, Settings, SourceSettings
 
 
 class ImageDataSettings(SourceSettings):
@@ -71,10 +71,21 @@ class ModelSettings(Settings):
         return self
 
 
-class ImageClassificationRecipe(Recipe):
-    """A Vision Transformer from scratch on images."""
+class ImageRecipe(Recipe):
+    """What both ways of training on images have in common."""
 
     task: Literal["image-classification"]
     data: ImageDataSettings
     augmentation: AugmentationSettings = AugmentationSettings()
+
+
+class ImageClassificationRecipe(ImageRecipe):
+    """A Vision Transformer from scratch."""
+
     model: ModelSettings
+
+
+class ImageFineTuningRecipe(ImageRecipe):
+    """A pretrained image model with a new head; images are brought to its size and normalised as it expects."""
+
+    model: PretrainedSettings

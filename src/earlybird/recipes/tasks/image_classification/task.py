@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from earlybird.recipes.augmentation import Augmentation, normalise
 from earlybird.recipes.data import ImageData, ImageDataset, fetch_images, load_images
 from earlybird.recipes.data.counts import Counts
+from earlybird.recipes.run_directory import write_json
 from earlybird.recipes.tasks.base import Batch, Metric, Task
-from earlybird.recipes.tasks.image_classification.model import build_model
-from earlybird.recipes.tasks.image_classification.settings import ImageClassificationRecipe
+from earlybird.recipes.tasks.image_classification.network import ImageNetwork
+from earlybird.recipes.tasks.image_classification.settings import ImageRecipe
 
 
 class ImageClassification(Task):
@@ -25,18 +28,20 @@ class ImageClassification(Task):
 
     metric = Metric("accuracy", per_example=True)
 
-    def __init__(self, recipe: ImageClassificationRecipe) -> None:
+    def __init__(self, recipe: ImageRecipe, network: ImageNetwork) -> None:
         self._recipe = recipe
+        self._network = network
 
     @cached_property
     def _data(self) -> ImageData:
-        model = self._recipe.model
-        return load_images(self._recipe.data, model.image_size, model.channels)
+        network = self._network
+        return load_images(self._recipe.data, network.image_size, network.channels, network.statistics)
 
     @cached_property
     def _augmentation(self) -> Augmentation:
-        data, smoothing = self._data, self._recipe.training.label_smoothing
-        return Augmentation(self._recipe.augmentation, data.mean, data.std, len(data.labels), smoothing)
+        labels, statistics = self._data.labels, self._data.statistics
+        smoothing = self._recipe.training.label_smoothing
+        return Augmentation(self._recipe.augmentation, statistics.mean, statistics.std, len(labels), smoothing)
 
     @property
     def train(self) -> ImageDataset:
@@ -49,12 +54,34 @@ class ImageClassification(Task):
         return self._data.evaluation
 
     def fetch(self) -> Counts:
-        """Download or check the images; they are not decoded yet."""
-        return fetch_images(self._recipe.data)
+        """Download or check the images, which are not decoded yet, and the network."""
+        counts = fetch_images(self._recipe.data)
+        self._network.build(counts.labels)
+        return counts
 
     def initial_model(self) -> PreTrainedModel:
-        """A Vision Transformer with random weights."""
-        return build_model(self._recipe.model, self._data.labels, self._recipe.seed)
+        """The network before any training."""
+        return self._network.build(self._data.labels)
+
+    def save_companions(self, directory: Path) -> None:
+        """Write an image processor that does what the recipe does to evaluation images."""
+        side, statistics = self._network.image_size, self._data.statistics
+        processor = {
+            # CLIP's is the one that cuts to the centred square; no more of CLIP is in it.
+            "image_processor_type": "CLIPImageProcessor",
+            "do_convert_rgb": self._network.channels == 3,
+            "do_resize": True,
+            "size": {"shortest_edge": side},
+            "resample": Image.Resampling.BICUBIC.value,
+            "do_center_crop": True,
+            "crop_size": {"height": side, "width": side},
+            "do_rescale": True,
+            "rescale_factor": 1 / 255,
+            "do_normalize": True,
+            "image_mean": statistics.mean,
+            "image_std": statistics.std,
+        }
+        write_json(directory / "preprocessor_config.json", processor)
 
     def collate(self, items: Sequence[Any]) -> Batch:
         """Stack images: uint8 (batch, channels, height, width) and int64 (batch,)."""
@@ -68,7 +95,7 @@ class ImageClassification(Task):
 
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:
         """The most probable class: int64 (batch,)."""
-        pixels = normalise(batch["pixel_values"], self._data.mean, self._data.std)
+        pixels = normalise(batch["pixel_values"], self._data.statistics.mean, self._data.statistics.std)
         classes: Tensor = model(pixel_values=pixels).logits.argmax(-1)
         return classes
 
@@ -78,6 +105,5 @@ class ImageClassification(Task):
 
     def example_inputs(self) -> Batch:
         """One image."""
-        model = self._recipe.model
-        shape = (1, model.channels, model.image_size, model.image_size)
+        shape = (1, self._network.channels, self._network.image_size, self._network.image_size)
         return {"pixel_values": torch.empty(shape, device="meta")}
