@@ -156,6 +156,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a pruned network, or the dense one to compare it with."""
+    from earlybird.recipes.metric_names import deciding_metric, metric_title
     from earlybird.recipes.run_directory import RESULT, read_json
 
     job = _open(run_path)
@@ -170,7 +171,9 @@ def train(
 
         done = retrain(job, start, which)
     result = read_json(target / RESULT)
-    _print(result, f"{'trained' if done else 'was trained before'}: accuracy {result['accuracy']:.1f}%", as_json)
+    metric = deciding_metric(result)
+    said = f"{'trained' if done else 'was trained before'}: {metric_title(metric)} {result[metric]:.1f}%"
+    _print(result, said, as_json)
 
 
 @app.command()
@@ -181,15 +184,16 @@ def report(run_path: RunPath, as_json: AsJson = False) -> None:
 
 @app.command()
 def data(recipe: RecipeName, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Fetch or check a recipe's data ahead of training."""
-    from earlybird.recipes.data import fetch_images
+    """Fetch or check a recipe's data and pretrained weights ahead of training."""
     from earlybird.recipes.reading import read_recipe
 
-    counts = fetch_images(read_recipe(recipe, overrides or []).data)
+    settings = read_recipe(recipe, overrides or [])
+    _quieten()
+    from earlybird.recipes.tasks import task_of
+
+    counts = task_of(settings).fetch()
     _print(
-        {"train": counts.train, "evaluation": counts.evaluation, "labels": list(counts.labels)},
-        f"{counts.train:,} training and {counts.evaluation:,} evaluation examples in {len(counts.labels)} classes",
-        as_json,
+        {"train": counts.train, "evaluation": counts.evaluation, "labels": list(counts.labels)}, str(counts), as_json
     )
 
 

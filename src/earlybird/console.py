@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from earlybird.recipes.metric_names import deciding_metric, metric_title
+
 _ROWS = {
     "dense": "dense",
     "ticket": "early-bird ticket",
@@ -21,7 +23,8 @@ def results_table(summary: Mapping[str, Any]) -> Table:
     """Dense, ticket and random side by side, from the content of summary.json."""
     table = Table(title="Results", title_style="bold", title_justify="left")
     table.add_column("network")
-    for heading in ("accuracy", "parameters", "FLOPs", "training", "search", "drawn at"):
+    metric = deciding_metric(summary)
+    for heading in (metric_title(metric), "parameters", "FLOPs", "training", "search", "drawn at"):
         table.add_column(heading, justify="right")
     for key, name in _ROWS.items():
         entry = summary.get(key)
@@ -31,7 +34,7 @@ def results_table(summary: Mapping[str, Any]) -> Table:
         step = entry.get("draw_step")
         table.add_row(
             f"{name}, {start}" if start else name,
-            f"{entry['accuracy']:.1f}%",
+            f"{entry[metric]:.1f}%",
             f"{entry['parameters']:,}",
             f"{entry['flops'] / 1e6:,.1f} M",
             f"{entry['train_seconds']:,.0f} s",

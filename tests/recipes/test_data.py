@@ -14,7 +14,7 @@ from PIL import Image
 
 from earlybird.errors import InputError
 from earlybird.recipes.data import ImageDataset, fetch_images, images, load_images
-from earlybird.recipes.settings import DataSettings
+from earlybird.recipes.tasks.image_classification.settings import ImageDataSettings
 
 CIFAR10 = Path(__file__).parents[3] / "shared" / "data" / "cifar10"
 
@@ -25,7 +25,7 @@ def _own_cache(tmp_path, monkeypatch):
 
 
 def settings(format="parquet", source="", **others):
-    return DataSettings(format=format, source=str(source), **others)
+    return ImageDataSettings(format=format, source=str(source), **others)
 
 
 def png(pixels):
@@ -122,8 +122,8 @@ def test_statistics_are_those_of_all_training_pixels(tmp_path):
     for split in ("train", "test"):
         write_parquet(tmp_path / f"{split}.parquet", [png(image) for image in pixels], [0, 1, 0, 1, 0])
     data = load_images(settings(source=tmp_path), image_size=6, channels=3)
-    np.testing.assert_allclose(data.mean, (pixels / 255).mean(axis=(0, 1, 2)), rtol=1e-12)
-    np.testing.assert_allclose(data.std, (pixels / 255).std(axis=(0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(data.statistics.mean, (pixels / 255).mean(axis=(0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(data.statistics.std, (pixels / 255).std(axis=(0, 1, 2)), rtol=1e-12)
 
 
 def test_a_large_set_is_decoded_item_by_item_and_equal(parquet, monkeypatch):
@@ -131,8 +131,8 @@ def test_a_large_set_is_decoded_item_by_item_and_equal(parquet, monkeypatch):
     monkeypatch.setattr(images, "DECODED_LIMIT", 0)
     by_item = load_images(settings(source=parquet), 4, 3)
     assert values(by_item.train) == values(at_once.train)
-    np.testing.assert_allclose(by_item.mean, at_once.mean)
-    np.testing.assert_allclose(by_item.std, at_once.std)
+    np.testing.assert_allclose(by_item.statistics.mean, at_once.statistics.mean)
+    np.testing.assert_allclose(by_item.statistics.std, at_once.statistics.std)
 
 
 def test_a_large_set_names_the_undecodable_row_on_access(parquet, monkeypatch):
@@ -520,6 +520,6 @@ def test_real_cifar10():
     assert (len(data.train), len(data.evaluation)) == (500, 100)
     assert data.labels[:2] == ("airplane", "automobile")
     assert set(labels(data.train)) == set(range(10))
-    np.testing.assert_allclose(data.mean, (0.4914, 0.4822, 0.4465), atol=0.02)
-    np.testing.assert_allclose(data.std, (0.2470, 0.2435, 0.2616), atol=0.02)
+    np.testing.assert_allclose(data.statistics.mean, (0.4914, 0.4822, 0.4465), atol=0.02)
+    np.testing.assert_allclose(data.statistics.std, (0.2470, 0.2435, 0.2616), atol=0.02)
     assert fetch_images(source).train == 50_000

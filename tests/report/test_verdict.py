@@ -94,6 +94,31 @@ def test_how_it_was_drawn(summary: Summary, detector: str, fraction: float, star
     assert verdict(summary).startswith(start)
 
 
+def _judged_by(summary: Summary, metric: str, per_example: bool) -> Summary:
+    for network in ("dense", "ticket", "random"):
+        summary[network][metric] = summary[network].pop("accuracy")
+    return summary | {"metric": metric, "metric_per_example": per_example}
+
+
+def test_another_metric_is_called_by_its_name(summary: Summary) -> None:
+    judged = _judged_by(summary, "f1", per_example=True)
+    judged["random"]["f1"] = 97.0
+    assert "0.3 points below dense" in verdict(judged)
+    assert "does as well (97.0 against 97.3, within chance)" in verdict(judged)
+    judged["dense"]["f1"] = 97.3
+    assert "the same F1 as dense" in verdict(judged)
+    del judged["dense"]
+    assert "97.3% F1 with" in verdict(judged)
+
+
+def test_chance_is_not_known_for_a_metric_that_is_no_mean(summary: Summary) -> None:
+    judged = _judged_by(summary, "matthews_correlation", per_example=False)
+    judged["random"]["matthews_correlation"] = 97.2
+    assert "random" not in verdict(judged)
+    judged["random"]["matthews_correlation"] = 97.3
+    assert "random" in verdict(judged)
+
+
 def test_an_unfinished_run() -> None:
     assert verdict({"earlybird": "0.1.0"}).startswith("Not finished")
 

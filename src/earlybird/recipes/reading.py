@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from earlybird.errors import InputError
 from earlybird.recipes.settings import Recipe
+from earlybird.recipes.tasks import recipe_type
 
 _LARGEST_FILE = 1 << 20  # bytes
 SHIPPED = Path(__file__).parent
@@ -44,9 +45,13 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 def validated(content: dict[str, Any], source: str) -> Recipe:
     """Check the keys and values of a recipe; errors name the source."""
     try:
-        return Recipe.model_validate(content)
+        settings = recipe_type(content)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+    try:
+        return settings.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"{source}: {first_problem(error)}") from error
+        raise InputError(f"{source}: {first_problem(error, settings)}") from error
 
 
 def shipped_recipes() -> list[str]:
@@ -80,14 +85,14 @@ def _override(content: dict[str, Any], override: str) -> None:
     place[last] = value
 
 
-def first_problem(error: ValidationError) -> str:
-    """One sentence about the first of pydantic's findings, and how many more there are."""
+def first_problem(error: ValidationError, settings: type[BaseModel]) -> str:
+    """One sentence about the first of pydantic's findings on these settings, and how many more there are."""
     problems = error.errors()
     # A misspelt key explains the "missing" one beside it, so it goes first.
     first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = sorted(_keys_at(first["loc"][:-1]))
+        known = sorted(_keys_at(settings, first["loc"][:-1]))
         near = get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
         text = f"unknown key {where!r}; {hint}"
@@ -102,8 +107,7 @@ def first_problem(error: ValidationError) -> str:
     return text + (f" (and {more} more)" if more else "")
 
 
-def _keys_at(location: tuple[int | str, ...]) -> set[str]:
-    model: type[BaseModel] = Recipe
+def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> set[str]:
     for part in location:
         annotation = model.model_fields[str(part)].annotation
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):

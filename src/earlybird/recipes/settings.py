@@ -1,4 +1,4 @@
-"""The typed settings of a recipe: every key of the YAML file, its type, its bounds and its default."""
+"""The typed settings of a recipe that all tasks share: each key's type, bounds and default."""
 
 from __future__ import annotations
 
@@ -31,76 +31,30 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DataSettings(Settings):
-    """Where the images are.
+class SourceSettings(Settings):
+    """Where the examples are; each task adds the formats and the columns that it reads.
 
-    `format` says how `source` is to be read: a Hugging Face hub name (`hub`), a directory of Parquet files in
-    the hub's layout (`parquet`: `train*.parquet`, `test*.parquet`), one folder per class below one folder per
-    split (`image-folder`), the four IDX files of MNIST and its successors (`idx`), or scikit-learn's bundled
-    handwritten digits (`digits`, which needs no source).
+    `format` says how `source`, a hub name or a directory, is to be read; `train_limit` and `eval_limit` take the
+    first so many examples of a shuffle with seed 0.
     """
 
-    format: Literal["hub", "parquet", "image-folder", "idx", "digits"]
+    format: str
     source: str = ""
     config: str | None = None
     train_split: str = "train"
     eval_split: str = "test"
-    image_column: str = "image"
-    label_column: str = "label"
     train_limit: Annotated[int, Field(ge=1)] | None = None
     eval_limit: Annotated[int, Field(ge=1)] | None = None
 
-    @model_validator(mode="after")
-    def _source_is_named(self) -> DataSettings:
-        if self.format != "digits" and not self.source:
-            raise ValueError(f"data.source is missing: data.format={self.format} needs a hub name or a directory")
-        return self
 
+class PretrainedSettings(Settings):
+    """A pretrained model: a directory, or a name on the Hugging Face hub. It gets a new head for the task."""
 
-class AugmentationSettings(Settings):
-    """What happens to a training batch; evaluation images are only normalised."""
-
-    crop_padding: Annotated[int, Field(ge=0)] = 0
-    crop_paste: bool = False
-    flip: bool = False
-    auto_augment: Literal["none", "cifar10", "svhn", "imagenet"] = "none"
-    mixup: bool = False
-    cutmix: bool = False
-
-    @model_validator(mode="after")
-    def _one_mix(self) -> AugmentationSettings:
-        if self.mixup and self.cutmix:
-            raise ValueError("mixup and cutmix both mix labels: choose one")
-        return self
-
-
-class ModelSettings(Settings):
-    """A Hugging Face `ViTForImageClassification` built from a config; sizes in pixels and features."""
-
-    patch_size: Annotated[int, Field(ge=1)]
-    image_size: Annotated[int, Field(ge=1)]
-    channels: Annotated[int, Field(ge=1)] = 3
-    layers: Annotated[int, Field(ge=1)]
-    heads: Annotated[int, Field(ge=1)]
-    hidden: Annotated[int, Field(ge=1)]
-    neurons: Annotated[int, Field(ge=1)]
-    dropout: Fraction = 0.0
-    pooling: Literal["class-token", "mean"] = "class-token"
-    softmax: Literal["standard", "off_by_one"] = "standard"
-
-    @model_validator(mode="after")
-    def _sizes_divide(self) -> ModelSettings:
-        if self.hidden % self.heads:
-            raise ValueError(f"model.hidden must be a multiple of model.heads, got {self.hidden} and {self.heads}")
-        if self.image_size % self.patch_size:
-            raise ValueError(
-                f"model.image_size must be a multiple of model.patch_size, got {self.image_size} and {self.patch_size}"
-            )
-        return self
+    pretrained: Annotated[str, Field(min_length=1)]
 
 
 class TrainingSettings(Settings):
-    """One training run; rates are per step, epochs may be fractional."""
+    """One training run; rates are per step, epochs may be fractional, `workers` are processes that load data."""
 
     epochs: Annotated[float, Field(gt=0)]
     batch_size: Annotated[int, Field(ge=1)]
@@ -114,6 +68,7 @@ class TrainingSettings(Settings):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     max_gradient_norm: Annotated[float, Field(ge=0)] = 0.0
     mixed_precision: Literal["no", "bf16"] = "no"
+    workers: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: SpanSetting = Span(0.05, "fraction")
 
     @model_validator(mode="after")
@@ -246,17 +201,15 @@ class RetrainingSettings(Settings):
 
 
 class Recipe(Settings):
-    """A whole job: what `earlybird run` reads."""
+    """A whole job: what `earlybird run` reads. Each task adds its `data`, its `model` and what else it needs."""
 
     version: int
-    task: Literal["image-classification"]
+    task: str
     output: str
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     dense: bool = True
     random: bool = True
-    data: DataSettings
-    augmentation: AugmentationSettings = AugmentationSettings()
-    model: ModelSettings
+    data: SourceSettings
     training: TrainingSettings
     slimming: SlimmingSettings = SlimmingSettings()
     search: SearchSettings

@@ -14,43 +14,54 @@ from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, Trai
 
 from earlybird.errors import JobError
 from earlybird.integrations.trainer import SEARCH_STATE
-from earlybird.recipes.augmentation import Augmentation
 from earlybird.recipes.clock import CLOCK, TrainingClock
-from earlybird.recipes.data import ImageData
-from earlybird.recipes.images import ImageTrainer
 from earlybird.recipes.optimizer_state import load_optimizer_state
 from earlybird.recipes.progress import ProgressBar
 from earlybird.recipes.schedule import Schedule
 from earlybird.recipes.settings import Recipe, TrainingSettings
+from earlybird.recipes.tasks.base import Metric, Task
+from earlybird.recipes.trainer import RecipeTrainer
 from earlybird.search import Search
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training gave: accuracy in percent on so many evaluation examples, seconds, steps."""
+    """What a training gave: metrics in percent on so many evaluation examples, seconds, steps."""
 
-    accuracy: float
+    metric: Metric
+    metrics: dict[str, float]
     examples: int
     seconds: float
     steps: int
 
+    def as_json(self) -> dict[str, Any]:
+        """Plain values: every metric by its name, and in `metric` the name of the one that decides."""
+        return {
+            "metric": self.metric.name,
+            "metric_per_example": self.metric.per_example,
+            **self.metrics,
+            "examples": self.examples,
+            "seconds": self.seconds,
+            "steps": self.steps,
+        }
 
-def steps_per_epoch(data: ImageData, settings: TrainingSettings) -> int:
+
+def steps_per_epoch(task: Task, settings: TrainingSettings) -> int:
     """Optimizer steps of an epoch; the last batch may be smaller."""
-    return -(-len(data.train) // settings.batch_size)
+    return -(-len(task.train) // settings.batch_size)
 
 
-def planned_steps(data: ImageData, settings: TrainingSettings) -> int:
+def planned_steps(task: Task, settings: TrainingSettings) -> int:
     """Optimizer steps of the whole training."""
-    return max(1, round(settings.epochs * steps_per_epoch(data, settings)))
+    return max(1, round(settings.epochs * steps_per_epoch(task, settings)))
 
 
-def schedule_of(data: ImageData, settings: TrainingSettings, offset: int = 0) -> Schedule:
+def schedule_of(task: Task, settings: TrainingSettings, offset: int = 0) -> Schedule:
     """The learning rate's schedule, of which `offset` steps lie behind."""
     return Schedule(
         settings.schedule,
-        planned_steps(data, settings),
-        round(settings.warmup_epochs * steps_per_epoch(data, settings)),
+        planned_steps(task, settings),
+        round(settings.warmup_epochs * steps_per_epoch(task, settings)),
         settings.final_learning_rate / settings.learning_rate,
         offset,
     )
@@ -80,7 +91,7 @@ def last_whole_checkpoint(directory: Path, *, searching: bool) -> Path | None:
 def train(
     recipe: Recipe,
     settings: TrainingSettings,
-    data: ImageData,
+    task: Task,
     model: PreTrainedModel,
     directory: Path,
     *,
@@ -93,9 +104,9 @@ def train(
     """Train a model in place for `steps` steps, evaluate it, and leave nothing of the checkpoints.
 
     Args:
-        recipe: gives the seed and the augmentation.
+        recipe: gives the seed.
         settings: of this training.
-        data: images to train on and to evaluate with.
+        task: what to train on, by which loss, and how to evaluate.
         model: trained in place.
         directory: checkpoints are kept below it while the training runs.
         stage: what the progress bar is called.
@@ -117,10 +128,12 @@ def train(
         per_device_eval_batch_size=settings.eval_batch_size,
         max_grad_norm=settings.max_gradient_norm,
         bf16=settings.mixed_precision == "bf16",
+        # Said outright, because transformers otherwise refuses bfloat16 on a CPU.
+        use_cpu=not torch.accelerator.is_available(),
         seed=recipe.seed,
         data_seed=recipe.seed,
         save_strategy="steps",
-        save_steps=settings.checkpoint_every.steps(steps, steps_per_epoch(data, settings)),
+        save_steps=settings.checkpoint_every.steps(steps, steps_per_epoch(task, settings)),
         save_total_limit=2,
         logging_strategy="steps",
         logging_steps=max(1, steps // 100),
@@ -129,6 +142,7 @@ def train(
         report_to=[],
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
+        dataloader_num_workers=settings.workers,
     )
     torch.nn.Module.to(model, arguments.device)
     optimizer = optimizer_for(model, settings)
@@ -139,12 +153,10 @@ def train(
         search, callback = attach(None if checkpoint is None else checkpoint / SEARCH_STATE)
         callbacks.append(callback)
     clock, bar = TrainingClock(checkpoint), ProgressBar(stage, search)
-    augmentation = Augmentation(recipe.augmentation, data.mean, data.std, len(data.labels), settings.label_smoothing)
-    trainer = ImageTrainer(
+    trainer = RecipeTrainer(
         model=model,
         args=arguments,
-        data=data,
-        augmentation=augmentation,
+        task=task,
         penalty=None if search is None else search.penalty,
         optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)),
         callbacks=[*callbacks, clock, bar, FiniteLoss()],
@@ -153,12 +165,12 @@ def train(
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         seconds = clock.seconds
-        metrics: dict[str, Any] = trainer.evaluate()
+        metrics = trainer.metrics()
     finally:
         bar.stop()
     done = trainer.state.global_step
     shutil.rmtree(checkpoints, ignore_errors=True)
-    return Outcome(metrics["eval_accuracy"], len(data.evaluation), seconds, done)
+    return Outcome(task.metric, metrics, task.evaluation_examples, seconds, done)
 
 
 class FiniteLoss(TrainerCallback):

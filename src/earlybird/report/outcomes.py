@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from earlybird.recipes.metric_names import METRICS, deciding_metric, metric_title
 from earlybird.report.markup import Markup, element, html, joined, scrollable, table
 from earlybird.report.verdict import evaluation_examples, percent
 
@@ -51,7 +52,11 @@ def outcomes(summary: Mapping[str, Any]) -> Markup:
 
     columns: list[object] = ["", *(_heading(key, entries[key]) for key in entries)]
     rows = [
-        row("Accuracy", plain("accuracy"), lambda value: f"{value:.1f}%", "points"),
+        *(
+            row(title[0].upper() + title[1:], plain(name), lambda value: f"{value:.1f}%", "points")
+            for name, title in METRICS.items()
+            if any(name in entry for entry in entries.values())
+        ),
         row("Parameters", plain("parameters"), _amount, "share"),
         row("FLOPs per example", plain("flops"), _amount, "share"),
         row("Search", searching, _seconds, "none"),
@@ -82,10 +87,15 @@ def _heading(key: str, entry: Mapping[str, Any]) -> Markup:
 def _caption(summary: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]]) -> Markup:
     parts = ["What each network reaches and costs; small figures are the change against dense."]
     examples = evaluation_examples(summary)
-    first = next((_number(entry.get("accuracy")) for entry in entries.values()), None)
+    metric = deciding_metric(summary)
+    title = metric_title(metric)
+    first = next((_number(entry.get(metric)) for entry in entries.values()), None)
     if examples is not None and first is not None and 0 <= first <= 100:
         error = 100 * math.sqrt(first / 100 * (1 - first / 100) / examples)
-        parts.append(f"Accuracy is over {examples:,} evaluation examples: one standard error is {error:.1f} points.")
+        parts.append(
+            f"{title[0].upper() + title[1:]} is over {examples:,} evaluation examples: one standard error is"
+            f" {'at most ' if metric == 'f1' else ''}{error:.1f} points."
+        )
     if "random" in entries:
         parts.append(
             "The random ticket has the drawn ticket's shape, its units chosen by chance; the search that found the"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from earlybird.errors import InputError
+from earlybird.recipes.metric_names import deciding_metric, metric_title
 
 _FORCED = re.compile(r"^(end|step \d+)$")
 
@@ -30,23 +31,24 @@ def verdict(summary: Mapping[str, Any]) -> str:
         return "Not finished: no ticket has been trained yet."
     start = f"{_drawn(ticket)}: "
     spent = _number(ticket, "ticket", "search_seconds") + _number(ticket, "ticket", "train_seconds")
-    accuracy = _number(ticket, "ticket", "accuracy")
+    metric = deciding_metric(summary)
+    value = _number(ticket, "ticket", metric)
     dense = summary.get("dense")
     if dense is None:
         parameters = int(_number(ticket, "ticket", "parameters"))
         sentence = (
-            f"{start}{accuracy:.1f}% accuracy with {parameters:,} parameters after {spent:,.0f} seconds of training"
-            " (search included), with no dense training to compare it with"
+            f"{start}{value:.1f}% {metric_title(metric)} with {parameters:,} parameters after {spent:,.0f} seconds of"
+            " training (search included), with no dense training to compare it with"
         )
     else:
         sentence = start + ", ".join(
             [
                 _parameters(_number(ticket, "ticket", "parameters"), _number(dense, "dense", "parameters")),
-                _accuracy(accuracy, _number(dense, "dense", "accuracy")),
+                _distance(value, _number(dense, "dense", metric), metric),
                 _time(spent, _number(dense, "dense", "train_seconds")),
             ]
         )
-    return sentence + _against_random(summary, accuracy) + "."
+    return sentence + _against_random(summary, metric, value) + "."
 
 
 def percent(share: float) -> str:
@@ -62,21 +64,26 @@ def percent(share: float) -> str:
     return f"{value:.0f}%"
 
 
-def chance_error(accuracy: float, other: float, examples: int) -> float:
-    """Standard error of the difference of two accuracies, in points; accuracies in percent."""
-    variance = sum((value / 100) * (1 - value / 100) for value in (accuracy, other)) / examples
+def chance_error(value: float, other: float, examples: int) -> float:
+    """Standard error of the difference of two proportions, in points; the proportions in percent.
+
+    It is an upper bound for the means of other values in [0, 1] per example, as of SQuAD's F1.
+    """
+    variance = sum((share / 100) * (1 - share / 100) for share in (value, other)) / examples
     return 100 * math.sqrt(max(0.0, variance))
 
 
-def as_good_by_chance(accuracy: float, random: float, examples: int | None) -> bool:
+def as_good_by_chance(value: float, random: float, examples: int | None) -> bool:
     """Whether a random ticket does as well: better, or worse by less than two standard errors."""
-    if random >= accuracy:
+    if random >= value:
         return True
-    return examples is not None and accuracy - random < 2 * chance_error(accuracy, random, examples)
+    return examples is not None and value - random < 2 * chance_error(value, random, examples)
 
 
 def evaluation_examples(summary: Mapping[str, Any]) -> int | None:
-    """Examples behind each accuracy, None where the summary does not say."""
+    """Examples that each result is the mean of; None where the summary does not say, or where it is no mean."""
+    if not summary.get("metric_per_example", True):
+        return None
     value = summary.get("evaluation_examples")
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
@@ -98,10 +105,10 @@ def _parameters(ticket: float, dense: float) -> str:
     return f"{percent(1 - ticket / dense)} fewer parameters"
 
 
-def _accuracy(ticket: float, dense: float) -> str:
+def _distance(ticket: float, dense: float, metric: str) -> str:
     difference = round(ticket - dense, 1)
     if difference == 0:
-        return "as accurate as dense"
+        return "as accurate as dense" if metric == "accuracy" else f"the same {metric_title(metric)} as dense"
     return f"{abs(difference):.1f} points {'above' if difference > 0 else 'below'} dense"
 
 
@@ -114,19 +121,19 @@ def _time(spent: float, dense: float) -> str:
     return f"{percent(abs(1 - ratio))} {'more' if ratio > 1 else 'less'} training time (search included)"
 
 
-def _against_random(summary: Mapping[str, Any], accuracy: float) -> str:
+def _against_random(summary: Mapping[str, Any], metric: str, value: float) -> str:
     random = summary.get("random")
     if random is None:
         return ""
-    other = _number(random, "random", "accuracy")
+    other = _number(random, "random", metric)
     examples = evaluation_examples(summary)
-    if not as_good_by_chance(accuracy, other, examples):
+    if not as_good_by_chance(value, other, examples):
         return ""
-    beyond = examples is not None and other - accuracy >= 2 * chance_error(accuracy, other, examples)
-    does = "does better" if other > accuracy and beyond else "does as well"
-    chance = ", within chance" if other < accuracy else ""
+    beyond = examples is not None and other - value >= 2 * chance_error(value, other, examples)
+    does = "does better" if other > value and beyond else "does as well"
+    chance = ", within chance" if other < value else ""
     return (
-        f"; a random ticket of the same shape {does} ({other:.1f} against {accuracy:.1f}{chance}),"
+        f"; a random ticket of the same shape {does} ({other:.1f} against {value:.1f}{chance}),"
         " so here the shape matters and the choice does not"
     )
 

@@ -3,40 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from earlybird.errors import InputError
-from earlybird.recipes.data.split import Split
+from earlybird.recipes.data.split import Labels
+
+_Split = TypeVar("_Split", bound=Labels)
 
 
-def share_classes(train: Split, evaluation: Split) -> tuple[Split, Split, tuple[str, ...]]:
+def share_classes(train: _Split, evaluation: _Split) -> tuple[_Split, _Split, tuple[str, ...]]:
     """Return both splits with labels that index the same names, and those names.
 
     The training split's names decide. A source without names gets "0", "1", ... up to its largest label.
 
     Raises:
-        InputError: a split is empty, a label is negative or beyond the classes, or an evaluation image has a
-            class that no training image can have.
+        InputError: a split is empty, a label is negative or beyond the classes, or an evaluation example has a
+            class that no training example can have.
     """
     for split in (train, evaluation):
         _check_labels(split)
     names = train.names or evaluation.names
     if names is None:
         largest = int(max(train.labels.max(), evaluation.labels.max()))
-        images = len(train.labels) + len(evaluation.labels)
-        if largest >= images:
+        examples = len(train.labels) + len(evaluation.labels)
+        if largest >= examples:
             raise InputError(
-                f"{train.where} and the evaluation split hold {images} images and a label {largest}: "
+                f"{train.where} and the evaluation split hold {examples} examples and a label {largest}: "
                 "labels must count the classes from 0, name another data.label_column"
             )
         names = tuple(str(label) for label in range(largest + 1))
     return _renumber(train, names), _renumber(evaluation, names), names
 
 
-def _check_labels(split: Split) -> None:
+def _check_labels(split: Labels) -> None:
     if not len(split.labels):
-        raise InputError(f"{split.where} is empty: expected at least one image")
+        raise InputError(f"{split.where} is empty: expected at least one example")
     negative = np.flatnonzero(split.labels < 0)
     if len(negative):
         row = int(negative[0])
@@ -46,7 +49,7 @@ def _check_labels(split: Split) -> None:
         )
 
 
-def _renumber(split: Split, names: tuple[str, ...]) -> Split:
+def _renumber(split: _Split, names: tuple[str, ...]) -> _Split:
     # A folder or a file of strings names only the classes it holds: equal numbers can mean different classes.
     own = split.names or names
     beyond = np.flatnonzero(split.labels >= len(own))

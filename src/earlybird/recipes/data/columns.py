@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from earlybird.errors import InputError
 from earlybird.recipes.data.split import Split
-from earlybird.recipes.settings import DataSettings
+from earlybird.recipes.data.table import Table
+from earlybird.recipes.tasks.image_classification.settings import ImageDataSettings
 
 LABEL_NAMES = ("label", "labels", "fine_label")
 
@@ -28,7 +29,7 @@ class EncodedImages:
         return self.rows[row][self.column]
 
 
-def split_of_table(rows: datasets.Dataset, settings: DataSettings, where: str) -> Split:
+def split_of_table(table: Table, settings: ImageDataSettings) -> Split:
     """Return the split that a table holds.
 
     The configured columns are taken; where one is absent, the only column that can be meant is: the one with
@@ -37,6 +38,7 @@ def split_of_table(rows: datasets.Dataset, settings: DataSettings, where: str) -
     Raises:
         InputError: there is no such column, or not exactly one, or it holds something else.
     """
+    rows, where = table.rows, table.where
     image_like = [name for name, feature in rows.features.items() if _is_image(feature)]
     image = _choose(rows, "image_column", settings.image_column, image_like, where)
     if image not in image_like:
@@ -48,7 +50,7 @@ def split_of_table(rows: datasets.Dataset, settings: DataSettings, where: str) -
     label = _choose(rows, "label_column", settings.label_column, candidates, where)
     labels, names = _class_numbers(rows, label, where)
     encoded = rows.select_columns([image]).cast_column(image, datasets.Image(decode=False))
-    return Split(EncodedImages(encoded, image), labels, names, where)
+    return Split(labels, names, where, EncodedImages(encoded, image))
 
 
 def _is_image(feature: Any) -> bool:

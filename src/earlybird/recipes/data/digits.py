@@ -21,7 +21,7 @@ def read_digits() -> tuple[Split, Split]:
     pixels = np.rint(images.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
     rows = train_test_split(np.arange(len(labels)), test_size=EVALUATION_SHARE, random_state=0, stratify=labels)
     train, evaluation = (
-        Split(pixels[part], labels[part].astype(np.int64), None, f"the {name} part of scikit-learn's digits")
+        Split(labels[part].astype(np.int64), None, f"the {name} part of scikit-learn's digits", pixels[part])
         for part, name in zip(rows, ("training", "evaluation"), strict=True)
     )
     return train, evaluation

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from earlybird.errors import InputError
-from earlybird.recipes.settings import DataSettings
+from earlybird.recipes.settings import SourceSettings
 
 
-def source_directory(settings: DataSettings, expected: str) -> Path:
+def source_directory(settings: SourceSettings, expected: str) -> Path:
     """Return `data.source` as an existing directory; a relative one starts at the current directory.
 
     `expected` says in the message what should lie there.

@@ -5,16 +5,15 @@ from __future__ import annotations
 import datasets
 
 from earlybird.errors import InputError
-from earlybird.recipes.data.columns import split_of_table
-from earlybird.recipes.data.split import Split
-from earlybird.recipes.settings import DataSettings
+from earlybird.recipes.data.table import Table
+from earlybird.recipes.settings import SourceSettings
 
 
-def read_hub(settings: DataSettings) -> tuple[Split, Split]:
+def read_hub(settings: SourceSettings) -> tuple[Table, Table]:
     """Return the training and evaluation split, downloaded once into the cache of `datasets`.
 
     Raises:
-        InputError: the download failed, or a split or column is not there.
+        InputError: the download failed, or a split is not there.
     """
     name = settings.source + (f" ({settings.config})" if settings.config else "")
     try:
@@ -26,9 +25,9 @@ def read_hub(settings: DataSettings) -> tuple[Split, Split]:
             "data.format=parquet data.source=DIR"
         ) from error
 
-    def read(split: str) -> Split:
+    def read(split: str) -> Table:
         if split not in splits:
             raise InputError(f"the dataset {name} has no split {split!r}: it has {', '.join(splits)}")
-        return split_of_table(splits[split], settings, f"split {split!r} of {name}")
+        return Table(splits[split], f"split {split!r} of {name}")
 
     return read(settings.train_split), read(settings.eval_split)

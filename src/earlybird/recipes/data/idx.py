@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from earlybird.errors import InputError
 from earlybird.recipes.data.directory import source_directory
 from earlybird.recipes.data.split import Split
-from earlybird.recipes.settings import DataSettings
+from earlybird.recipes.tasks.image_classification.settings import ImageDataSettings
 
 UNSIGNED_BYTE = 0x08
 DEFLATE_RATIO = 1032  # No deflate stream expands further (zlib's technical notes).
 
 
-def read_idx(settings: DataSettings) -> tuple[Split, Split]:
+def read_idx(settings: ImageDataSettings) -> tuple[Split, Split]:
     """Return the splits of `{split}-images-idx3-ubyte` and `{split}-labels-idx1-ubyte`, gzipped or not.
 
     The split "test" may be called "t10k", as MNIST calls it.
@@ -42,7 +42,7 @@ def _read_split(directory: Path, split: str) -> Split:
             f"split {split!r} of {directory} holds {len(images)} images and {len(labels)} labels: "
             "expected one label per image"
         )
-    return Split(images, labels.astype(np.int64), None, f"split {split!r} of {directory}")
+    return Split(labels.astype(np.int64), None, f"split {split!r} of {directory}", images)
 
 
 def _find(directory: Path, split: str, ending: str) -> Path:

@@ -11,10 +11,11 @@ from earlybird.errors import InputError
 from earlybird.recipes.data.columns import split_of_table
 from earlybird.recipes.data.directory import source_directory
 from earlybird.recipes.data.split import Split
-from earlybird.recipes.settings import DataSettings
+from earlybird.recipes.data.table import Table
+from earlybird.recipes.tasks.image_classification.settings import ImageDataSettings
 
 
-def read_image_folder(settings: DataSettings) -> tuple[Split, Split]:
+def read_image_folder(settings: ImageDataSettings) -> tuple[Split, Split]:
     """Return the training and evaluation split of `{split}/{class}/{file}`; the folders name the classes.
 
     Raises:
@@ -24,7 +25,7 @@ def read_image_folder(settings: DataSettings) -> tuple[Split, Split]:
     return _read_split(directory, settings, settings.train_split), _read_split(directory, settings, settings.eval_split)
 
 
-def _read_split(directory: Path, settings: DataSettings, split: str) -> Split:
+def _read_split(directory: Path, settings: ImageDataSettings, split: str) -> Split:
     folder = directory / split
     if not folder.is_dir():
         present = ", ".join(sorted(path.name for path in directory.iterdir() if path.is_dir())[:20])
@@ -41,7 +42,7 @@ def _read_split(directory: Path, settings: DataSettings, split: str) -> Split:
         )
     except Exception as error:  # The builder's complaints about an empty or unreadable folder vary.
         raise InputError(f"no images could be read below {folder}, expected {split}/CLASS/FILE: {error}") from error
-    found = split_of_table(rows, settings, str(folder))
+    found = split_of_table(Table(rows, str(folder)), settings)
     stray = [name for name in found.names or () if not (folder / name).is_dir()]
     if stray:
         raise InputError(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from earlybird.errors import InputError
+from earlybird.recipes.data.limit import limited
 from earlybird.recipes.data.pixels import decode_image
 from earlybird.recipes.data.split import Split
 
@@ -29,19 +30,15 @@ class ImageDataset(Dataset[dict[str, Any]]):
         split: the images and labels.
         image_size: side in pixels.
         channels: 1 (grey) or 3 (RGB).
-        limit: take the first so many of a shuffle with seed 0, so that classes stay mixed; `None` or more
-            than there are takes all, in order.
+        limit: take so many, see `limited`.
 
     Raises:
         InputError: an image cannot be decoded (the message names its row); for a large set on access.
     """
 
     def __init__(self, split: Split, image_size: int, channels: int, limit: int | None = None) -> None:
-        rows = np.arange(len(split.labels))
-        if limit is not None and limit < len(rows):
-            rows = np.random.default_rng(0).permutation(rows)[:limit]
         self._split = split
-        self._rows = rows
+        self._rows = rows = limited(len(split.labels), limit)
         self._shape = (channels, image_size, image_size)
         self._decoded: torch.Tensor | None = None
         if len(rows) * channels * image_size**2 < DECODED_LIMIT:
@@ -59,6 +56,11 @@ class ImageDataset(Dataset[dict[str, Any]]):
         pixels = torch.from_numpy(self._decode(index)) if self._decoded is None else self._decoded[index]
         return {"pixel_values": pixels, "labels": int(self._split.labels[self._rows[index]])}
 
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The labels of all images, in order."""
+        return self._split.labels[self._rows]
+
     def _decode(self, index: int) -> NDArray[np.uint8]:
         row = int(self._rows[index])
         channels, image_size, _ = self._shape
@@ -68,7 +70,7 @@ class ImageDataset(Dataset[dict[str, Any]]):
         except Exception as error:  # A damaged file can raise nearly anything in Pillow's decoders.
             raise InputError(f"{self._split.where}, row {row}: the image cannot be used: {error}") from error
 
-    def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def channel_statistics(self) -> Statistics:
         """Return mean and standard deviation per channel, values in [0, 1].
 
         Exact over all pixels of a decoded set; a larger one is measured on 10,000 images drawn with seed 0.
@@ -86,7 +88,7 @@ class ImageDataset(Dataset[dict[str, Any]]):
         std = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(axis=1))
         if not std.all():
             raise InputError(f"{self._split.where}: every image has the same value in all pixels of a channel")
-        return tuple(mean.tolist()), tuple(std.tolist())
+        return Statistics(tuple(mean.tolist()), tuple(std.tolist()))
 
     def _blocks(self) -> Iterator[NDArray[np.uint8]]:
         """Yield the images to measure, (images, channels, image_size, image_size) at a time."""
@@ -99,15 +101,18 @@ class ImageDataset(Dataset[dict[str, Any]]):
 
 
 @dataclass(frozen=True)
-class ImageData:
-    """What a run trains and evaluates on.
+class Statistics:
+    """Mean and standard deviation per channel, of values in [0, 1], that images are normalised by."""
 
-    `labels` names the classes that the items' integers index; `mean` and `std` are the training images',
-    per channel, for values in [0, 1].
-    """
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """What a run trains and evaluates on; `labels` names the classes that the items' integers index."""
 
     train: ImageDataset
     evaluation: ImageDataset
     labels: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    statistics: Statistics

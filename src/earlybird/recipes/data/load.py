@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from earlybird.errors import InputError
 from earlybird.recipes.data.classes import share_classes
-from earlybird.recipes.data.images import ImageData, ImageDataset
+from earlybird.recipes.data.counts import Counts
+from earlybird.recipes.data.images import ImageData, ImageDataset, Statistics
 from earlybird.recipes.data.pixels import MODES
 from earlybird.recipes.data.split import Split
-from earlybird.recipes.settings import DataSettings
+from earlybird.recipes.tasks.image_classification.settings import ImageDataSettings
+
+if TYPE_CHECKING:
+    from earlybird.recipes.data.table import Table
 
 
-@dataclass(frozen=True)
-class ImageCounts:
-    """What a source holds: examples per split before any limit, and the names of the classes."""
-
-    train: int
-    evaluation: int
-    labels: tuple[str, ...]
-
-
-def load_images(settings: DataSettings, image_size: int, channels: int) -> ImageData:
+def load_images(
+    settings: ImageDataSettings, image_size: int, channels: int, statistics: Statistics | None = None
+) -> ImageData:
     """Return a recipe's images, `image_size` pixels wide and high, with 1 (grey) or 3 (RGB) channels.
+
+    They are to be normalised by the statistics given, or by those of the training images.
 
     Raises:
         InputError: data are missing or malformed; the message names the path and what was expected there.
@@ -32,31 +31,30 @@ def load_images(settings: DataSettings, image_size: int, channels: int) -> Image
     train_split, evaluation_split, labels = share_classes(*_read_source(settings))
     train = ImageDataset(train_split, image_size, channels, settings.train_limit)
     evaluation = ImageDataset(evaluation_split, image_size, channels, settings.eval_limit)
-    mean, std = train.channel_statistics()
-    return ImageData(train, evaluation, labels, mean, std)
+    return ImageData(train, evaluation, labels, statistics or train.channel_statistics())
 
 
-def fetch_images(settings: DataSettings) -> ImageCounts:
+def fetch_images(settings: ImageDataSettings) -> Counts:
     """Download (hub) or check (local) a recipe's data ahead of training; images are not decoded yet.
 
     Raises:
         InputError: data are missing or malformed; the message names the path and what was expected there.
     """
     train, evaluation, labels = share_classes(*_read_source(settings))
-    return ImageCounts(len(train.labels), len(evaluation.labels), labels)
+    return Counts(len(train.labels), len(evaluation.labels), labels)
 
 
-def _read_source(settings: DataSettings) -> tuple[Split, Split]:
+def _read_source(settings: ImageDataSettings) -> tuple[Split, Split]:
     # Only the reader in use is imported: `datasets` and scikit-learn take seconds to start.
     match settings.format:
         case "hub":
             from earlybird.recipes.data.hub import read_hub
 
-            return read_hub(settings)
+            return _splits(read_hub(settings), settings)
         case "parquet":
             from earlybird.recipes.data.parquet import read_parquet
 
-            return read_parquet(settings)
+            return _splits(read_parquet(settings), settings)
         case "image-folder":
             from earlybird.recipes.data.image_folder import read_image_folder
 
@@ -69,3 +67,9 @@ def _read_source(settings: DataSettings) -> tuple[Split, Split]:
             from earlybird.recipes.data.digits import read_digits
 
             return read_digits()
+
+
+def _splits(tables: tuple[Table, Table], settings: ImageDataSettings) -> tuple[Split, Split]:
+    from earlybird.recipes.data.columns import split_of_table
+
+    return split_of_table(tables[0], settings), split_of_table(tables[1], settings)

@@ -9,26 +9,25 @@ import datasets
 import pyarrow.parquet  # type: ignore[import-untyped]
 
 from earlybird.errors import InputError
-from earlybird.recipes.data.columns import split_of_table
 from earlybird.recipes.data.directory import source_directory
-from earlybird.recipes.data.split import Split
-from earlybird.recipes.settings import DataSettings
+from earlybird.recipes.data.table import Table
+from earlybird.recipes.settings import SourceSettings
 
 
-def read_parquet(settings: DataSettings) -> tuple[Split, Split]:
+def read_parquet(settings: SourceSettings) -> tuple[Table, Table]:
     """Return the training and evaluation split of `{split}*.parquet`.
 
     The files lie in the source directory itself, below its `data/`, or in a config's folder (`data.config`,
     or the only one there is). They are converted once to memory-mapped Arrow in the cache of `datasets`.
 
     Raises:
-        InputError: the directory or a split's files are missing, unreadable, or without the columns.
+        InputError: the directory or a split's files are missing or unreadable.
     """
     directory = source_directory(settings, "{split}*.parquet files")
     return _read_split(directory, settings, settings.train_split), _read_split(directory, settings, settings.eval_split)
 
 
-def _read_split(directory: Path, settings: DataSettings, split: str) -> Split:
+def _read_split(directory: Path, settings: SourceSettings, split: str) -> Table:
     files = _split_files(directory, settings.config, split)
     where = f"split {split!r} of {directory}"
     try:
@@ -39,8 +38,8 @@ def _read_split(directory: Path, settings: DataSettings, split: str) -> Split:
         names = ", ".join(file.name for file in files)
         raise InputError(f"{where} cannot be read as Parquet ({names}): {error.__cause__ or error}") from error
     if rows is None:
-        raise InputError(f"{where} is empty: expected at least one image")
-    return split_of_table(rows, settings, where)
+        raise InputError(f"{where} is empty: expected at least one row")
+    return Table(rows, where)
 
 
 def _split_files(directory: Path, config: str | None, split: str) -> list[Path]:

@@ -1,4 +1,4 @@
-"""One split as it lies in its source: images still encoded, labels as integers."""
+"""One split as it lies in its source: labels as integers, images still encoded."""
 
 from __future__ import annotations
 
@@ -17,14 +17,20 @@ class RawImages(Protocol):
 
 
 @dataclass(frozen=True)
-class Split:
-    """One split of a source.
+class Labels:
+    """The classes of one split of a source.
 
     `labels` holds one int64 per row, an index into `names` where the source names its classes. `where` names
     the split in error messages.
     """
 
-    images: RawImages
     labels: NDArray[np.int64]
     names: tuple[str, ...] | None
     where: str
+
+
+@dataclass(frozen=True)
+class Split(Labels):
+    """One split of images."""
+
+    images: RawImages

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-
-from earlybird.checkpoint import save
 from earlybird.flops import forward_flops, parameter_count
-from earlybird.recipes.images import example_inputs
 from earlybird.recipes.run_directory import RESULT, write_json
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.training import planned_steps, schedule_of, train
@@ -22,17 +18,17 @@ def train_dense(job: Job) -> bool:
     outcome = train(
         job.recipe,
         settings,
-        job.data,
+        job.task,
         model,
         directory,
         stage="dense",
-        schedule=schedule_of(job.data, settings),
-        steps=planned_steps(job.data, settings),
+        schedule=schedule_of(job.task, settings),
+        steps=planned_steps(job.task, settings),
     )
-    save(model, directory / "model")
+    job.save(model, directory / "model")
     costs = {
         "parameters": parameter_count(model),
-        "flops": forward_flops(model, example_inputs(job.recipe.model)),
+        "flops": forward_flops(model, job.task.example_inputs()),
     }
-    write_json(directory / RESULT, {**dataclasses.asdict(outcome), **costs})
+    write_json(directory / RESULT, {**outcome.as_json(), **costs})
     return True

@@ -135,7 +135,7 @@ def changed_settings(settings: DetectorSettings, changes: Mapping[str, Any]) -> 
     try:
         return type(settings).model_validate({**settings.model_dump(), **changes})
     except ValidationError as error:
-        raise InputError(first_problem(error)) from error
+        raise InputError(first_problem(error, type(settings))) from error
 
 
 def write_draw(job: Job, ticket: Ticket, verdict: Draw) -> None:

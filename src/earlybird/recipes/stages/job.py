@@ -12,11 +12,11 @@ from transformers import PreTrainedModel
 
 from earlybird.checkpoint import load, save
 from earlybird.errors import InputError
-from earlybird.recipes.data import ImageData, load_images
-from earlybird.recipes.images import build_model
 from earlybird.recipes.reading import validated
 from earlybird.recipes.run_directory import RunDirectory
 from earlybird.recipes.settings import Recipe
+from earlybird.recipes.tasks import task_of
+from earlybird.recipes.tasks.base import Task
 
 # What may change between two calls on one directory: it only adds stages, and touches no finished one.
 _ADDITIVE = ({"dense"}, {"random"}, {"retraining", "start"})
@@ -79,18 +79,22 @@ class Job:
         return cls(validated(_read_written(files.recipe), str(files.recipe)), root)
 
     @cached_property
-    def data(self) -> ImageData:
-        """The recipe's images, read once."""
-        model = self.recipe.model
-        return load_images(self.recipe.data, model.image_size, model.channels)
+    def task(self) -> Task:
+        """The recipe's task, whose data are read once."""
+        return task_of(self.recipe)
 
     def initial_model(self) -> PreTrainedModel:
         """The model before any training; made by the first stage that asks, read by the others."""
         if not self.files.initial.is_dir():
             making = self.files.initial.with_name("initial.tmp")
-            save(build_model(self.recipe.model, self.data.labels, self.recipe.seed), making)
+            self.save(self.task.initial_model(), making)
             making.replace(self.files.initial)
         return load(self.files.initial)
+
+    def save(self, model: PreTrainedModel, directory: Path) -> None:
+        """Write a model with what its task needs besides the weights."""
+        save(model, directory)
+        self.task.save_companions(directory)
 
 
 def _read_written(path: Path) -> dict[str, Any]:

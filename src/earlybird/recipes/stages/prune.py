@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from earlybird.anatomy import Anatomy
-from earlybird.checkpoint import load, save
+from earlybird.checkpoint import load
 from earlybird.errors import InputError
 from earlybird.recipes.optimizer_state import OPTIMIZER, read_optimizer_state, write_optimizer_state
 from earlybird.recipes.run_directory import Start, Which, read_json, replace_directory
@@ -35,7 +35,7 @@ def prune_run(job: Job, start: Start, which: Which) -> bool:
         model = load(source)
         state = slice_state(read_optimizer_state(source / OPTIMIZER), cuts(model, Anatomy.of(model), ticket))
     making = target.with_name(f"{which}.tmp")
-    save(prune(model, ticket), making)
+    job.save(prune(model, ticket), making)
     if start == "continue":
         write_optimizer_state(making / OPTIMIZER, state)
     replace_directory(making, target)

@@ -6,10 +6,9 @@ import dataclasses
 
 from pydantic import ValidationError
 
-from earlybird.checkpoint import load, save
+from earlybird.checkpoint import load
 from earlybird.errors import InputError
 from earlybird.flops import forward_flops, parameter_count
-from earlybird.recipes.images import example_inputs
 from earlybird.recipes.optimizer_state import OPTIMIZER, read_optimizer_state
 from earlybird.recipes.reading import first_problem
 from earlybird.recipes.run_directory import RESULT, Start, Which, write_json
@@ -38,7 +37,7 @@ def retrain(job: Job, start: Start, which: Which) -> bool:
         raise InputError(f"there is no pruned model in {pruned}: run `earlybird prune` first")
     own = job.recipe.retraining
     settings = retraining_settings(job.recipe.training, own)
-    steps, offset, state = planned_steps(job.data, settings), 0, None
+    steps, offset, state = planned_steps(job.task, settings), 0, None
     if start == "continue":
         state = read_optimizer_state(pruned / OPTIMIZER)
         behind = int(Ticket.load(job.files.ticket(which)).provenance["draw_step"]) + 1
@@ -48,14 +47,14 @@ def retrain(job: Job, start: Start, which: Which) -> bool:
             offset = behind
         if steps < 1:
             raise InputError("the draw was at the last step of the search: give retraining.epochs to train on")
-    schedule = schedule_of(job.data, settings, offset)
+    schedule = schedule_of(job.task, settings, offset)
     if start == "continue" and not offset:
         schedule = dataclasses.replace(schedule, total=steps, warmup=min(schedule.warmup, steps // 2))
     model = load(pruned)
     outcome = train(
         job.recipe,
         settings,
-        job.data,
+        job.task,
         model,
         directory,
         stage=f"{which}, {'rewound' if start == 'rewind' else 'continued'}",
@@ -63,9 +62,9 @@ def retrain(job: Job, start: Start, which: Which) -> bool:
         steps=steps,
         optimizer_state=state,
     )
-    save(model, directory / "model")
-    costs = {"parameters": parameter_count(model), "flops": forward_flops(model, example_inputs(job.recipe.model))}
-    write_json(directory / RESULT, {**dataclasses.asdict(outcome), **costs})
+    job.save(model, directory / "model")
+    costs = {"parameters": parameter_count(model), "flops": forward_flops(model, job.task.example_inputs())}
+    write_json(directory / RESULT, {**outcome.as_json(), **costs})
     return True
 
 
@@ -79,7 +78,7 @@ def retraining_settings(training: TrainingSettings, own: RetrainingSettings) -> 
     try:
         return TrainingSettings.model_validate({**training.model_dump(), **changes})
     except ValidationError as error:
-        raise InputError(f"retraining: {first_problem(error)}") from error
+        raise InputError(f"retraining: {first_problem(error, TrainingSettings)}") from error
 
 
 def _sets_anything(own: RetrainingSettings) -> bool:

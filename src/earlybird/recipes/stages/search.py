@@ -27,8 +27,8 @@ def check_detector(job: Job) -> None:
     training = job.recipe.training
     job.recipe.search.detection(
         Anatomy.of(job.initial_model()).units,
-        planned_steps(job.data, training),
-        steps_per_epoch(job.data, training),
+        planned_steps(job.task, training),
+        steps_per_epoch(job.task, training),
     )
 
 
@@ -43,7 +43,7 @@ def search(job: Job) -> bool:
         return False
     settings, wanted, slimming = recipe.training, recipe.search, recipe.slimming
     model = job.initial_model()
-    total = planned_steps(job.data, settings)
+    total = planned_steps(job.task, settings)
     searches: list[Search] = []
 
     def attach(state: Path | None) -> tuple[Search, TrainerCallback]:
@@ -70,7 +70,7 @@ def search(job: Job) -> bool:
             criterion=wanted.criterion,
             threshold=wanted.threshold,
             joint=wanted.joint,
-            steps_per_epoch=steps_per_epoch(job.data, settings),
+            steps_per_epoch=steps_per_epoch(job.task, settings),
             record=files.trajectory,
             record_gradients=wanted.record == "all",
             resume=state,
@@ -88,11 +88,11 @@ def search(job: Job) -> bool:
     outcome = train(
         recipe,
         settings,
-        job.data,
+        job.task,
         model,
         files.search,
         stage="search",
-        schedule=schedule_of(job.data, settings),
+        schedule=schedule_of(job.task, settings),
         steps=total,
         attach=attach,
     )
@@ -105,10 +105,8 @@ def search(job: Job) -> bool:
         )
     settled = finished.draw.detector != "end"
     result = {
-        "steps": outcome.steps,
+        **outcome.as_json(),
         "total_steps": total,
-        "seconds": outcome.seconds,
-        "accuracy": outcome.accuracy,
         "settled": settled,
         "draw_step": finished.draw.step if settled else None,
     }

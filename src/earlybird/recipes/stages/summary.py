@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from earlybird import __version__
+from earlybird.recipes.metric_names import METRICS, deciding_metric
 from earlybird.recipes.run_directory import RESULT, RunDirectory, Start, Which, read_json, write_json
 
 _SECOND = "_continued"
@@ -22,7 +23,7 @@ def summarise(files: RunDirectory) -> dict[str, Any]:
     summary: dict[str, Any] = {"earlybird": __version__}
     if (files.dense / RESULT).is_file():
         dense = read_json(files.dense / RESULT)
-        summary |= {"evaluation_examples": dense["examples"], "dense": _trained(dense)}
+        summary |= {**_evaluation(dense), "dense": _trained(dense)}
     starts: tuple[Start, ...] = ("rewind", "continue")
     kinds: tuple[Which, ...] = ("ticket", "random")
     for which in kinds:
@@ -31,7 +32,7 @@ def summarise(files: RunDirectory) -> dict[str, Any]:
             if not result.is_file():
                 continue
             trained = read_json(result)
-            summary["evaluation_examples"] = trained["examples"]
+            summary |= _evaluation(trained)
             entry = {**_trained(trained), "start": start}
             if which == "ticket":
                 entry |= _draw(files)
@@ -42,9 +43,18 @@ def summarise(files: RunDirectory) -> dict[str, Any]:
     return summary
 
 
+def _evaluation(result: dict[str, Any]) -> dict[str, Any]:
+    """What the networks are judged by."""
+    return {
+        "evaluation_examples": result["examples"],
+        "metric": deciding_metric(result),
+        "metric_per_example": result.get("metric_per_example", True),
+    }
+
+
 def _trained(result: dict[str, Any]) -> dict[str, Any]:
     return {
-        "accuracy": result["accuracy"],
+        **{name: result[name] for name in METRICS if name in result},
         "parameters": result["parameters"],
         "flops": result["flops"],
         "train_seconds": result["seconds"],

@@ -1,0 +1,15 @@
+"""One split of a source as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import datasets
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows in memory-mapped Arrow, and what to call them in error messages."""
+
+    rows: datasets.Dataset
+    where: str

@@ -1,0 +1,111 @@
+"""A pretrained model with a new head, and its tokenizer: from a directory or the Hugging Face hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, set_seed
+
+from earlybird.errors import InputError
+
+# What transformers raises for a model that is not there, is damaged, or is of a family without the task's head.
+FAILURES = (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError, SafetensorError)
+
+
+def pretrained_config(name: str, labels: int | Sequence[str]) -> PreTrainedConfig:
+    """The config of a pretrained model, with a head for these labels (names, or so many outputs without a name).
+
+    Raises:
+        InputError: there is no such model.
+    """
+    names = [f"LABEL_{index}" for index in range(labels)] if isinstance(labels, int) else labels
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
+            name, id2label=dict(enumerate(names)), label2id={label: index for index, label in enumerate(names)}
+        )
+    except FAILURES as error:
+        raise InputError(not_found(name, "model", error)) from error
+    return config
+
+
+def with_new_head(auto_class: Any, name: str, config: PreTrainedConfig, seed: int) -> PreTrainedModel:
+    """A pretrained model in float32 whose head is drawn by the seed, whatever head the checkpoint had.
+
+    What belongs to the backbone but is missing in the checkpoint (a pooler, as after masked-language
+    pretraining) is drawn by the seed too.
+
+    Args:
+        auto_class: the `AutoModelFor...` of the task.
+        name: directory or hub name.
+        config: see `pretrained_config`.
+        seed: of the head.
+
+    Raises:
+        InputError: there are no such weights in safetensors files, they do not fit their config, or the family
+            has no model for the task.
+    """
+    set_seed(seed)
+    try:
+        fresh = auto_class.from_config(config)
+        set_seed(seed)
+        loaded, report = auto_class.from_pretrained(
+            name,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except FAILURES as error:
+        raise InputError(not_found(name, "model", error)) from error
+    model: PreTrainedModel = loaded
+    backbone = f"{model.base_model_prefix}."
+    missing = [key for key in report["missing_keys"] if key.startswith(backbone) and ".pooler." not in key]
+    mismatched = [key for key, *shapes in report["mismatched_keys"] if key.startswith(backbone)]
+    wrong = sorted([*missing, *mismatched])
+    if wrong:
+        raise InputError(f"the weights in {name} do not fit its config: {', '.join(wrong[:4])}")
+    new = dict(fresh.named_parameters())
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if not key.startswith(backbone):
+                parameter.copy_(new[key])
+    return model
+
+
+def pretrained_tokenizer(name: str, max_length: int) -> PreTrainedTokenizerBase:
+    """The tokenizer of a pretrained model, for texts of up to `max_length` tokens.
+
+    Raises:
+        InputError: there is none, or it cannot pad, or the model takes no texts of that length.
+    """
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name)
+    except FAILURES as error:
+        raise InputError(not_found(name, "tokenizer", error)) from error
+    if tokenizer.pad_token is None:
+        raise InputError(f"the tokenizer of {name} has no padding token, so that texts cannot be gathered into batches")
+    if max_length > tokenizer.model_max_length:
+        raise InputError(
+            f"model.max_length must be at most {tokenizer.model_max_length} tokens for {name}, got {max_length}"
+        )
+    return tokenizer
+
+
+def not_found(name: str, what: str, error: Exception) -> str:
+    """The sentence on a part of a pretrained model that could not be loaded."""
+    if Path(name).exists():
+        return f"model.pretrained {name} holds no {what} that can be used here: {_first_line(error)}"
+    return (
+        f"model.pretrained {name} is neither a directory (seen from {Path.cwd()}) nor a {what} that could be fetched"
+        f" from the Hugging Face hub ({type(error).__name__}: {_first_line(error)}); check the name, or fetch it"
+        " ahead where there is a network with `earlybird data RECIPE`"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200]

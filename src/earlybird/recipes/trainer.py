@@ -1,0 +1,69 @@
+"""The Trainer of a recipe: the task's loss and batches, a penalty, checkpoints under the model's own names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_model
+from torch import Tensor, nn
+from transformers import Trainer
+
+from earlybird.recipes.tasks.base import Task
+
+
+class RecipeTrainer(Trainer):
+    """The Hugging Face Trainer over a task.
+
+    Args:
+        task: gives items, batches, loss and predictions.
+        penalty: added to the training loss, a scalar.
+    """
+
+    def __init__(self, *, task: Task, penalty: Callable[[], Tensor] | None, **trainer: Any) -> None:
+        super().__init__(train_dataset=task.train, data_collator=task.collate, **trainer)
+        self._recipe_task = task
+        self._penalty = penalty
+        # The task's loss is a mean over the batch, which the Trainer divides by the accumulated batches.
+        self.loss_is_scaled_for_ga = False
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The task's loss and the penalty."""
+        loss = self._recipe_task.loss(model, inputs)
+        return loss if self._penalty is None else loss + self._penalty()
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[None, Tensor, None]:
+        """The task's predictions alone."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            return None, self._recipe_task.predict(model, inputs), None
+
+    def metrics(self) -> dict[str, float]:
+        """Evaluate on all evaluation items."""
+        predictions = self.predict(self._recipe_task.evaluation).predictions  # type: ignore[arg-type]
+        return self._recipe_task.metrics(predictions)  # type: ignore[arg-type]
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write the weights under the model's own names.
+
+        `save_pretrained` would write some families (ViT among them) under the names of older versions, which
+        the Trainer does not translate back when it resumes.
+        """
+        target = Path(output_dir or self.args.output_dir or ".")
+        target.mkdir(parents=True, exist_ok=True)
+        if self.args.should_save and self.model is not None:
+            save_model(self.model, str(target / "model.safetensors"))

@@ -1,0 +1,79 @@
+"""Tiny pretrained models made on the spot, and a whole run of a shipped recipe on them."""
+
+from __future__ import annotations
+
+import json
+import string
+
+import datasets
+import huggingface_hub
+import pytest
+import torch
+import transformers
+from transformers import BertConfig, BertModel
+
+from earlybird.recipes.reading import read_recipe
+from earlybird.recipes.stages.job import Job
+from earlybird.recipes.stages.run import run_stages
+from earlybird.recipes.stages.summary import summarise
+from earlybird.report import write_report
+
+WORDS = """good bad fine awful film plot actor the is was of and in where who what hide key cat dog under
+red blue green grey pink gold"""
+QUICK = [
+    "training.batch_size=8",
+    "training.optimizer=adamw",
+    "training.learning_rate=1e-2",
+    "search.detector=hamming",
+    "search.record=all",
+    "retraining.start=both",
+]
+
+
+@pytest.fixture(autouse=True)
+def _quiet_and_own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    transformers.logging.set_verbosity_error()
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory):
+    """A directory with a BERT of two layers and a WordPiece tokenizer that knows WORDS and the letters."""
+    directory = tmp_path_factory.mktemp("models") / "tiny-bert"
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = [*string.ascii_lowercase, *string.digits, *string.punctuation]
+    vocabulary = [*special, *letters, *(f"##{letter}" for letter in letters), *WORDS.split()]
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    BertModel(config).save_pretrained(directory)
+    (directory / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    (directory / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 64})
+    )
+    return directory
+
+
+@pytest.fixture
+def run_recipe(tmp_path):
+    """Run a recipe with overrides to its report; returns the job and its summary."""
+
+    def run(recipe, *overrides):
+        job = Job.begin(read_recipe(recipe, [f"output={tmp_path / 'run'}", *QUICK, *overrides]))
+        done = dict(run_stages(job))
+        assert all(done.values())
+        summary = summarise(job.files)
+        write_report(job.files.root)
+        assert not any(dict(run_stages(Job.open(job.files.root))).values())
+        return job, summary
+
+    return run

@@ -1,0 +1,271 @@
+import itertools
+import json
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from earlybird.errors import InputError
+from earlybird.recipes.reading import read_recipe
+from earlybird.recipes.tasks import task_of
+from earlybird.recipes.tasks.question_answering.spans import best_spans
+
+SQUAD_FORMAT = Path(__file__).parents[3] / "shared" / "data" / "squad_format"
+COLOURS = ("red", "blue", "green", "grey", "pink", "gold")
+SMALL = ["model.max_length=32", "model.stride=8", "model.max_question_length=8"]
+
+
+def entries(count, seed, impossible=0.0):
+    """Contexts of up to 60 words, of which one is a colour, the answer; some have none."""
+    generator = np.random.default_rng(seed)
+    found = []
+    for number in range(count):
+        words = list(generator.choice(("the", "film", "plot", "cat", "dog", "under"), generator.integers(4, 60)))
+        answers = []
+        if generator.random() >= impossible:
+            place = int(generator.integers(len(words)))
+            words[place] = str(generator.choice(COLOURS))
+            answers = [{"text": words[place], "answer_start": len(" ".join(words[:place])) + (place > 0)}]
+        entry = {"id": f"q{number}", "question": "where is the key", "answers": answers}
+        if impossible:
+            entry |= {"is_impossible": not answers, "plausible_answers": [{"text": "dog", "answer_start": 0}]}
+        found.append((" ".join(words), entry))
+    return found
+
+
+def write_squad(path, pairs):
+    paragraphs = [{"context": context, "qas": [entry]} for context, entry in pairs]
+    path.write_text(json.dumps({"version": "1.1", "data": [{"title": "t", "paragraphs": paragraphs}]}))
+
+
+def write_both(directory, train, evaluation=None):
+    write_squad(directory / "train.json", train)
+    write_squad(directory / "validation.json", evaluation or train)
+
+
+def task(source, tiny_bert, *overrides, form="squad"):
+    here = [f"data.format={form}", f"data.source={source}", f"model.pretrained={tiny_bert}"]
+    return task_of(read_recipe("bert-squad", [*here, *SMALL, *overrides]))
+
+
+def one(text, answers, **more):
+    return (text, {"id": "q", "question": "where is the key", "answers": answers, **more})
+
+
+# The whole way
+
+
+def test_a_run_finds_answers_in_long_contexts_to_the_report(tmp_path, tiny_bert, run_recipe):
+    write_both(tmp_path, entries(80, 0), entries(40, 1))
+    job, summary = run_recipe(
+        "bert-squad",
+        "data.format=squad",
+        f"data.source={tmp_path}",
+        f"model.pretrained={tiny_bert}",
+        *SMALL,
+        "retraining.start=rewind",
+    )
+    assert summary["metric"] == "f1"
+    assert summary["evaluation_examples"] == 40
+    # The one colour among 4 to 60 words: a window or an offset mixed up would show.
+    assert summary["dense"]["exact_match"] > 80
+    assert {"exact_match", "f1"} <= set(summary["ticket"])
+    assert "Exact match" in job.files.report.read_text(encoding="utf-8")
+
+
+def test_a_run_learns_that_some_questions_have_no_answer(tmp_path, tiny_bert, run_recipe):
+    write_both(tmp_path, entries(80, 0, impossible=0.5), entries(40, 1, impossible=0.5))
+    _, summary = run_recipe(
+        "bert-squad",
+        "data.format=squad",
+        f"data.source={tmp_path}",
+        f"model.pretrained={tiny_bert}",
+        *SMALL,
+        "retraining.start=rewind",
+        "random=false",
+        "training.epochs=3",
+    )
+    assert summary["dense"]["exact_match"] > 80
+
+
+# Windows
+
+
+def test_every_window_covers_the_context_and_shares_the_stride(tmp_path, tiny_bert):
+    context = " ".join(["dog"] * 29 + ["gold"] + ["cat"] * 20)
+    write_both(tmp_path, [one(context, [{"text": "gold", "answer_start": context.index("gold")}])])
+    windows = task(tmp_path, tiny_bert).train
+    # [CLS] 4 words [SEP] 25 of 50 words [SEP], of which 8 again in the next.
+    assert [len(window.offsets) for window in windows] == [25, 25, 16]
+    covered = [{tuple(pair) for pair in window.offsets.tolist()} for window in windows]
+    assert len(set.union(*covered)) == 50
+    assert all(len(one & two) == 8 for one, two in itertools.pairwise(covered))
+    assert [window.answer != (window.null, window.null) for window in windows] == [False, True, False]
+    start, end = windows[1].answer
+    assert windows[1].text(start, end, context) == "gold"
+    assert all(window.null == 0 for window in windows)
+
+
+@given(st.data())
+def test_the_answer_comes_back_from_its_tokens(tiny_bert, tmp_path_factory, data):
+    directory = tmp_path_factory.mktemp("squad")
+    words = data.draw(st.lists(st.sampled_from(["red", "Dogs,", "x-1", "é", "the"]), min_size=1, max_size=40))
+    context = "  ".join(words)
+    first = data.draw(st.integers(0, len(words) - 1))
+    last = data.draw(st.integers(first, len(words) - 1))
+    start = len("  ".join(words[:first])) + (2 if first else 0)
+    text = "  ".join(words[first : last + 1])
+    write_both(directory, [one(context, [{"text": text, "answer_start": start}])])
+    for window in task(directory, tiny_bert).train:
+        held = len(window.offsets) and window.offsets[0, 0] <= start and window.offsets[-1, 1] >= start + len(text)
+        if held:
+            assert window.text(*window.answer, context) == text
+        else:
+            assert window.answer == (window.null, window.null)
+
+
+def test_a_long_question_leaves_room_for_the_context(tmp_path, tiny_bert):
+    entry = {"id": "q", "question": "where is the key " * 30, "answers": [{"text": "red", "answer_start": 0}]}
+    write_both(tmp_path, [("red dog", entry)])
+    (window,) = task(tmp_path, tiny_bert).train
+    assert len(window.inputs["input_ids"]) == 8 + 2 + 3
+
+
+def test_batches_are_padded_to_the_longest_window(tmp_path, tiny_bert):
+    write_both(tmp_path, [one("red dog", [{"text": "dog", "answer_start": 4}]), one("under the red cat", [])])
+    read = task(tmp_path, tiny_bert)
+    batch = read.collate([read.train[0], read.train[1]])
+    assert batch["input_ids"].shape == (2, 11)
+    assert batch["attention_mask"].sum(1).tolist() == [9, 11]
+    assert batch["context"].int().tolist() == [[0] * 6 + [1, 1] + [0] * 3, [0] * 6 + [1] * 4 + [0]]
+    assert (batch["start"].tolist(), batch["end"].tolist()) == ([7, 0], [7, 0])
+
+
+# Answers
+
+
+@given(st.integers(1, 4), st.integers(1, 9), st.integers(1, 12), st.integers(0, 2**32 - 1))
+def test_the_best_span_is_that_of_all_spans(batch, tokens, max_length, seed):
+    generator = np.random.default_rng(seed)
+    start, end = torch.from_numpy(generator.integers(-3, 4, (2, batch, tokens)).astype(np.float32))
+    low = generator.integers(0, tokens, batch)
+    context = torch.tensor([[low[b] <= t <= low[b] + 4 for t in range(tokens)] for b in range(batch)])
+    score, first, last = best_spans(start, end, context, max_length)
+    for b in range(batch):
+        inside = [t for t in range(tokens) if context[b, t]]
+        spans = [(i, j) for i in inside for j in inside if i <= j < i + max_length]
+        assert score[b] == max(start[b, i] + end[b, j] for i, j in spans)
+        assert (first[b].item(), last[b].item()) in spans
+        assert score[b] == start[b, first[b]] + end[b, last[b]]
+
+
+def test_the_best_window_answers_and_none_has_to_win_in_all_of_them(tmp_path, tiny_bert):
+    context = " ".join(["dog"] * 29 + ["gold"] + ["cat"] * 20)
+    write_both(tmp_path, [one(context, []), one("red cat", [{"text": "red", "answer_start": 0}])])
+    read = task(tmp_path, tiny_bert)
+    # Per window: score of the best span, its tokens, score of no answer.
+    rows = np.array([[1.0, 6, 6, 9.0], [5.0, 18, 18, 4.0], [2.0, 6, 7, 9.0], [3.0, 6, 7, 3.5]], dtype=np.float32)
+    assert read.answers(rows) == ["gold", ""]
+    assert read.metrics(rows) == {"exact_match": 0.0, "f1": 0.0}
+    rows[1, 3] = 6.0
+    rows[3, 3] = 3.0
+    assert read.answers(rows) == ["", "red cat"]
+    assert read.metrics(rows) == {"exact_match": 50.0, "f1": pytest.approx(50 * (1 + 2 / 3))}
+    cautious = task(tmp_path, tiny_bert, "answers.no_answer_threshold=1.5")
+    assert cautious.answers(rows) == ["gold", "red cat"]
+
+
+def test_where_all_questions_have_answers_one_is_always_given(tmp_path, tiny_bert):
+    write_both(tmp_path, [one("red cat", [{"text": "red", "answer_start": 0}, {"text": "red cat", "answer_start": 0}])])
+    read = task(tmp_path, tiny_bert)
+    assert read.answers(np.array([[1.0, 6, 7, 99.0]], dtype=np.float32)) == ["red cat"]
+    assert read.metrics(np.array([[1.0, 6, 7, 99.0]], dtype=np.float32)) == {"exact_match": 100.0, "f1": 100.0}
+
+
+# Reading
+
+
+def test_parquet_in_the_hubs_layout_gives_the_same_questions(tmp_path, tiny_bert):
+    pairs = entries(12, 3, impossible=0.3)
+    write_both(tmp_path, pairs)
+    table = datasets.Dataset.from_list(
+        [
+            {
+                "id": entry["id"],
+                "title": "t",
+                "context": context,
+                "question": entry["question"],
+                "answers": {
+                    "text": [answer["text"] for answer in entry["answers"]],
+                    "answer_start": [answer["answer_start"] for answer in entry["answers"]],
+                },
+            }
+            for context, entry in pairs
+        ]
+    )
+    (tmp_path / "hub").mkdir()
+    for split in ("train", "validation"):
+        table.to_parquet(tmp_path / "hub" / f"{split}-00000-of-00001.parquet")
+    ours, theirs = task(tmp_path, tiny_bert), task(tmp_path / "hub", tiny_bert, form="parquet")
+    assert ours._questions == theirs._questions
+    assert theirs.fetch().train == 12
+
+
+@pytest.mark.parametrize(
+    ("answers", "there"),
+    [
+        ([{"text": "red", "answer_start": 1}], "at character 1, where 'ed '"),
+        ([{"text": "red", "answer_start": 0}, {"text": "blue", "answer_start": 4}], "'blue' .* at character 4"),
+        ([{"text": "cat!", "answer_start": 4}], "where 'cat' stands"),
+        ([{"text": "cat", "answer_start": -3}], "at character -3"),
+        ([{"text": "red", "answer_start": 500}], "at character 500, where '' stands"),
+        ([{"text": "", "answer_start": 0}], "the answer ''"),
+    ],
+)
+def test_an_answer_outside_its_context_is_named_by_its_question(tmp_path, tiny_bert, answers, there):
+    write_both(tmp_path, [one("red cat", [{"text": "red", "answer_start": 0}])], [one("red cat", answers, id="q17")])
+    with pytest.raises(InputError, match=r"validation.json: the answer .*question 'q17' is not in its context.*"):
+        _ = task(tmp_path, tiny_bert).train
+    with pytest.raises(InputError, match=there):
+        _ = task(tmp_path, tiny_bert).train
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("{", "is not in SQuAD's format: the file"),
+        ("[]", "is not in SQuAD's format"),
+        ('{"data": [{"paragraphs": [{"context": "c"}]}]}', r"data\.0\.paragraphs\.0\.qas: field required"),
+        (
+            '{"data": [{"paragraphs": [{"context": "c", "qas": [{"id": "1", "question": "q",'
+            ' "answers": [{"text": "c", "answer_start": "x"}]}]}]}]}',
+            r"qas\.0\.answers\.0\.answer_start",
+        ),
+        ('{"data": []}', "is empty"),
+    ],
+)
+def test_malformed_files_are_named_with_the_place(tmp_path, tiny_bert, content, complaint):
+    write_both(tmp_path, entries(2, 0))
+    (tmp_path / "validation.json").write_text(content)
+    with pytest.raises(InputError, match=complaint):
+        _ = task(tmp_path, tiny_bert).train
+
+
+def test_windows_without_room_are_refused():
+    with pytest.raises(InputError, match=r"model.max_length must exceed .* got 196 with 128 and 64"):
+        read_recipe("bert-squad", ["model.max_length=196"])
+
+
+@pytest.mark.skipif(not SQUAD_FORMAT.is_dir(), reason="the SQuAD-format files are not in ../shared/data")
+@pytest.mark.parametrize(("split", "count"), [("policyqa.dev", 3809), ("policyqa.test", 4152), ("xquad.en", 1190)])
+def test_real_files_give_full_marks_to_their_own_answers(tiny_bert, split, count):
+    both = [f"data.train_split={split}", f"data.eval_split={split}", "data.eval_limit=300"]
+    read = task(SQUAD_FORMAT, tiny_bert, *both)
+    assert len(read._questions[1]) == count
+    # The tokens labelled as the answer, given as the prediction, against all the answers.
+    rows = np.array([[float(w.answer != (w.null, w.null)), *w.answer, 0.0] for w in read.evaluation])
+    assert read.metrics(rows)["f1"] > 99

@@ -1,0 +1,310 @@
+import json
+import sys
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import rankdata
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from earlybird import cli
+from earlybird.checkpoint import load
+from earlybird.errors import InputError
+from earlybird.recipes.reading import read_recipe
+from earlybird.recipes.tasks import task_of
+from earlybird.recipes.tasks.text_classification.metrics import classification_metrics, regression_metrics
+
+NAMES = "data.columns=[sentence, label]"
+
+
+def sentences(count, seed):
+    """Sentences with one telling word, and whether it is a good one."""
+    generator = np.random.default_rng(seed)
+    fillers = ("the", "film", "plot", "actor", "was", "of")
+    rows = []
+    for _ in range(count):
+        good = bool(generator.integers(2))
+        words = list(generator.choice(fillers, generator.integers(2, 9)))
+        words.insert(
+            generator.integers(len(words) + 1), generator.choice(("good", "fine") if good else ("bad", "awful"))
+        )
+        rows.append((" ".join(words), int(good)))
+    return rows
+
+
+def write_tsv(path, rows, header=None):
+    lines = ["\t".join(map(str, row)) for row in ([header] if header else []) + rows]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.fixture
+def tsv(tmp_path):
+    """A directory of TSV files without a header: sentence, label."""
+    directory = tmp_path / "texts"
+    directory.mkdir()
+    write_tsv(directory / "train.tsv", sentences(160, 0))
+    write_tsv(directory / "validation.tsv", sentences(60, 1))
+    return directory
+
+
+def task(source, tiny_bert, *overrides, form="tsv"):
+    here = [f"data.format={form}", f"data.source={source}", "data.config=null", f"model.pretrained={tiny_bert}"]
+    return task_of(read_recipe("bert-glue", [*here, "model.max_length=32", *overrides]))
+
+
+# The whole way
+
+
+def test_a_run_learns_classes_from_texts_to_the_report(tsv, tiny_bert, run_recipe):
+    job, summary = run_recipe(
+        "bert-glue",
+        "data.format=tsv",
+        f"data.source={tsv}",
+        "data.config=null",
+        NAMES,
+        f"model.pretrained={tiny_bert}",
+        "model.max_length=32",
+    )
+    assert summary["metric"] == "accuracy"
+    assert summary["evaluation_examples"] == 60
+    for network in ("dense", "ticket", "random", "ticket_continued", "random_continued"):
+        assert {"accuracy", "f1", "matthews_correlation"} <= set(summary[network])
+    # One telling word in a sentence: labels or predictions out of order would end near 50.
+    assert summary["dense"]["accuracy"] > 90
+    assert summary["ticket"]["parameters"] == summary["random"]["parameters"] < summary["dense"]["parameters"]
+    assert summary["ticket"]["flops"] < summary["dense"]["flops"]
+    assert "Matthews correlation" in (job.files.report).read_text(encoding="utf-8")
+    # The trained model stands alone, with its tokenizer.
+    model = load(job.files.dense / "model")
+    tokenizer = AutoTokenizer.from_pretrained(job.files.dense / "model")
+    rows = sentences(60, 1)
+    with torch.no_grad():
+        logits = model(**tokenizer([text for text, _ in rows], padding=True, return_tensors="pt")).logits
+    right = 100 * np.mean(logits.argmax(1).numpy() == [label for _, label in rows])
+    assert right == pytest.approx(summary["dense"]["accuracy"])
+
+
+def test_a_run_learns_values_of_pairs(tmp_path, tiny_bert, run_recipe):
+    for split, seed in (("train", 0), ("validation", 1)):
+        rows = [{"a": text, "b": "film", "score": 2.5 * label} for text, label in sentences(160, seed)]
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    _, summary = run_recipe(
+        "bert-glue",
+        "metric=pearson",
+        "data.format=json-lines",
+        f"data.source={tmp_path}",
+        "data.config=null",
+        "data.text_column=a",
+        "data.second_text_column=b",
+        "data.label_column=score",
+        f"model.pretrained={tiny_bert}",
+        "model.max_length=32",
+        "random=false",
+        "retraining.start=rewind",
+    )
+    assert summary["metric"] == "pearson"
+    assert not summary["metric_per_example"]
+    assert {"pearson", "spearman"} <= set(summary["ticket"])
+    assert summary["dense"]["pearson"] > 80
+
+
+def test_the_initial_model_is_the_pretrained_one_with_a_head_by_the_seed(tsv, tiny_bert, tmp_path):
+    first, again = (task(tsv, tiny_bert, NAMES).initial_model() for _ in range(2))
+    other = task(tsv, tiny_bert, NAMES, "seed=1").initial_model()
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(first.bert.parameters(), other.bert.parameters(), strict=True))
+    assert not torch.equal(first.classifier.weight, other.classifier.weight)
+    pretrained = load_backbone(tiny_bert)
+    assert all(torch.equal(tensor, pretrained[name]) for name, tensor in first.bert.state_dict().items())
+    # A head of the same shape that the checkpoint brings along is drawn anew too.
+    first.classifier.weight.data.fill_(7.0)
+    first.save_pretrained(tmp_path / "tuned")
+    AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(tmp_path / "tuned")
+    assert torch.equal(task(tsv, tmp_path / "tuned", NAMES).initial_model().classifier.weight, again.classifier.weight)
+    # Another number of classes as well.
+    wide = AutoModelForSequenceClassification.from_pretrained(tiny_bert, num_labels=5)
+    wide.save_pretrained(tmp_path / "tuned")
+    assert torch.equal(task(tsv, tmp_path / "tuned", NAMES).initial_model().classifier.weight, again.classifier.weight)
+
+
+def load_backbone(directory):
+    from transformers import AutoModel
+
+    return AutoModel.from_pretrained(directory).state_dict()
+
+
+# Reading
+
+
+def test_all_formats_give_the_same_examples(tsv, tiny_bert, tmp_path):
+    rows = [(text.replace("of", 'of "all", '), label) for text, label in sentences(30, 2)]
+    for form in ("tsv", "header", "csv", "json", "parquet"):
+        (tmp_path / form).mkdir()
+    for split in ("train", "validation"):
+        write_tsv(tmp_path / "tsv" / f"{split}.tsv", rows)
+        write_tsv(tmp_path / "header" / f"{split}.tsv", [(label, text) for text, label in rows], ("label", "sentence"))
+        quoted = ["sentence,label", *('"' + text.replace('"', '""') + f'",{label}' for text, label in rows)]
+        (tmp_path / "csv" / f"{split}.csv").write_text("\ufeff" + "\r\n".join(quoted) + "\r\n", encoding="utf-8")
+        objects = [json.dumps({"sentence": text, "label": label, "id": 1}) for text, label in rows]
+        (tmp_path / "json" / f"{split}.jsonl").write_text("\n".join(objects) + "\n")
+        table = datasets.Dataset.from_dict({"sentence": [r[0] for r in rows], "label": [r[1] for r in rows]})
+        table.to_parquet(tmp_path / "parquet" / f"{split}.parquet")
+    for folder, form, columns in (
+        ("tsv", "tsv", [NAMES]),
+        ("header", "tsv", []),
+        ("csv", "csv", []),
+        ("json", "json-lines", []),
+        ("parquet", "parquet", []),
+    ):
+        read = task(tmp_path / folder, tiny_bert, *columns, form=form)
+        assert [(text, label) for text, _, label in (read.train[i] for i in range(30))] == rows, folder
+
+
+def test_names_of_classes_are_numbered_alike_in_both_splits(tmp_path, tiny_bert):
+    write_tsv(tmp_path / "train.tsv", [("a", "no"), ("b", "yes"), ("c", "maybe")])
+    write_tsv(tmp_path / "validation.tsv", [("d", "yes"), ("e", "no")])
+    read = task(tmp_path, tiny_bert, NAMES)
+    assert read.train.labels.tolist() == [1, 2, 0]
+    assert read.evaluation.labels.tolist() == [2, 1]
+    assert read.initial_model().config.id2label == {0: "maybe", 1: "no", 2: "yes"}
+
+
+def test_a_hub_set_keeps_its_class_names(monkeypatch, tiny_bert):
+    features = datasets.Features(
+        {"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=["negative", "positive"])}
+    )
+    rows = datasets.Dataset.from_dict({"sentence": ["good", "bad"], "label": [1, 0]}, features=features)
+    splits = datasets.DatasetDict(train=rows, validation=rows)
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, config: splits)
+    counts = task("nyu-mll/glue", tiny_bert, form="hub").fetch()
+    assert counts.labels == ("negative", "positive")
+    assert (counts.train, counts.evaluation) == (2, 2)
+
+
+def test_limits_and_batches(tsv, tiny_bert):
+    read = task(tsv, tiny_bert, NAMES, "data.train_limit=5", "data.eval_limit=7", "model.max_length=6")
+    assert (len(read.train), len(read.evaluation)) == (5, 7)
+    batch = read.collate([("good film", None, 1), ("the plot of the film of the plot was bad", None, 0)])
+    assert batch["input_ids"].shape == (2, 6)
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 0, 0], [1] * 6]
+    assert batch["labels"].tolist() == [1, 0]
+    pair = read.collate([("good", "bad", 1)])
+    assert pair["token_type_ids"].tolist() == [[0, 0, 0, 1, 1]]
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("labels", "overrides", "complaint"),
+    [
+        (
+            ["0", "1", "positive"],
+            [],
+            r"train.tsv: .*not consistent: row 0 holds the integer '0', row 2 holds 'positive'",
+        ),
+        (["0", "0.5", "1"], [], "not consistent"),
+        (["0.5", "1.5", "2.5"], [], "row 0: the label '0.5' is a number, but no integer; .*metric=pearson"),
+        (["0", "", "1"], [], "row 1: the label '' is neither an integer nor"),
+        (["0", "-1", "1"], [], "row 1: label -1 is negative"),
+        (["0", "99", "1"], [], "a label 99: labels must count"),
+        (["1.0", "high", "2.0"], ["metric=spearman"], "row 1: the label 'high' is not a finite number"),
+        (["1.0", "nan", "2.0"], ["metric=spearman"], "row 1: the label 'nan' is not a finite number"),
+        (["no", "no", "no"], [], "one class 'no'"),
+    ],
+)
+def test_labels_that_make_no_sense(tmp_path, tiny_bert, labels, overrides, complaint):
+    write_tsv(tmp_path / "train.tsv", [("good film", label) for label in labels])
+    write_tsv(tmp_path / "validation.tsv", [("good film", labels[0])])
+    with pytest.raises(InputError, match=complaint):
+        _ = task(tmp_path, tiny_bert, NAMES, *overrides).train
+
+
+def test_splits_that_do_not_label_alike(tsv, tiny_bert):
+    write_tsv(tsv / "validation.tsv", [("good", "positive"), ("bad", "negative")])
+    with pytest.raises(InputError, match="do not label alike"):
+        _ = task(tsv, tiny_bert, NAMES).train
+
+
+@pytest.mark.parametrize(
+    ("form", "content", "overrides", "complaint"),
+    [
+        ("tsv", "good\t1\nbad\n", [NAMES], "line 2: 1 fields, expected 2 .sentence, label"),
+        ("tsv", "text\tlabel\ngood\t1\n", [], r"no column 'sentence': its first line names text, label; if it has no"),
+        ("tsv", "good\t1\n", ["data.columns=[text, label]"], "no column 'sentence': data.columns names text, label"),
+        ("tsv", "", [NAMES], "is empty"),
+        ("tsv", "\xff\xfe", [NAMES], "cannot be read as TSV"),
+        ("csv", 'sentence,label\n"good,1\n', [], "cannot be read as CSV"),
+        ("json-lines", '{"sentence": "good"}\n', [], "line 1: there is no key 'label', it holds sentence"),
+        ("json-lines", "[1]\n", [], "line 1: there is no key 'sentence', it holds list"),
+        ("json-lines", '{"sentence": \n', [], "cannot be read as JSON lines"),
+        ("json-lines", '{"sentence": 3, "label": 1}\n', [], "row 0: 'sentence' holds 3, expected a text"),
+        ("json-lines", '{"sentence": "x", "label": 0.5}\n', [], "row 0: the label 0.5 is neither"),
+    ],
+)
+def test_malformed_files(tmp_path, tiny_bert, form, content, overrides, complaint):
+    ending = {"tsv": "tsv", "csv": "csv", "json-lines": "jsonl"}[form]
+    for split in ("train", "validation"):
+        (tmp_path / f"{split}.{ending}").write_bytes(content.encode("latin-1"))
+    with pytest.raises(InputError, match=complaint):
+        _ = task(tmp_path, tiny_bert, *overrides, form=form).train
+
+
+def test_a_missing_file_says_what_is_there(tsv, tiny_bert):
+    with pytest.raises(InputError, match=r"split 'dev': expected dev.tsv, found train.tsv, validation.tsv"):
+        _ = task(tsv, tiny_bert, NAMES, "data.eval_split=dev").train
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["model.pretrained=nobody/no-such-model"], "neither a directory"),
+        (["model.pretrained={tsv}"], "holds no"),
+        (["model.max_length=65"], "model.max_length must be at most 64 tokens"),
+        (["metric=accurracy"], "metric"),
+        (["task=text-clasification"], "did you mean 'text-classification'?"),
+        (["model.preetrained=x"], "did you mean 'pretrained'?"),
+        (["metric=pearson", "training.label_smoothing=0.1"], "label_smoothing is for classes"),
+        (["data.format=json-lines", NAMES], "data.columns names the columns of a TSV or CSV file"),
+    ],
+)
+def test_bad_settings_end_in_one_sentence(tsv, tiny_bert, monkeypatch, capsys, tmp_path, overrides, said):
+    arguments = ["data.format=tsv", f"data.source={tsv}", "data.config=null", f"model.pretrained={tiny_bert}"]
+    arguments += ["model.max_length=32", f"output={tmp_path / 'run'}", NAMES, *(o.format(tsv=tsv) for o in overrides)]
+    monkeypatch.setattr(sys, "argv", ["earlybird", "run", "bert-glue", *arguments])
+    with pytest.raises(SystemExit) as exit_status:
+        cli.main()
+    assert exit_status.value.code == 2
+    error = capsys.readouterr().err.strip()
+    assert said in error
+    assert len(error.splitlines()) == 1
+
+
+# Metrics
+
+
+def test_metrics_of_classes_by_hand():
+    found = classification_metrics(np.array([1, 1, 1, 0, 0, 0]), np.array([1, 1, 0, 0, 0, 1]), 2)
+    # 2 true positives, 1 false positive, 1 false negative, 2 true negatives.
+    assert found["accuracy"] == pytest.approx(100 * 4 / 6)
+    assert found["f1"] == pytest.approx(100 * 2 * 2 / (2 * 2 + 1 + 1))
+    assert found["matthews_correlation"] == pytest.approx(100 * (2 * 2 - 1 * 1) / 9)
+    assert classification_metrics(np.zeros(4, int), np.array([0, 1, 0, 1]), 2)["matthews_correlation"] == 0
+    assert classification_metrics(np.zeros(4, int), np.array([0, 1, 2, 0]), 3)["f1"] == pytest.approx(100 * 2 / 3 / 3)
+
+
+@given(st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=3, max_size=30))
+def test_correlations_against_their_definition(pairs):
+    predictions, labels = np.array(pairs, dtype=np.float32).T
+    found = regression_metrics(predictions, labels)
+    if np.ptp(predictions) == 0 or np.ptp(labels) == 0:
+        assert found == {"pearson": 0.0, "spearman": 0.0}
+        return
+    for name, (a, b) in {
+        "pearson": (predictions, labels),
+        "spearman": (rankdata(predictions), rankdata(labels)),
+    }.items():
+        assert found[name] == pytest.approx(100 * np.corrcoef(a, b)[0, 1], abs=1e-3)
