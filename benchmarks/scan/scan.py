@@ -129,8 +129,8 @@ def write(directory: Path, rows: list[dict[str, str]], unbuilt: dict[str, str]) 
     lines = [
         "# Every architecture of transformers, pruned",
         "",
-        f"transformers {transformers.__version__}, torch {torch.__version__.split('+')[0]}. Made by `make scan`: each base"
-        f" model built tiny from its config, {RATIOS['heads']:.0%} of its heads and then {RATIOS['neurons']:.0%} of its"
+        f"transformers {transformers.__version__}, torch {torch.__version__.split('+')[0]}. Made by `make scan`: each"
+        f" base model built tiny from its config, {RATIOS['heads']:.0%} of its heads and then {RATIOS['neurons']:.0%} of its"
         " neurons pruned at random, the outputs compared with those of the model whose units were only silenced.",
         "",
         "| | " + " | ".join(names) + " |",
@@ -146,7 +146,9 @@ def write(directory: Path, rows: list[dict[str, str]], unbuilt: dict[str, str]) 
         lines.append(f"| {row['model_type']} | {row['heads']} | {row['neurons']} | {remark[:300]} |")
     lines += ["", f"Not built from generic sizes and inputs ({len(unbuilt)}): {', '.join(unbuilt)}.", ""]
     (directory / "README.md").write_text("\n".join(lines), encoding="utf-8")
-    (directory / "scan.json").write_text(json.dumps({"rows": rows, "unbuilt": unbuilt}, indent=1) + "\n", encoding="utf-8")
+    (directory / "scan.json").write_text(
+        json.dumps({"rows": rows, "unbuilt": unbuilt}, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -73,4 +73,3 @@ class Operation:
 def parameter_total(model: nn.Module) -> int:
     """Number of a model's parameters, shared ones counted once."""
     return sum(parameter.numel() for parameter in model.parameters())
-

@@ -52,15 +52,13 @@ def apply_mask(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Mode
     return model
 
 
-def prune(
-    model: Model, ticket: Ticket, *, patterns: Patterns = (), inputs: Mapping[str, Any] | None = None
-) -> Model:
+def prune(model: Model, ticket: Ticket, *, patterns: Patterns = (), inputs: Mapping[str, Any] | None = None) -> Model:
     """Remove the pruned units in place; returns the model, physically smaller.
 
     A refusal leaves the model as it was: what can be checked is checked before the first parameter is touched,
     and what the surgery left is looked at again (every block with its new number of units, every count of heads,
-    the number of parameters; one block of each sort is run by itself) and undone if it is not as it must be. Optimizers that hold the model's parameters
-    must be made anew: they still hold the old ones.
+    the number of parameters; one block of each sort is run by itself) and undone if it is not as it must be.
+    Optimizers that hold the model's parameters must be made anew: they still hold the old ones.
 
     Args:
         model: to be made smaller.
@@ -91,7 +89,7 @@ def prune(
         before = Anatomy.of(model, patterns=patterns)
         expected = parameter_total(model)
         trials = _trials(model, before, masks, patterns, inputs)
-        for block in (*before.attention, *before.mlp):
+        for block in before.blocks:
             if block.name not in masks:
                 continue
             mask = masks[block.name]
@@ -112,9 +110,7 @@ def prune(
     return model
 
 
-def verify(
-    model: nn.Module, ticket: Ticket, inputs: Mapping[str, Any] | Tensor, *, patterns: Patterns = ()
-) -> float:
+def verify(model: nn.Module, ticket: Ticket, inputs: Mapping[str, Any] | Tensor, *, patterns: Patterns = ()) -> float:
     """Largest absolute difference between the masked and the pruned model's outputs; the model is unchanged.
 
     Args:
@@ -152,7 +148,7 @@ def _trials(
     """
     if any(parameter.is_meta for parameter in model.parameters()):
         return []
-    cut = [block for block in (*anatomy.attention, *anatomy.mlp) if not masks.get(block.name, _NOTHING).all()]
+    cut = [block for block in anatomy.blocks if not masks.get(block.name, _NOTHING).all()]
     vouched = tuple(pattern.query for pattern in patterns if isinstance(pattern, AttentionPattern))
     sorts: dict[tuple[Any, ...], Trial | None] = {}
     with silenced(model, [(block, masks[block.name]) for block in cut]):
@@ -160,7 +156,12 @@ def _trials(
             if (key := trial_key(model, block)) in sorts:
                 continue
             sorts[key] = trial_of(model, block)
-            if sorts[key] is None and isinstance(block, AttentionBlock) and not block.query.endswith(vouched) and inputs is None:
+            if (
+                sorts[key] is None
+                and isinstance(block, AttentionBlock)
+                and not block.query.endswith(vouched)
+                and inputs is None
+            ):
                 raise untried(model, block)
         if inputs is not None:
             sorts[(model,)] = trial_of_model(model, inputs)
@@ -169,8 +170,8 @@ def _trials(
 
 def _check(model: nn.Module, after: Anatomy, before: Anatomy, masks: Mapping[str, NDArray[np.bool_]]) -> None:
     """Refuse unless a model just pruned is found again block by block, with the counts that were to be kept."""
-    found = {block.name: block for block in (*after.attention, *after.mlp)}
-    for block in (*before.attention, *before.mlp):
+    found = {block.name: block for block in after.blocks}
+    for block in before.blocks:
         expected = int(masks[block.name].sum()) if block.name in masks else block.units
         again = found.get(block.name)
         if again is None or again.units != expected:

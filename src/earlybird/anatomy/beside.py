@@ -57,12 +57,16 @@ def beside_the_projections(
             elif called.endswith(PER_FEATURE):
                 weight = getattr(module, "weight", parameter)
                 if weight.shape[-1] not in (unit_size, value_size):
-                    reasons.append(f"{called} of shape {tuple(weight.shape)} does not fit heads of {unit_size} features")
+                    reasons.append(
+                        f"{called} of shape {tuple(weight.shape)} does not fit heads of {unit_size} features"
+                    )
             elif called == "dense_bias":
                 continue
             else:
-                reasons.append(f"it holds {called} of shape {tuple(parameter.shape)}, of which it is not known how it"
-                               " goes with the heads")
+                reasons.append(
+                    f"it holds {called} of shape {tuple(parameter.shape)}, of which it is not known how it"
+                    " goes with the heads"
+                )
     return parts, reasons, normalised
 
 

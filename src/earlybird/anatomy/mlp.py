@@ -56,9 +56,7 @@ def _block(
     )
 
 
-def _between(
-    modules: Mapping[str, nn.Module], name: str, projections: Sequence[Projection], units: int
-) -> str | None:
+def _between(modules: Mapping[str, nn.Module], name: str, projections: Sequence[Projection], units: int) -> str | None:
     """Why what lies between the projections does not act on each neuron alone, or None."""
     known = {projection.path for projection in projections}
     around = {path.rpartition(".")[0] for path in known}
