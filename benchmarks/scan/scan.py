@@ -129,9 +129,10 @@ def write(directory: Path, rows: list[dict[str, str]], unbuilt: dict[str, str]) 
     lines = [
         "# Every architecture of transformers, pruned",
         "",
-        f"transformers {transformers.__version__}, torch {torch.__version__.split('+')[0]}. Made by `make scan`: each base"
-        f" model built tiny from its config, {RATIOS['heads']:.0%} of its heads and then {RATIOS['neurons']:.0%} of its"
-        " neurons pruned at random, the outputs compared with those of the model whose units were only silenced.",
+        f"transformers {transformers.__version__}, torch {torch.__version__.split('+')[0]}. Made by `make scan`: each"
+        f" base model built tiny from its config, {RATIOS['heads']:.0%} of its heads and then"
+        f" {RATIOS['neurons']:.0%} of its neurons pruned at random, the outputs compared with those of the model whose"
+        " units were only silenced.",
         "",
         "| | " + " | ".join(names) + " |",
         "| --- | " + " | ".join("---" for _ in names) + " |",

@@ -12,83 +12,39 @@ from transformers import CONFIG_MAPPING, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
 LAYERS, HEADS, GROUPS, HIDDEN, NEURONS = 2, 8, 4, 32, 40
-TOKENS, VOCABULARY, IMAGE, PATCH = 9, 99, 32, 8
+TOKENS, VOCABULARY, IMAGE, PATCH, POSITIONS = 9, 99, 32, 8, 64
 
-# Usual names of sizes in configs -> value. One of another type (a list per stage) is cut to two stages below.
-SIZES: dict[str, int] = {
-    **dict.fromkeys(
-        (
-            "hidden_size",
-            "d_model",
-            "n_embd",
-            "dim",
-            "embed_dim",
-            "embedding_size",
-            "emb_dim",
-            "attention_hidden_size",
-            "word_embed_proj_dim",
-            "projection_dim",
-            "text_hidden_size",
-            "kv_channels_total",
-            "true_hidden_size",
-        ),
+# Usual names of sizes in configs, by the value that they get here.
+_NAMES = (
+    (
         HIDDEN,
+        "hidden_size d_model n_embd dim embed_dim embedding_size emb_dim attention_hidden_size"
+        " word_embed_proj_dim projection_dim text_hidden_size true_hidden_size",
     ),
-    **dict.fromkeys(
-        (
-            "num_hidden_layers",
-            "n_layer",
-            "n_layers",
-            "num_layers",
-            "encoder_layers",
-            "decoder_layers",
-            "num_decoder_layers",
-            "num_encoder_layers",
-            "encoder_layer",
-            "num_layer",
-        ),
+    (
         LAYERS,
+        "num_hidden_layers n_layer n_layers num_layers encoder_layers decoder_layers num_decoder_layers"
+        " num_encoder_layers encoder_layer num_layer num_experts_per_tok",
     ),
-    **dict.fromkeys(
-        (
-            "num_attention_heads",
-            "n_head",
-            "n_heads",
-            "num_heads",
-            "encoder_attention_heads",
-            "decoder_attention_heads",
-            "encoder_num_attention_heads",
-            "decoder_num_attention_heads",
-        ),
+    (
         HEADS,
+        "num_attention_heads n_head n_heads num_heads encoder_attention_heads decoder_attention_heads"
+        " encoder_num_attention_heads decoder_num_attention_heads",
     ),
-    **dict.fromkeys(("num_key_value_heads", "num_kv_heads", "n_head_kv"), GROUPS),
-    **dict.fromkeys(
-        (
-            "intermediate_size",
-            "ffn_dim",
-            "d_ff",
-            "n_inner",
-            "hidden_dim",
-            "encoder_ffn_dim",
-            "decoder_ffn_dim",
-            "dim_feedforward",
-            "feed_forward_hidden_size",
-            "moe_intermediate_size",
-            "shared_expert_intermediate_size",
-            "ffn_hidden_size",
-            "intermediate_dim",
-        ),
+    (GROUPS, "num_key_value_heads num_kv_heads n_head_kv num_experts num_local_experts n_routed_experts"),
+    (
         NEURONS,
+        "intermediate_size ffn_dim d_ff n_inner hidden_dim encoder_ffn_dim decoder_ffn_dim dim_feedforward"
+        " feed_forward_hidden_size moe_intermediate_size shared_expert_intermediate_size ffn_hidden_size"
+        " intermediate_dim",
     ),
-    **dict.fromkeys(("head_dim", "d_kv", "attention_head_size"), HIDDEN // HEADS),
-    **dict.fromkeys(("vocab_size",), VOCABULARY),
-    **dict.fromkeys(("image_size", "img_size"), IMAGE),
-    **dict.fromkeys(("patch_size",), PATCH),
-    **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), 4),
-    **dict.fromkeys(("max_position_embeddings", "n_positions", "max_source_positions", "max_target_positions"), 64),
-    "num_experts_per_tok": 2,
-}
+    (VOCABULARY, "vocab_size"),
+    (IMAGE, "image_size img_size"),
+    (PATCH, "patch_size"),
+    (POSITIONS, "max_position_embeddings n_positions max_source_positions max_target_positions"),
+)
+SIZES = {name: value for value, names in _NAMES for name in names.split()}
+SIZES |= dict.fromkeys(("head_dim", "d_kv", "attention_head_size"), HIDDEN // HEADS)
 SPECIAL_TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
 
 
@@ -99,10 +55,10 @@ def architectures() -> list[str]:
 
 def tiny_config(model_type: str) -> PretrainedConfig:
     """The default config of a model type with all usual sizes overridden."""
-    return _tiny(CONFIG_MAPPING[model_type], {})
+    return _tiny(CONFIG_MAPPING[model_type])
 
 
-def _tiny(config_class: Any, seen: dict[str, Any]) -> PretrainedConfig:
+def _tiny(config_class: Any) -> PretrainedConfig:
     default = config_class()
     arguments: dict[str, Any] = {}
     known = default.to_dict()
@@ -111,8 +67,6 @@ def _tiny(config_class: Any, seen: dict[str, Any]) -> PretrainedConfig:
         value = known[name]
         size = SIZES.get(name, SIZES.get(aliases.get(name, "")))
         if size is not None and (value is None or (type(value) is int)):
-            if value is None and name in ("num_key_value_heads", "head_dim"):
-                pass
             arguments[name] = size
     for name, value in SPECIAL_TOKENS.items():
         if isinstance(known.get(name), int):
@@ -120,9 +74,9 @@ def _tiny(config_class: Any, seen: dict[str, Any]) -> PretrainedConfig:
     for name, value in known.items():
         if name not in arguments and isinstance(value, int) and name.endswith("token_id") and value >= VOCABULARY:
             arguments[name] = 3
-    for name, sub in getattr(config_class, "sub_configs", {}).items():
+    for name in getattr(config_class, "sub_configs", {}):
         if isinstance(getattr(default, name, None), PretrainedConfig):
-            arguments[name] = _tiny(type(getattr(default, name)), seen).to_dict()
+            arguments[name] = _tiny(type(getattr(default, name))).to_dict()
     if isinstance(known.get("layer_types"), list):
         arguments["layer_types"] = known["layer_types"][:LAYERS]
     if "depths" in known and isinstance(known["depths"], (list, tuple)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from earlybird.anatomy import Anatomy, AttentionBlock, MlpBlock
+from earlybird.anatomy import Anatomy, AttentionBlock, Block
 from earlybird.anatomy.blocks import Part
 from earlybird.errors import InputError
 from earlybird.ticket import Ticket
+from earlybird.trajectory import Kind
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,16 @@ class Cut:
     index: Tensor
 
 
-def masked_blocks(anatomy: Anatomy, ticket: Ticket) -> list[tuple[AttentionBlock | MlpBlock, NDArray[np.bool_]]]:
+def masked_blocks(anatomy: Anatomy, ticket: Ticket) -> list[tuple[Block, NDArray[np.bool_]]]:
     """The blocks that a ticket speaks of, each with its mask (units,).
 
     Raises:
         InputError: the ticket is for another model, or takes key/value groups apart.
     """
     ticket.check(anatomy)
-    result: list[tuple[AttentionBlock | MlpBlock, NDArray[np.bool_]]] = []
-    for kind, blocks in (("heads", anatomy.attention), ("neurons", anatomy.mlp)):
+    result: list[tuple[Block, NDArray[np.bool_]]] = []
+    kinds: tuple[tuple[Kind, Sequence[Block]], ...] = (("heads", anatomy.attention), ("neurons", anatomy.mlp))
+    for kind, blocks in kinds:
         if kind not in ticket.masks:
             continue
         rows = ticket.rows(anatomy, kind)
@@ -60,7 +62,7 @@ def cuts(model: nn.Module, anatomy: Anatomy, ticket: Ticket) -> list[Cut]:
     return [cut for cut in found if len(cut.index) < tensor_at(model, cut.parameter).shape[cut.dim]]
 
 
-def cut_of(part: Part, block: AttentionBlock | MlpBlock, mask: NDArray[np.bool_]) -> Cut:
+def cut_of(part: Part, block: Block, mask: NDArray[np.bool_]) -> Cut:
     """The slice of one part of a block."""
     return Cut(part.parameter, part.dim, torch.from_numpy(np.flatnonzero(block.kept(mask)[part.unit_of])))
 

@@ -34,7 +34,7 @@ class SelectHeads:
 
     def __init__(self, module: nn.Module, heads: int) -> None:
         self.heads = heads
-        names = argument_names(type(module))
+        names = argument_names(module)
         self.places = {name: names.index(name) for name in (*PER_HEAD_ARGUMENTS, MASK) if name in names}
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -54,7 +54,9 @@ class SelectHeads:
             return bias
         if name == MASK and (bias.ndim != 4 or bias.shape[1] != self.heads):
             return bias  # the same for all heads
-        return bias.unflatten(-3, (-1, self.heads)).index_select(-3, kept).flatten(-4, -3)
+        *batch, heads, queries, keys = bias.shape
+        by_head = bias.reshape(*batch, heads // self.heads, self.heads, queries, keys).index_select(-3, kept)
+        return by_head.flatten(-4, -3)
 
 
 class ComputeOwnBias:
@@ -62,7 +64,7 @@ class ComputeOwnBias:
 
     def __init__(self, module: nn.Module, argument: str) -> None:
         self.argument = argument
-        self.place = argument_names(type(module)).index(argument)
+        self.place = argument_names(module).index(argument)
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """The arguments without the bias."""

@@ -161,7 +161,9 @@ def _sites(model: nn.Module, anatomy: Anatomy, kind: Kind, place: Place) -> list
         site = block.after if place == "after" else block.before
         if site.refusal:
             argument = "slim" if kind == "heads" else "neuron_slim"
-            raise InputError(f'{argument}="before" does not work for {block.name}: {site.refusal}; use {argument}="after"')
+            raise InputError(
+                f'{argument}="before" does not work for {block.name}: {site.refusal}; use {argument}="after"'
+            )
         module = model.get_submodule(site.path)
         if not isinstance(module, (nn.Linear, Conv1D)):
             raise InputError(f"{site.path} is no linear module, its units cannot be scaled")

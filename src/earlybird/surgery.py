@@ -99,7 +99,7 @@ def prune(
         before = Anatomy.of(model, patterns=patterns)
         expected = parameter_total(model)
         trials = _trials(model, before, masks, patterns, inputs)
-        for block in (*before.attention, *before.mlp):
+        for block in before.blocks:
             if block.name not in masks:
                 continue
             mask = masks[block.name]
@@ -160,7 +160,7 @@ def _trials(
     """
     if any(parameter.is_meta for parameter in model.parameters()):
         return []
-    cut = [block for block in (*anatomy.attention, *anatomy.mlp) if not masks.get(block.name, _NOTHING).all()]
+    cut = [block for block in anatomy.blocks if not masks.get(block.name, _NOTHING).all()]
     vouched = tuple(pattern.query for pattern in patterns if isinstance(pattern, AttentionPattern))
     sorts: dict[tuple[Any, ...], Trial | None] = {}
     with silenced(model, [(block, masks[block.name]) for block in cut]):
@@ -168,7 +168,12 @@ def _trials(
             if (key := trial_key(model, block)) in sorts:
                 continue
             sorts[key] = trial_of(model, block)
-            if sorts[key] is None and isinstance(block, AttentionBlock) and not block.query.endswith(vouched) and inputs is None:
+            if (
+                sorts[key] is None
+                and isinstance(block, AttentionBlock)
+                and not block.query.endswith(vouched)
+                and inputs is None
+            ):
                 raise untried(model, block)
         if inputs is not None:
             sorts[(model,)] = trial_of_model(model, inputs)
@@ -177,8 +182,8 @@ def _trials(
 
 def _check(model: nn.Module, after: Anatomy, before: Anatomy, masks: Mapping[str, NDArray[np.bool_]]) -> None:
     """Refuse unless a model just pruned is found again block by block, with the counts that were to be kept."""
-    found = {block.name: block for block in (*after.attention, *after.mlp)}
-    for block in (*before.attention, *before.mlp):
+    found = {block.name: block for block in after.blocks}
+    for block in before.blocks:
         expected = int(masks[block.name].sum()) if block.name in masks else block.units
         again = found.get(block.name)
         if again is None or again.units != expected:

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from earlybird.anatomy import AttentionBlock, MlpBlock
+from earlybird.anatomy import AttentionBlock, Block
 from earlybird.errors import InputError
 from earlybird.outputs import largest_difference, output_tensors
 from earlybird.position_bias import bias_heads
@@ -58,8 +58,8 @@ class Trial:
             removed = _run(module, self.arguments)[: len(self.silenced)]
         except Exception as error:
             raise InputError(
-                f"{called} cannot be pruned: its forward pass depends on the number of its units in a way that earlybird"
-                f" does not know ({_first_line(error)}); {_WAY_OUT}"
+                f"{called} cannot be pruned: its forward pass depends on the number of its units in a way that"
+                f" earlybird does not know ({_first_line(error)}); {_WAY_OUT}"
             ) from error
         if not _same(self.silenced, removed):
             raise InputError(
@@ -79,7 +79,7 @@ class _Silence:
 
 
 @contextlib.contextmanager
-def silenced(model: nn.Module, masks: Iterable[tuple[AttentionBlock | MlpBlock, NDArray[np.bool_]]]) -> Iterator[None]:
+def silenced(model: nn.Module, masks: Iterable[tuple[Block, NDArray[np.bool_]]]) -> Iterator[None]:
     """The model with pruned units silent, its weights untouched."""
     handles = []
     for block, mask in masks:
@@ -93,7 +93,7 @@ def silenced(model: nn.Module, masks: Iterable[tuple[AttentionBlock | MlpBlock, 
             handle.remove()
 
 
-def trial_of(model: nn.Module, block: AttentionBlock | MlpBlock) -> Trial | None:
+def trial_of(model: nn.Module, block: Block) -> Trial | None:
     """Run a block of a model whose pruned units are silenced, or None where it cannot be run by itself."""
     module = model.get_submodule(block.name)
     weight = next(model.get_submodule(block.after.path).parameters())
@@ -121,15 +121,13 @@ def untried(model: nn.Module, block: AttentionBlock) -> InputError:
     )
 
 
-def trial_key(model: nn.Module, block: AttentionBlock | MlpBlock) -> tuple[Any, ...]:
+def trial_key(model: nn.Module, block: Block) -> tuple[Any, ...]:
     """Blocks with equal keys need one trial between them."""
     shapes = tuple((part.dim, len(part.unit_of)) for part in block.parts)
     return type(model.get_submodule(block.name)), type(block), block.units, shapes
 
 
-def _arguments(
-    model: nn.Module, block: AttentionBlock | MlpBlock, module: nn.Module, weight: Tensor
-) -> Iterator[dict[str, Any]]:
+def _arguments(model: nn.Module, block: Block, module: nn.Module, weight: Tensor) -> Iterator[dict[str, Any]]:
     """Guesses at the arguments of a block's forward pass, by their names, the likeliest first."""
     parameters = [
         parameter
@@ -163,7 +161,8 @@ def _arguments(
     square = weight.new_ones(1, 1, _LENGTH, _LENGTH)
     masks = (None, torch.zeros_like(square), weight.new_ones(1, _LENGTH), square)
     masked = [name for name in names if name in ("mask", "attention_mask", "merged_attention_mask")]
-    for shape in ((1, _LENGTH, width), (1, *_GRID, width), (_LENGTH, width), (_LENGTH * _LENGTH, 1, width)):
+    windows = [(1, area, width) for area in sorted(_window_areas(module))]
+    for shape in (*windows, (1, _LENGTH, width), (1, *_GRID, width), (_LENGTH, width), (_LENGTH * _LENGTH, 1, width)):
         features = random(*shape)
         for mask, unknown, part in itertools.product(
             masks if masked else (None,),
@@ -179,6 +178,13 @@ def _arguments(
             here = {**known, **dict.fromkeys(masked, mask), "position_embeddings": rotation}
             chosen = {name: here.get(name, unknown) for name in names if name in here or name in required}
             yield {**chosen, parameters[0].name: features}
+
+
+def _window_areas(module: nn.Module) -> set[int]:
+    """Positions of the windows that attention is computed in (Swin)."""
+    sizes = {vars(part).get("window_size") for part in module.modules()}
+    squares = {(size, size) if type(size) is int else size for size in sizes}
+    return {size[0] * size[1] for size in squares if isinstance(size, tuple) and len(size) == 2}
 
 
 def _inputs(module: nn.Module) -> int:

@@ -49,7 +49,15 @@ T5 = {
     "decoder_start_token_id": 0,
     "feed_forward_proj": "gated-gelu",
 }
-GPT2 = {"vocab_size": 60, "n_embd": 32, "n_layer": 2, "n_head": 8, "n_positions": 64, "bos_token_id": 1, "eos_token_id": 2}
+GPT2 = {
+    "vocab_size": 60,
+    "n_embd": 32,
+    "n_layer": 2,
+    "n_head": 8,
+    "n_positions": 64,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
 TOWERS = {"text_config": TEXT, "vision_config": VISION}
 
 # name -> (model class, config class, its arguments, what the model reads)
@@ -67,7 +75,13 @@ FAMILIES = {
     "deberta-v2": (
         hf.DebertaV2Model,
         hf.DebertaV2Config,
-        {**TEXT, "relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 8, "share_att_key": True},
+        {
+            **TEXT,
+            "relative_attention": True,
+            "pos_att_type": ["p2c", "c2p"],
+            "position_buckets": 8,
+            "share_att_key": True,
+        },
         "text",
     ),
     "albert": (hf.AlbertModel, hf.AlbertConfig, {**TEXT, "embedding_size": 16}, "text"),
@@ -135,6 +149,7 @@ FAMILIES = {
 }
 # Families whose experts are left out have no neurons to prune.
 WITHOUT_NEURONS = ("mixtral",)
+WITHOUT_SDPA = ("mpnet", "deberta-v2", "bloom")
 
 
 def build(name, kernel="eager", dtype=torch.float32):

@@ -28,7 +28,7 @@ from earlybird.anatomy.reading import argument_names, names_read
 _HARMLESS = ("head_dim", "head_size", "qk_head", "v_head", "d_head", "dim_per_head", "dim_head", "head_mask", "pruned")
 
 
-class _Misfit(Exception):
+class _MisfitError(Exception):
     """Why what looks like attention cannot be pruned."""
 
 
@@ -42,7 +42,7 @@ def attention_at(
             found = {part: projection for part, projection in parts.items() if projection is not None}
             try:
                 return _block(modules, name, pattern, found)
-            except _Misfit as misfit:
+            except _MisfitError as misfit:
                 return LeftOut(name, str(misfit))
     return None
 
@@ -52,7 +52,7 @@ def _block(
 ) -> AttentionBlock:
     query, key, value, output = (found[part] for part in (pattern.query, pattern.key, pattern.value, pattern.output))
     if len({id(modules[p.path]) for p in found.values()}) != len(found):
-        raise _Misfit("two of its projections are one and the same module")
+        raise _MisfitError("two of its projections are one and the same module")
     holders = _holders(modules, name, query.path)
     units, groups, unit_size, value_size = _sizes(modules, holders, query, key, value, output)
     pieces = (
@@ -68,7 +68,7 @@ def _block(
         modules, name, found.values(), units=units, groups=groups, unit_size=unit_size, value_size=value_size
     )
     if reasons:
-        raise _Misfit(reasons[0])
+        raise _MisfitError(reasons[0])
     counts = tuple(_counts(modules, holders, units, groups, unit_size, value_size))
     _refuse_stale_counts(modules, holders, counts, units, groups)
     owner = _owner(modules, name, query.path)
@@ -76,9 +76,9 @@ def _block(
     if KEPT_HEADS in modules[owner]._buffers:
         parts.append(Part(below(owner, KEPT_HEADS), 0, consecutive(units, 1)))
     refusal = ""
-    if normalised or "normalize" in names_read(type(modules[owner])):
+    if normalised or "normalize" in names_read(modules[owner]):
         refusal = "its queries are normalised after their projection, which would undo the scaling"
-    elif biased or any(part.parameter.rpartition(".")[0].endswith("bias_table") for part in beside):
+    elif biased or any("position_bias" in part.parameter for part in beside):
         refusal = "a position bias is added to its scores, which the scaling would not reach"
     elif beside:
         refusal = f"its scores or heads depend on {beside[0].parameter} too, which the scaling would not reach"
@@ -140,20 +140,20 @@ def _sizes(
     sizes = _integers(modules, holders, UNIT_SIZE_NAMES)
     if said:
         if len(set(said.values())) != 1:
-            raise _Misfit(f"its modules do not agree on the number of heads: {said}")
+            raise _MisfitError(f"its modules do not agree on the number of heads: {said}")
         units = next(iter(said.values()))
     elif len(set(sizes.values())) == 1:
         units, rest = divmod(output.inputs, next(iter(sizes.values())))
         if rest:
-            raise _Misfit(f"its {output.inputs} features are no multiple of the size of a head, {sizes}")
+            raise _MisfitError(f"its {output.inputs} features are no multiple of the size of a head, {sizes}")
     else:
-        raise _Misfit(
+        raise _MisfitError(
             f"nothing says how many heads it has (looked for the attributes {', '.join(HEAD_NAMES)};"
             f" {', '.join(UNIT_SIZE_NAMES)})"
         )
     value_size, rest = divmod(output.inputs, units)
     if rest:
-        raise _Misfit(f"its output projection takes {output.inputs} features, no multiple of its {units} heads")
+        raise _MisfitError(f"its output projection takes {output.inputs} features, no multiple of its {units} heads")
     if query.path == value.path:
         groups, rest = divmod(query.outputs - units * value_size, 2 * value_size)
         unit_size = value_size
@@ -165,7 +165,7 @@ def _sizes(
         groups, rest = (0, 1) if rest else divmod(key.outputs, unit_size)
         rest = rest or value.outputs != groups * value_size
     if rest or groups < 1 or units % groups:
-        raise _Misfit(
+        raise _MisfitError(
             f"its projections do not fit {units} heads: {query.outputs} query, {key.outputs} key, {value.outputs} value"
             f" features, {output.inputs} into the output projection"
         )
@@ -237,7 +237,7 @@ def _refuse_stale_counts(
     updated = {count.path for count in counts}
     for holder in holders:
         module = modules[holder]
-        read = names_read(type(module))
+        read = names_read(module)
         stale = [f"config.{n}" for n in (*HEAD_NAMES, *GROUP_NAMES) if f"config.{n}" in read]
         for attribute, value in vars(module).items():
             counting = "head" in attribute or "group" in attribute
@@ -252,12 +252,14 @@ def _refuse_stale_counts(
             ):
                 stale.append(attribute)
         if stale:
-            raise _Misfit(f"its forward pass reads the number of heads from {stale[0]}, which cannot differ by layer")
+            raise _MisfitError(
+                f"its forward pass reads the number of heads from {stale[0]}, which cannot differ by layer"
+            )
 
 
 def _bias(module: nn.Module) -> tuple[str, bool]:
     """The argument that brings a bias for all heads, or "", and whether there is any bias of the scores."""
-    arguments = [name for name in PER_HEAD_ARGUMENTS if name in argument_names(type(module))]
+    arguments = [name for name in PER_HEAD_ARGUMENTS if name in argument_names(module)]
     if hasattr(module, "has_relative_attention_bias"):
         return "position_bias" if "position_bias" in arguments else "", True
     return (arguments[0], True) if arguments else ("", False)

@@ -41,7 +41,7 @@ def _beside(modules: Mapping[str, nn.Module], blocks: Sequence[AttentionBlock]) 
             if len(served) == 1:
                 part = Part(path, parameter.ndim - 1, consecutive(block.units, 1))
                 result[i] = replace(block, parts=(*block.parts, part), before=before)
-            elif not block.bias_argument and "attention_mask" in argument_names(type(modules[block.owner])):
+            elif not block.bias_argument and "attention_mask" in argument_names(modules[block.owner]):
                 result[i] = replace(block, bias_argument="attention_mask", before=before)
     return result
 

@@ -141,6 +141,9 @@ class MlpBlock:
         return self.inputs[0]
 
 
+Block = AttentionBlock | MlpBlock
+
+
 def consecutive(units: int, size: int) -> NDArray[np.int64]:
     """`size` adjacent entries for each of `units` units in turn."""
     return np.repeat(np.arange(units), size)

@@ -118,27 +118,80 @@ HEAD_NAMES = ("num_attention_heads", "num_heads", "n_heads", "n_head", "num_quer
 GROUP_NAMES = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "num_k_heads", "num_v_heads", "kv_heads")
 RATIO_NAMES = ("num_key_value_groups", "n_rep", "num_queries_per_kv", "num_heads_per_group")
 WIDTH_NAMES = (
-    "all_head_size", "inner_dim", "split_size", "attn_dim", "attn_hidden_size", "embed_dim", "hidden_size", "d_model", "dim",
-)  # fmt: skip
+    "all_head_size",
+    "inner_dim",
+    "split_size",
+    "attn_dim",
+    "attn_hidden_size",
+    "embed_dim",
+    "hidden_size",
+    "d_model",
+    "dim",
+)
 GROUP_WIDTH_NAMES = ("kv_dim", "kv_size", "key_value_dim", "num_key_value_dim")
 UNIT_SIZE_NAMES = (
-    "head_dim", "head_size", "attention_head_size", "key_value_proj_dim", "d_head", "dim_head", "dim_per_head", "kv_channels", "d_k",
-)  # fmt: skip
+    "head_dim",
+    "head_size",
+    "attention_head_size",
+    "key_value_proj_dim",
+    "d_head",
+    "dim_head",
+    "dim_per_head",
+    "kv_channels",
+    "d_k",
+)
 
 # What an attention may hold beside its projections, one entry per head, or one row per feature of a head.
 PER_HEAD = (
-    "relative_attention_bias", "relative_position_bias_table", "sinks", "gate_proj", "g_proj", "pos_bias_u", "pos_bias_v",
-    "linear_pos", "logit_scale", "pos_key_proj", "pos_query_proj", "pos_proj", "pos_q_proj", "q_bias", "v_bias", "r_w_bias",
-    "r_r_bias", "relative_k_proj", "w2e_query", "e2w_query", "e2e_query", "query_global", "key_global", "value_global",
-    "gru_rel_pos_const", "rel_attn_embed", "continuous_position_bias_mlp.2", "s_gate", "temperature", "A", "dt_proj",
-)  # fmt: skip
+    "relative_attention_bias",
+    "relative_position_bias_table",
+    "sinks",
+    "gate_proj",
+    "g_proj",
+    "pos_bias_u",
+    "pos_bias_v",
+    "linear_pos",
+    "logit_scale",
+    "pos_key_proj",
+    "pos_query_proj",
+    "pos_proj",
+    "pos_q_proj",
+    "q_bias",
+    "v_bias",
+    "r_w_bias",
+    "r_r_bias",
+    "relative_k_proj",
+    "w2e_query",
+    "e2w_query",
+    "e2e_query",
+    "query_global",
+    "key_global",
+    "value_global",
+    "gru_rel_pos_const",
+    "rel_attn_embed",
+    "continuous_position_bias_mlp.2",
+    "s_gate",
+    "temperature",
+    "A",
+    "dt_proj",
+)
 # What it may hold that all heads share: untouched by pruning when its last dimension is the size of a head.
 PER_FEATURE = ("rel_pos_h", "rel_pos_w", "distance_embedding", "gru_rel_pos_linear", "emb_rel_k", "emb_rel_v")
 # Norms of the block's input or of the sum after it, as wide as the model and not as the heads.
 OUTER_NORMS = (
-    "LayerNorm", "layer_norm", "layernorm", "ln", "attention_norm", "pre_norm", "norm_media", "norm_latents",
-    "self_attn_layer_norm", "input_layernorm", "post_attention_layernorm", "layernorm_before_attention",
-)  # fmt: skip
+    "LayerNorm",
+    "layer_norm",
+    "layernorm",
+    "ln",
+    "attention_norm",
+    "pre_norm",
+    "norm_media",
+    "norm_latents",
+    "self_attn_layer_norm",
+    "input_layernorm",
+    "post_attention_layernorm",
+    "layernorm_before_attention",
+)
 # Arguments by which an attention is handed a bias of its scores with one entry per head.
 PER_HEAD_ARGUMENTS = ("position_bias", "alibi", "relative_position_bias", "rel_pos_bias")
 # Buffer that lists, in an attention whose bias is for all heads, the heads that it has kept.

@@ -7,13 +7,24 @@ import inspect
 from collections.abc import Iterator
 from functools import lru_cache
 from types import CodeType
+from typing import Any
 
 from torch import nn
 
 
+def names_read(module: nn.Module) -> frozenset[str]:
+    """Attributes that a module's methods read, its constructor aside; those of its config as `config.NAME`."""
+    module_class: Any = type(module)
+    return _names_read(module_class)
+
+
+def argument_names(module: nn.Module) -> tuple[str, ...]:
+    """Names of the arguments of a module's forward pass, without self."""
+    return tuple(inspect.signature(type(module).forward).parameters)[1:]
+
+
 @lru_cache(maxsize=1024)
-def names_read(module_class: type[nn.Module]) -> frozenset[str]:
-    """Attributes that the methods of a class read, its constructor aside; those of its config as `config.NAME`."""
+def _names_read(module_class: type[nn.Module]) -> frozenset[str]:
     found: set[str] = set()
     for ancestor in module_class.__mro__:
         if ancestor in (nn.Module, object):
@@ -27,12 +38,6 @@ def names_read(module_class: type[nn.Module]) -> frozenset[str]:
                 found.update(part.co_names)
                 found.update(_config_names(part))
     return frozenset(found)
-
-
-@lru_cache(maxsize=1024)
-def argument_names(module_class: type[nn.Module]) -> tuple[str, ...]:
-    """Names of the arguments of a class's forward pass, without self."""
-    return tuple(inspect.signature(module_class.forward).parameters)[1:]
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:

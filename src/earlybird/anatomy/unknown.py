@@ -28,6 +28,8 @@ def unknown_blocks(
     paths = [path for a in attention for path in (a.query, a.key, a.value, a.output)]
     paths += [path for m in mlp for path in (*m.inputs, m.output)]
     paths += [known.name for known in left]
+    # The module that holds an MLP may be a whole layer, with attention in it that is not known.
+    names = [*(block.name for block in attention), *(known.name for known in left)]
     result: list[LeftOut] = []
     for name, module in modules.items():
         kind = type(module).__name__.lower()
@@ -36,13 +38,10 @@ def unknown_blocks(
         if not any(parameter.ndim >= 2 for parameter in module.parameters()):
             continue
         inside = [path for path in paths if path == name or path.startswith(below(name, ""))]
-        around = [
-            path
-            for path in (*(b.name for b in (*attention, *mlp, *left)), *(r.name for r in result))
-            if name == path or name.startswith(below(path, ""))
-        ]
+        around = [path for path in names if name == path or name.startswith(below(path, ""))]
         if inside or around:
             continue
+        names.append(name)
         result.append(LeftOut(name, _reason(module, kind)))
     return result
 

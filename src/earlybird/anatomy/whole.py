@@ -13,7 +13,7 @@ from torch import nn
 
 from earlybird.anatomy.attention import attention_at
 from earlybird.anatomy.bias_tables import with_bias_tables
-from earlybird.anatomy.blocks import AttentionBlock, LeftOut, MlpBlock
+from earlybird.anatomy.blocks import AttentionBlock, Block, LeftOut, MlpBlock
 from earlybird.anatomy.mlp import mlp_at
 from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS, AttentionPattern, MlpPattern
 from earlybird.anatomy.unknown import nothing_found, unknown_blocks
@@ -64,10 +64,11 @@ class Anatomy:
         left += unknown_blocks(modules, attention, mlp, left)
         if strict and left:
             raise InputError(
-                f"{type(model).__name__} has blocks that cannot be pruned: {'; '.join(map(str, left[:4]))}; describe them"
-                f" by patterns=[...], or leave out strict"
+                f"{type(model).__name__} has blocks that cannot be pruned: {'; '.join(map(str, left[:4]))}; describe"
+                " them by patterns=[...], or leave out strict"
             )
-        names = [block.name for block in (*attention, *mlp)]
+        blocks: list[Block] = [*attention, *mlp]
+        names = [block.name for block in blocks]
         for wanted in exclude:
             if not any(fnmatchcase(name, wanted) for name in names):
                 raise InputError(
@@ -84,6 +85,11 @@ class Anatomy:
         if not found.attention and not found.mlp:
             raise InputError(nothing_found(model, modules, left))
         return found
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """All blocks, attention first."""
+        return (*self.attention, *self.mlp)
 
     @property
     def units(self) -> dict[Kind, tuple[int, ...]]:

@@ -92,7 +92,7 @@ def inspect_model(
         name: of a model on the hub, of a directory, or of a config.json.
         heads: ratio of heads to prune for the second line of costs, in [0, 1).
         neurons: ratio of neurons, likewise.
-        length: tokens of the example that FLOPs are counted for.
+        length: tokens of the example that FLOPs are counted for; at most as many as the model takes.
 
     Raises:
         InputError: there is no such model, or none whose blocks earlybird knows.
@@ -146,6 +146,8 @@ def _cost(model: PreTrainedModel, example: dict[str, Tensor]) -> Cost:
 def _example(model: PreTrainedModel, length: int) -> tuple[dict[str, Tensor], str]:
     """One example on the meta device by the model's main input, and what it is; nothing where that is not known."""
     parameters = inspect.signature(model.forward).parameters
+    bounds = [_first(model, name) for name in ("max_position_embeddings", "n_positions", "max_target_positions")]
+    length = min([length, *(bound for bound in bounds if type(bound) is int and bound > 0)])
     images = _first(model, "num_channels"), _first(model, "image_size")
     made: dict[str, Tensor] = {}
     said = []
