@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
 from earlybird.errors import InputError
+from earlybird.head_counts import admitted_head_counts
 from earlybird.trajectory import Kind
 
 # Relative paths of the query, key, value and output projections below an attention module.
@@ -76,11 +77,13 @@ class Anatomy:
         model: class name of the model.
         attention: its attention blocks.
         mlp: its MLP blocks.
+        config: of a Hugging Face model, its config.
     """
 
     model: str
     attention: tuple[AttentionBlock, ...]
     mlp: tuple[MlpBlock, ...]
+    config: Any = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, model: nn.Module) -> Anatomy:
@@ -99,7 +102,7 @@ class Anatomy:
                 f" {', '.join(leaves[:12]) or 'nothing: there are none'}, and earlybird knows"
                 f" {'; '.join(', '.join(p) for p in (*ATTENTION_PATTERNS, *MLP_PATTERNS))}"
             )
-        return cls(type(model).__name__, attention, mlp)
+        return cls(type(model).__name__, attention, mlp, getattr(model, "config", None))
 
     @property
     def units(self) -> dict[Kind, tuple[int, ...]]:
@@ -110,6 +113,18 @@ class Anatomy:
         if self.mlp:
             counts["neurons"] = tuple(block.units for block in self.mlp)
         return counts
+
+    @property
+    def groups(self) -> dict[Kind, tuple[int, ...]]:
+        """Key/value groups of each attention block; as many as it has heads where no head shares them."""
+        return {"heads": tuple(block.units for block in self.attention)} if self.attention else {}
+
+    @property
+    def admitted_heads(self) -> tuple[int, ...] | None:
+        """The numbers of heads that the model's config admits where they are the same in all blocks; None: any."""
+        if not self.attention:
+            return None
+        return admitted_head_counts(self.config, self.attention[0].units, self.attention[0].unit_size)
 
     @property
     def names(self) -> dict[Kind, tuple[str, ...]]:

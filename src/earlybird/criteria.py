@@ -52,6 +52,8 @@ def captured(
     *,
     units: Sequence[int] | None = None,
     uniform: bool = False,
+    round_to: int = 1,
+    admitted: Sequence[int] | None = None,
 ) -> NDArray[np.float64]:
     """How much of the best choice's gain over chance the masks capture, judged by reference scores.
 
@@ -66,8 +68,10 @@ def captured(
         scope: the scope at which they were taken.
         units: units of each block where they differ, (layers,).
         uniform: whether they keep the same number in every block.
+        round_to: the number of which they keep multiples.
+        admitted: the numbers that a block may keep, see `mask_at_ratio`.
     """
-    best = mask_at_ratio(scores, ratio, scope, units=units, uniform=uniform)
+    best = mask_at_ratio(scores, ratio, scope, units=units, uniform=uniform, round_to=round_to, admitted=admitted)
     counts = np.full(scores.shape[0], scores.shape[1]) if units is None else np.asarray(units)
     valid = np.arange(scores.shape[1]) < counts[:, None]
     values = np.asarray(scores, dtype=np.float64)

@@ -61,7 +61,8 @@ class Search:
         slim: where a head's coefficient acts, "after" or "before" the softmax.
         neuron_slim: where a neuron's acts, "after" or "before" the activation function.
         heads_scope, neurons_scope: where the ratio's threshold is taken, "layer" or "global".
-        uniform: keep the same count in every block.
+        uniform: keep the same count in every block; of heads the nearest that the model's config admits.
+        round_to: keep a multiple of so many neurons in every block, for instance 8 or 64 for the hardware's sake.
         smoothing, window, every, start, threshold, joint: of the detector, see `earlybird.detect`.
         steps_per_epoch: needed only where spans are given in epochs.
         record: directory to write the trajectory to; by default it is not kept.
@@ -94,6 +95,7 @@ class Search:
         heads_scope: Scope = "layer",
         neurons_scope: Scope = "global",
         uniform: bool = False,
+        round_to: int = 1,
         smoothing: SpanLike = None,
         window: SpanLike = None,
         every: SpanLike = None,
@@ -129,6 +131,8 @@ class Search:
             heads_scope=heads_scope,
             neurons_scope=neurons_scope,
             uniform=uniform,
+            round_to=round_to,
+            admitted_heads=self.anatomy.admitted_heads if uniform and heads else None,
         )
         choice = detector_choice(
             detector, smoothing=smoothing, window=window, every=every, start=start, threshold=threshold

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from earlybird.anatomy import Anatomy, AttentionBlock
 from earlybird.errors import InputError
+from earlybird.pruned_shape import record_shape
 from earlybird.scaling import is_scaled
 from earlybird.ticket import Ticket
 
@@ -83,7 +84,8 @@ def apply_mask(model: Model, ticket: Ticket) -> Model:
 def prune(model: Model, ticket: Ticket) -> Model:
     """Remove the pruned units in place; returns the model, physically smaller.
 
-    Everything is checked before the first parameter is touched, so a refusal leaves the model as it was.
+    Everything is checked before the first parameter is touched, so a refusal leaves the model as it was. The config
+    of a Hugging Face model then says the new shape, so that whatever saves the model writes one that loads.
     Optimizers that hold the model's parameters must be made anew: they still hold the old ones.
 
     Raises:
@@ -101,6 +103,7 @@ def prune(model: Model, ticket: Ticket) -> Model:
     if "heads" in ticket.masks:
         for block, kept_heads in zip(anatomy.attention, ticket.kept("heads"), strict=True):
             _set_head_count(model, block, kept_heads)
+    record_shape(model)
     return model
 
 

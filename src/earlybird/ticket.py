@@ -81,6 +81,7 @@ class Ticket:
         heads_scope: Scope = "layer",
         neurons_scope: Scope = "global",
         uniform: bool = False,
+        round_to: int = 1,
     ) -> Ticket:
         """A ticket whose units are chosen by chance.
 
@@ -91,7 +92,10 @@ class Ticket:
             seed: of the choice.
             heads_scope: where the heads' ratio holds, "layer" or "global".
             neurons_scope: where the neurons' ratio holds.
-            uniform: keep the same count in every block.
+            uniform: keep the same count in every block; of heads the nearest that the model's config admits (Llama
+                and Gemma 2 and 3 want a divisor of the hidden size), of which a warning tells.
+            round_to: keep a multiple of so many neurons in every block, see `mask_at_ratio`. Heads are left: one
+                brings as many features as it has.
 
         Raises:
             InputError: a ratio out of bounds, or for a kind that the model does not have.
@@ -109,7 +113,15 @@ class Ticket:
             if not units:
                 raise InputError(f"a ratio for {kind} was given ({ratio}), but {anatomy.model} has no {kind} to prune")
             scores = generator.random((len(units), max(units)))
-            masks[kind] = mask_at_ratio(scores, ratio, scope, units=units, uniform=uniform)
+            masks[kind] = mask_at_ratio(
+                scores,
+                ratio,
+                scope,
+                units=units,
+                uniform=uniform,
+                round_to=round_to if kind == "neurons" else 1,
+                admitted=anatomy.admitted_heads if kind == "heads" and uniform else None,
+            )
         return cls.of(anatomy, masks, how="random", seed=seed, heads_ratio=heads, neurons_ratio=neurons)
 
     def shuffled(self, seed: int) -> Ticket:

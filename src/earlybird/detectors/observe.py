@@ -22,10 +22,20 @@ class Pruning:
     scope: Scope
     units: tuple[int, ...]
     uniform: bool = False
+    round_to: int = 1
+    admitted: tuple[int, ...] | None = None
 
     def masks(self, scores: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Masks of scores (..., layers, units)."""
-        return mask_at_ratio(scores, self.ratio, self.scope, units=self.units, uniform=self.uniform)
+        return mask_at_ratio(
+            scores,
+            self.ratio,
+            self.scope,
+            units=self.units,
+            uniform=self.uniform,
+            round_to=self.round_to,
+            admitted=self.admitted,
+        )
 
     def rescued(self, scores: NDArray[np.floating]) -> tuple[int, ...]:
         """Blocks of (layers, units) that keep a unit only because none may lose its last one."""
@@ -34,7 +44,18 @@ class Pruning:
 
     def captured(self, mask: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
         """How much of the best choice's gain over chance a mask captures, judged by scores (layers, units)."""
-        return float(captured(mask, scores, self.ratio, self.scope, units=self.units, uniform=self.uniform))
+        return float(
+            captured(
+                mask,
+                scores,
+                self.ratio,
+                self.scope,
+                units=self.units,
+                uniform=self.uniform,
+                round_to=self.round_to,
+                admitted=self.admitted,
+            )
+        )
 
     def observations(self, kind: str, first_step: int, scores: NDArray[np.floating]) -> Iterator[Observation]:
         """Observations of successive steps' scores (steps, layers, units), the first at `first_step`.
@@ -47,7 +68,15 @@ class Pruning:
         usable = scores[: unusable[0][0]] if len(unusable) else scores
         masks = self.masks(usable)
         norms = nuclear_norm(masks)
-        tied = threshold_is_tied(usable, self.ratio, self.scope, units=self.units, uniform=self.uniform)
+        tied = threshold_is_tied(
+            usable,
+            self.ratio,
+            self.scope,
+            units=self.units,
+            uniform=self.uniform,
+            round_to=self.round_to,
+            admitted=self.admitted,
+        )
         for i in range(len(usable)):
             yield Observation(first_step + i, scores[i], masks[i], float(norms[i]), not bool(tied[i]))
         if len(unusable):

@@ -15,7 +15,7 @@ from earlybird.detectors.scores import RunningScore, Score, channels_of
 from earlybird.detectors.settings import DetectorChoice
 from earlybird.detectors.spans import SpanLike, parse_span
 from earlybird.errors import InputError
-from earlybird.masks import Scope, pruned_count
+from earlybird.masks import Scope, pruned_count, rounded_count
 from earlybird.trajectory import Channel, Kind, Trajectory
 
 _CHUNK_BYTES = 1 << 25
@@ -29,12 +29,17 @@ def prunings_for(
     heads_scope: Scope = "layer",
     neurons_scope: Scope = "global",
     uniform: bool = False,
+    round_to: int = 1,
+    admitted_heads: tuple[int, ...] | None = None,
 ) -> dict[Kind, Pruning]:
     """What is to be pruned, per kind whose ratio is given and above 0.
 
+    `round_to` concerns the neurons; `admitted_heads` are the numbers of heads that a uniform ticket may keep.
+
     Raises:
-        InputError: a ratio outside [0, 1), or for a kind that is not there.
+        InputError: a ratio outside [0, 1), or for a kind that is not there; `round_to` below 1.
     """
+    rounded_count(1, 1, round_to)
     wanted: tuple[tuple[Kind, float | None, Scope], ...] = (
         ("heads", heads, heads_scope),
         ("neurons", neurons, neurons_scope),
@@ -50,7 +55,10 @@ def prunings_for(
             raise InputError(f"a ratio for {kind} was given ({ratio}), but there are no {kind} to prune")
         if scope not in ("layer", "global"):
             raise InputError(f'{kind}_scope must be "layer" or "global", got {scope!r}')
-        prunings[kind] = Pruning(ratio, scope, units[kind], uniform)
+        if kind == "heads":
+            prunings[kind] = Pruning(ratio, scope, units[kind], uniform, admitted=admitted_heads if uniform else None)
+        else:
+            prunings[kind] = Pruning(ratio, scope, units[kind], uniform, round_to)
     if not prunings:
         raise InputError("give a ratio above 0 for heads, for neurons or for both: there is nothing to prune")
     return prunings
@@ -120,6 +128,8 @@ def detect(
     heads_scope: Scope = "layer",
     neurons_scope: Scope = "global",
     uniform: bool = False,
+    round_to: int = 1,
+    admitted_heads: tuple[int, ...] | None = None,
     score: Score = "coefficient",
     smoothing: SpanLike = None,
     window: SpanLike = None,
@@ -138,6 +148,9 @@ def detect(
         heads_scope: where the heads' threshold is taken.
         neurons_scope: where the neurons' threshold is taken.
         uniform: keep the same count in every block.
+        round_to: keep a multiple of so many neurons in every block, see `mask_at_ratio`.
+        admitted_heads: with `uniform`, the numbers of heads that the model's config admits
+            (`Anatomy.admitted_heads`); by default all.
         score: what ranks the units.
         smoothing: moving average, a span: steps (int), fraction of the run (float), "2%" or "3ep".
         window: smoothed values in a test, a span.
@@ -159,6 +172,8 @@ def detect(
         heads_scope=heads_scope,
         neurons_scope=neurons_scope,
         uniform=uniform,
+        round_to=round_to,
+        admitted_heads=admitted_heads,
     )
     choice = detector_choice(
         detector, smoothing=smoothing, window=window, every=every, start=start, threshold=threshold
