@@ -115,9 +115,9 @@ class Anatomy:
         return counts
 
     @property
-    def groups(self) -> dict[Kind, tuple[int, ...]]:
-        """Key/value groups of each attention block; as many as it has heads where no head shares them."""
-        return {"heads": tuple(block.units for block in self.attention)} if self.attention else {}
+    def key_value_groups(self) -> tuple[int, ...] | None:
+        """Key/value groups of each attention block, or None where no block shares keys and values."""
+        return None
 
     @property
     def admitted_heads(self) -> tuple[int, ...] | None:

@@ -28,7 +28,7 @@ class PrunedConfig(QuantizationConfigMixin):
 
     Args:
         kept: per kind, the units kept in each block.
-        key_value_groups: per kind, the groups that share keys and values in each block; by default none are shared.
+        key_value_groups: those kept in each attention block; by default no heads share keys and values.
         blocks: per kind, the names of the blocks; by default those of the model, in order.
         softmax: "standard" or "off_by_one".
         version: of this description.
@@ -41,7 +41,7 @@ class PrunedConfig(QuantizationConfigMixin):
     def __init__(
         self,
         kept: Mapping[str, list[int]],
-        key_value_groups: Mapping[str, list[int]] | None = None,
+        key_value_groups: list[int] | None = None,
         blocks: Mapping[str, list[str]] | None = None,
         softmax: str = "standard",
         version: int = FORMAT_VERSION,
@@ -51,7 +51,11 @@ class PrunedConfig(QuantizationConfigMixin):
             raise InputError(f"the pruned model has format version {version!r}, this earlybird reads {FORMAT_VERSION}")
         if softmax not in ("standard", "off_by_one"):
             raise InputError(f'the pruned model\'s softmax must be "standard" or "off_by_one", got {softmax!r}')
-        parts: dict[str, Any] = {"kept": kept, "key_value_groups": key_value_groups or {}, "blocks": blocks or {}}
+        parts: dict[str, Any] = {
+            "kept": kept,
+            "key_value_groups": {"heads": key_value_groups or []},
+            "blocks": blocks or {},
+        }
         for part, value in parts.items():
             if not (isinstance(value, dict) and all(isinstance(counts, list) for counts in value.values())):
                 raise InputError(f"the pruned model's config is damaged: {part} must be lists by kind, got {value!r}")
@@ -59,7 +63,7 @@ class PrunedConfig(QuantizationConfigMixin):
         self.version = version
         self.softmax = softmax
         self.kept = kept
-        self.key_value_groups = key_value_groups or {}
+        self.key_value_groups = key_value_groups
         self.blocks = blocks or {}
 
 

@@ -108,7 +108,8 @@ def fields_of(
     yield "num_attention_heads", block.units
     yield "head_dim", block.unit_size
     if grouped:
-        yield "num_key_value_heads", anatomy.groups["heads"][anatomy.attention.index(block)]
+        groups = anatomy.key_value_groups
+        yield "num_key_value_heads", groups[anatomy.attention.index(block)] if groups else block.units
 
 
 def _speaks_of(field: str, block: str) -> bool:
@@ -147,7 +148,7 @@ def _prove(said: nn.Module, said_anatomy: Anatomy, model: nn.Module, anatomy: An
     same = (
         _shapes(said) == _shapes(model)
         and said_anatomy.units == anatomy.units
-        and said_anatomy.groups == anatomy.groups
+        and said_anatomy.key_value_groups == anatomy.key_value_groups
         and sizes[0] == sizes[1]
         and _numbers(said) == _numbers(model)
     )

@@ -49,7 +49,7 @@ def record_shape(model: nn.Module) -> str:
             "quant_method": QUANT_METHOD,
             "version": FORMAT_VERSION,
             "kept": {kind: list(units) for kind, units in anatomy.units.items()},
-            "key_value_groups": {kind: list(groups) for kind, groups in anatomy.groups.items()},
+            **({"key_value_groups": list(anatomy.key_value_groups)} if anatomy.key_value_groups else {}),
             "blocks": {kind: list(names) for kind, names in anatomy.names.items()},
             "softmax": softmax,
         }
@@ -67,7 +67,7 @@ def is_ours(quantization_config: Any) -> bool:
 def ticket_of_shape(
     anatomy: Anatomy,
     kept: Mapping[Kind, Sequence[int]],
-    groups: Mapping[Kind, Sequence[int]] | None = None,
+    key_value_groups: Sequence[int] | None = None,
     blocks: Mapping[Kind, Sequence[str]] | None = None,
 ) -> Ticket:
     """A ticket that leaves the first units of every block: it gives a dense model the shape of a pruned one.
@@ -75,7 +75,7 @@ def ticket_of_shape(
     Args:
         anatomy: of the dense model, or of a part of it (the encoder alone, the base without its head).
         kept: units kept in each block.
-        groups: key/value groups kept in each block; by default as many as units.
+        key_value_groups: groups kept in each attention block; by default no heads share keys and values.
         blocks: names of the blocks that the counts are of; by default the model's own, in order.
 
     Raises:
@@ -85,9 +85,11 @@ def ticket_of_shape(
     for kind in KINDS:
         if kind not in kept:
             continue
-        units, dense_groups = anatomy.units.get(kind, ()), anatomy.groups.get(kind, anatomy.units.get(kind, ()))
-        counts = list(kept[kind])
-        kept_groups = list((groups or {}).get(kind, counts))
+        units, counts = anatomy.units.get(kind, ()), list(kept[kind])
+        shared = kind == "heads" and anatomy.key_value_groups is not None
+        dense_groups = anatomy.key_value_groups if shared and anatomy.key_value_groups else units
+        # Where nothing is shared, every head is a group of its own.
+        kept_groups = list(key_value_groups or counts) if shared else counts
         rows = _rows(anatomy.names.get(kind, ()), (blocks or {}).get(kind), len(counts))
         if rows is None or len(kept_groups) != len(counts):
             raise InputError(
@@ -98,12 +100,10 @@ def ticket_of_shape(
         for block, row in enumerate(rows):
             name, full, full_groups = anatomy.names[kind][block], units[block], dense_groups[block]
             count, share = counts[row], kept_groups[row]
-            # Heads without groups of their own count themselves, whatever the config says of groups.
-            share = count if full_groups == full else share
             fits = type(count) is int and type(share) is int and 0 < count <= full and 0 < share <= full_groups
             if not fits or count % share or count // share > full // full_groups:
-                shared = f" in {share} key/value groups" if share != count else ""
-                raise InputError(f"the config says that {name} kept {count} {kind}{shared}, but the model has {full}")
+                grouped = f" in {share} key/value groups" if shared else ""
+                raise InputError(f"the config says that {name} kept {count} {kind}{grouped}, but the model has {full}")
             unit = np.arange(full)
             per_group = full // full_groups
             masks[kind][block, :full] = (unit // per_group < share) & (unit % per_group < count // share)
