@@ -98,7 +98,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1])
 {COMPARE}
 base = AutoModel.from_pretrained(sys.argv[1], dtype=torch.bfloat16)
-assert base.encoder.layer[0].intermediate.dense.weight.shape == model.bert.encoder.layer[0].intermediate.dense.weight.shape
+assert earlybird.Anatomy.of(base).units == earlybird.Anatomy.of(model).units
 """
     in_a_process_of_its_own(program, saved.pruned, saved.expected)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -15,7 +14,7 @@ from earlybird.errors import InputError
 from earlybird.exports.foreign import refuse_own_mathematics
 from earlybird.plain_config import dense_config
 from earlybird.pruned_shape import ticket_of_shape
-from earlybird.surgery import cuts, prune
+from earlybird.surgery import cuts
 from earlybird.ticket import Ticket
 
 
@@ -23,28 +22,31 @@ def write_dense(model: PreTrainedModel, directory: Path, ticket: Ticket | None =
     """Save a model of the original shape that computes what a pruned one computes.
 
     Raises:
-        InputError: the ticket is not the one by which the model was pruned, or the place of a unit matters and no
-            ticket tells it.
+        InputError: the ticket is not the one by which the model was pruned, or pruning gave the layers parts of
+            their own (position biases of the heads kept).
     """
     refuse_own_mathematics(model)
-    dense = dense_model(model, ticket)
-    dense.save_pretrained(directory)
+    dense_model(model, ticket).save_pretrained(directory)
 
 
 def dense_model(model: PreTrainedModel, ticket: Ticket | None = None) -> PreTrainedModel:
     """A model of the original shape, on the CPU, with zeros where units were removed.
 
-    A silenced unit needs no more than zeros where it enters the output projection; the others are zero too.
+    Pruning it by the same ticket gives the model back, so that the two compute the same: a unit is silent that feeds
+    the output projection through zeros.
     """
     try:
-        config = dense_config(model.config)
-        dense: PreTrainedModel = type(model)(copy.deepcopy(config)).eval()
+        dense: PreTrainedModel = type(model)(dense_config(model.config)).eval()
     except CannotSayError as error:
         raise InputError(f"the shape before pruning is not known: {error}") from error
     anatomy, pruned = Anatomy.of(dense), Anatomy.of(model)
     if ticket is None:
-        ticket = ticket_of_shape(anatomy, pruned.units, pruned.groups, pruned.names)
+        ticket = ticket_of_shape(anatomy, pruned.units, pruned.key_value_groups, pruned.names)
     small = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    if own := sorted(small.keys() - dense.state_dict().keys()):
+        raise InputError(
+            f"the dense model cannot be made: {own[0]} belongs to the heads kept, the original shape has no place for it"
+        )
     slices = cuts(dense, anatomy, ticket)
     large: dict[str, Tensor] = {}
     for name, value in dense.state_dict().items():
@@ -52,14 +54,14 @@ def dense_model(model: PreTrainedModel, ticket: Ticket | None = None) -> PreTrai
         for cut in reversed([cut for cut in slices if cut.parameter == name]):
             content = _spread(content, value.shape[cut.dim], cut.dim, cut.index)
         if content is None or content.shape != value.shape:
-            raise InputError(_not_that_ticket(f"{name} does not fit"))
+            raise InputError(
+                f"the dense model cannot be made: {name} does not fit the ticket, which is not the one by which the"
+                " model was pruned"
+            )
         large[name] = content
+    # The tensors themselves, so that each keeps its type.
     dense.load_state_dict(large, assign=True)
     dense.tie_weights()
-    # What pruning makes of it must be the model again: then the two compute the same, as masked equals pruned.
-    again = prune(copy.deepcopy(dense), ticket).state_dict()
-    if again.keys() != small.keys() or not all(torch.equal(again[name], value) for name, value in small.items()):
-        raise InputError(_not_that_ticket("pruning the result would not give the model back"))
     if getattr(model, "generation_config", None) is not None:
         dense.generation_config = copy.deepcopy(model.generation_config)
     return dense
@@ -72,7 +74,3 @@ def _spread(small: Tensor | None, size: int, dim: int, index: Tensor) -> Tensor 
     shape = list(small.shape)
     shape[dim] = size
     return small.new_zeros(shape).index_copy(dim, index, small)
-
-
-def _not_that_ticket(found: str) -> str:
-    return f"the dense model cannot be made ({found}): give the ticket by which the model was pruned (ticket=...)"
