@@ -62,16 +62,17 @@ def save(
     target = directory_for(model, directory)
     if accuracy is not None and not (math.isfinite(accuracy) and 0 <= accuracy <= 100):
         raise InputError(f"accuracy must be a percentage in [0, 100], got {accuracy}")
-    reason = record_shape(model)
+    anatomy = Anatomy.of(model)
+    reason = record_shape(model, anatomy)
     model.save_pretrained(target, max_shard_size=max_shard_size)
     integrity.seal(target)
     if processor is not None:
         processor.save_pretrained(target)
     write_card(model, target, reason=reason, ticket=ticket, accuracy=accuracy)
-    if reason and all(len(set(units)) == 1 for units in Anatomy.of(model).units.values()):
+    if reason and all(len(set(units)) == 1 for units in anatomy.units.values()):
         _log.warning(
             "every block in %s keeps the same number of units, but it loads after `import earlybird` only: %s; for"
-            " other tools use export(model, directory, format='dense')",
+            " other tools see earlybird.export",
             target,
             reason,
         )

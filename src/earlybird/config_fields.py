@@ -26,8 +26,11 @@ def changed(config: PreTrainedConfig, changes: Mapping[str, Any]) -> PreTrainedC
         target = values
         for name in above:
             target = target[name]
-        # A field that the family calls by another name is written under that one.
-        target[_part(config, above).attribute_map.get(field, field)] = value
+        # A field that the family calls by another name is written under that one; one that was not set is left out.
+        field = _part(config, above).attribute_map.get(field, field)
+        target[field] = value
+        if value is None:
+            del target[field]
     try:
         return type(config).from_dict(values)
     except Exception as error:  # each family validates in its own way
@@ -48,6 +51,12 @@ def _part(config: PreTrainedConfig, path: Sequence[str]) -> Any:
     for name in path:
         part = getattr(part, name)
     return part
+
+
+def has_field(config: PreTrainedConfig, name: str) -> bool:
+    """Whether a config has a field that can be set; one that only follows from others is none."""
+    own = getattr(type(config), name, None)
+    return hasattr(config, name) and not (isinstance(own, property) and own.fset is None)
 
 
 def get_field(config: PreTrainedConfig, path: str) -> Any:

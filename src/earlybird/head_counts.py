@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from earlybird.config_fields import CannotSayError, changed
+from earlybird.config_fields import CannotSayError, changed, has_field
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ def admitted_head_counts(config: Any, heads: int, head_size: int) -> tuple[int, 
         head_size: features of a head.
     """
     text = config.get_text_config() if hasattr(config, "get_text_config") else None
-    if not hasattr(text, "head_dim") or not hasattr(text, "num_attention_heads"):
+    if text is None or not has_field(text, "head_dim") or not has_field(text, "num_attention_heads"):
         return None
     admitted = tuple(count for count in range(1, heads + 1) if _admits(text, count, head_size))
     if len(admitted) in (0, heads):

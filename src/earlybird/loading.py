@@ -87,6 +87,7 @@ class PrunedLoader(HfQuantizer):
     def _process_model_after_weight_loading(self, model: PreTrainedModel, **kwargs: Any) -> PreTrainedModel:
         from transformers import PreTrainedModel
 
+        from earlybird.anatomy import Anatomy
         from earlybird.off_by_one import use_off_by_one
         from earlybird.pruned_shape import record_shape
 
@@ -98,7 +99,7 @@ class PrunedLoader(HfQuantizer):
                 module.config._is_quantized = False
         if self.quantization_config.softmax == "off_by_one":
             use_off_by_one(model)
-        record_shape(model)
+        record_shape(model, Anatomy.of(model))
         return model
 
     @property

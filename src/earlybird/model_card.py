@@ -91,8 +91,7 @@ def _loading(name: str, reason: str) -> str:
     else:
         words = (
             f"The config's own fields cannot say the shape: {_plain(reason)}. `import earlybird` teaches transformers"
-            " to read it; without it loading ends in an error. For tools without earlybird:"
-            ' `earlybird.export(model, directory, format="dense")`.'
+            " to read it; without it loading ends in an error. For tools without earlybird see `earlybird.export`."
         )
         code = [
             "import earlybird",

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from earlybird.anatomy import Anatomy, AttentionBlock, MlpBlock
-from earlybird.config_fields import CannotSayError, changed, first_line, get_field, parts_of, set_field
+from earlybird.config_fields import CannotSayError, changed, first_line, get_field, has_field, parts_of, set_field
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -97,13 +97,13 @@ def fields_of(
     """
     name = type(config).__name__
     if isinstance(block, MlpBlock):
-        field = next((f for f in NEURON_FIELDS if hasattr(config, f) and _speaks_of(f, block.name)), None)
+        field = next((f for f in NEURON_FIELDS if has_field(config, f) and _speaks_of(f, block.name)), None)
         if field is None:
             raise CannotSayError(f"{name} has no field for the number of neurons")
         yield field, block.units
         return
-    grouped = hasattr(config, "num_key_value_heads")
-    if not hasattr(config, "num_attention_heads") or not (grouped or hasattr(config, "head_dim")):
+    grouped = has_field(config, "num_key_value_heads")
+    if not has_field(config, "num_attention_heads") or not (grouped or has_field(config, "head_dim")):
         raise CannotSayError(f"{name} has no size of a head of its own: it is the hidden size over the number of heads")
     yield "num_attention_heads", block.units
     yield "head_dim", block.unit_size

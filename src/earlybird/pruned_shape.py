@@ -25,8 +25,12 @@ QUANT_METHOD = "earlybird"
 FORMAT_VERSION = 1
 
 
-def record_shape(model: nn.Module) -> str:
+def record_shape(model: nn.Module, anatomy: Anatomy) -> str:
     """Make the config of a Hugging Face model say the shape that its modules have; other models are left alone.
+
+    Args:
+        model: as it is now.
+        anatomy: its own.
 
     Returns:
         Why the config's own fields cannot say it, or "" where they do.
@@ -39,7 +43,6 @@ def record_shape(model: nn.Module) -> str:
     if not isinstance(model, PreTrainedModel):
         return ""
     softmax = "off_by_one" if off_by_one.is_used(model) else "standard"
-    anatomy = Anatomy.of(model)
     try:
         if softmax != "standard":
             raise CannotSayError("no config says that the softmax is off by one")

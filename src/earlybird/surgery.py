@@ -103,7 +103,7 @@ def prune(model: Model, ticket: Ticket) -> Model:
     if "heads" in ticket.masks:
         for block, kept_heads in zip(anatomy.attention, ticket.kept("heads"), strict=True):
             _set_head_count(model, block, kept_heads)
-    record_shape(model)
+    record_shape(model, Anatomy.of(model))
     return model
 
 

@@ -45,7 +45,8 @@ def dense_model(model: PreTrainedModel, ticket: Ticket | None = None) -> PreTrai
     small = {name: value.detach().cpu() for name, value in model.state_dict().items()}
     if own := sorted(small.keys() - dense.state_dict().keys()):
         raise InputError(
-            f"the dense model cannot be made: {own[0]} belongs to the heads kept, the original shape has no place for it"
+            f"the dense model cannot be made: {own[0]} came with the heads kept, and the original shape has no place"
+            " for it"
         )
     slices = cuts(dense, anatomy, ticket)
     large: dict[str, Tensor] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,19 @@ def write_per_layer_config(model: PreTrainedModel, directory: Path) -> None:
     refuse_own_mathematics(model)
     config = dense_config(model.config)
     config.architectures = [type(model).__name__]
-    config.per_layer_config = layer_fields(model, Anatomy.of(built(model, config)))
+    layers = layer_fields(model, Anatomy.of(built(model, config)))
     model.save_pretrained(directory)
     config.save_pretrained(directory)
+    # Into the file, not into the config: with it, transformers refuses to read (and so to write) some families'.
+    path = directory / "config.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**content, "per_layer_config": layers}, indent=2) + "\n", encoding="utf-8")
 
 
-def layer_fields(model: PreTrainedModel, dense: Anatomy) -> dict[int | str, dict[str, Any]]:
+def layer_fields(model: PreTrainedModel, dense: Anatomy) -> dict[int, dict[str, Any]]:
     """Layer -> field -> value, of the kinds that were pruned: {0: {"intermediate_size": 57}, ...}."""
     anatomy = Anatomy.of(model)
-    layers: dict[int | str, dict[str, Any]] = {}
+    layers: dict[int, dict[str, Any]] = {}
     pruned = {kind for kind, units in anatomy.units.items() if units != dense.units.get(kind)}
     blocks: list[AttentionBlock | MlpBlock] = []
     blocks += anatomy.attention if "heads" in pruned else ()
