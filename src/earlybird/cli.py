@@ -214,6 +214,25 @@ def inspect(
 
 
 @app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="The directory of a pruned model.", metavar="MODEL")],
+    directory: Annotated[Path, typer.Argument(help="Where to write it.", metavar="DIRECTORY")],
+    format: Annotated[
+        Literal["dense", "onnx", "per-layer-config"],
+        typer.Option(help="The original shape with zeros; an ONNX graph; a config that tells the layers apart."),
+    ] = "dense",
+    ticket: Annotated[Path | None, typer.Option(help="The ticket it was pruned by, for dense.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a pruned model for tools that do not know earlybird; tokenizers and the like are copied along."""
+    _quieten()
+    from earlybird.exports.command import export_directory
+
+    written = export_directory(model, directory, format, ticket)
+    _print({"directory": str(written), "format": format}, f"wrote {written}", as_json)
+
+
+@app.command()
 def detectors(as_json: AsJson = False) -> None:
     """List the detectors with their null hypotheses and default settings."""
     from rich.console import Console

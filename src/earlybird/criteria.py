@@ -77,6 +77,8 @@ def captured(
     uniform: bool = False,
     key_value_groups: Sequence[int] | None = None,
     groups: Groups | None = None,
+    round_to: int = 1,
+    admitted: Sequence[int] | None = None,
 ) -> NDArray[np.float64]:
     """How much of the best choice's gain over chance the masks capture, judged by reference scores.
 
@@ -93,9 +95,19 @@ def captured(
         uniform: whether they keep the same number in every block.
         key_value_groups: of heads that share keys and values: the groups of each block.
         groups: how those were pruned, see `mask_at_ratio`.
+        round_to: the number of which they keep multiples.
+        admitted: the numbers that a block may keep, see `mask_at_ratio`.
     """
     best = mask_at_ratio(
-        scores, ratio, scope, units=units, uniform=uniform, key_value_groups=key_value_groups, groups=groups
+        scores,
+        ratio,
+        scope,
+        units=units,
+        uniform=uniform,
+        key_value_groups=key_value_groups,
+        groups=groups,
+        round_to=round_to,
+        admitted=admitted,
     )
     counts = np.full(scores.shape[0], scores.shape[1]) if units is None else np.asarray(units)
     valid = np.arange(scores.shape[1]) < counts[:, None]

@@ -49,6 +49,14 @@ class SharedHeads:
         """Slots of each block: groups, or heads of a group."""
         return tuple(g if whole else n // g for n, g, whole in self._blocks)
 
+    def admitted_slots(self, heads: Sequence[int] | None) -> tuple[int, ...] | None:
+        """Admitted numbers of heads -> of slots; None: any. Numbers that no whole slots make are left out."""
+        if heads is None:
+            return None
+        n, _, _ = self._blocks[0]
+        size = n // self.slots[0]
+        return tuple(count // size for count in heads if count % size == 0) or None
+
     def gathered(self, scores: NDArray[np.floating]) -> NDArray[np.floating]:
         """Scores of heads (..., layers, heads) -> of slots (..., layers, widest block's slots)."""
         result = np.zeros((*scores.shape[:-1], max(self.slots)), dtype=scores.dtype)

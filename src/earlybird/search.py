@@ -64,9 +64,10 @@ class Search:
         slim: where a head's coefficient acts, "after" or "before" the softmax.
         neuron_slim: where a neuron's acts, "after" or "before" the activation function.
         heads_scope, neurons_scope: where the ratio's threshold is taken, "layer" or "global".
-        uniform: keep the same count in every block.
+        uniform: keep the same count in every block; of heads the nearest that the model's config admits.
         groups: what is pruned of heads that share keys and values, "whole" groups or equally many heads "within"
             every group; by default whole where there are at least four groups.
+        round_to: keep a multiple of so many neurons in every block, for instance 8 or 64 for the hardware's sake.
         anatomy: of the model, where it is not `Anatomy.of(model)`: own patterns, blocks excluded.
         smoothing, window, every, start, lag, criterion, threshold, joint: of the detector, see `earlybird.detect`.
         steps_per_epoch: needed only where spans are given in epochs.
@@ -102,6 +103,7 @@ class Search:
         uniform: bool = False,
         groups: Groups | None = None,
         anatomy: Anatomy | None = None,
+        round_to: int = 1,
         smoothing: SpanLike = None,
         window: SpanLike = None,
         every: SpanLike = None,
@@ -141,6 +143,8 @@ class Search:
             uniform=uniform,
             key_value_groups=self.anatomy.key_value_groups,
             groups=groups,
+            round_to=round_to,
+            admitted_heads=self.anatomy.admitted_heads if uniform and heads else None,
         )
         choice = detector_choice(
             detector,

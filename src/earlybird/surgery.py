@@ -17,6 +17,7 @@ from earlybird.errors import InputError
 from earlybird.operation import Operation, parameter_total
 from earlybird.optimizer_surgery import follow
 from earlybird.outputs import largest_difference, output_tensors
+from earlybird.pruned_shape import record_shape
 from earlybird.scaling import is_scaled
 from earlybird.ticket import Ticket
 from earlybird.trial import Trial, silenced, trial_key, trial_of, trial_of_model, untried
@@ -66,6 +67,8 @@ def prune(
     A refusal leaves the model as it was: what can be checked is checked before the first parameter is touched,
     and what the surgery left is looked at again (every block with its new number of units, every count of heads,
     the number of parameters; one block of each sort is run by itself) and undone if it is not as it must be.
+    The config of a Hugging Face model then says the new shape, so that whatever saves the model writes one that
+    loads.
 
     Args:
         model: to be made smaller.
@@ -119,6 +122,7 @@ def prune(
     except Exception:
         operation.undo()
         raise
+    record_shape(model, Anatomy.of(model, patterns=patterns))
     return model
 
 

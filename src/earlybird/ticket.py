@@ -91,6 +91,7 @@ class Ticket:
         neurons_scope: Scope = "global",
         uniform: bool = False,
         groups: Groups | None = None,
+        round_to: int = 1,
     ) -> Ticket:
         """A ticket whose units are chosen by chance.
 
@@ -102,9 +103,12 @@ class Ticket:
             seed: of the choice.
             heads_scope: where the heads' ratio holds, "layer" or "global".
             neurons_scope: where the neurons' ratio holds.
-            uniform: keep the same count in every block.
+            uniform: keep the same count in every block; of heads the nearest that the model's config admits (Llama
+                and Gemma 2 and 3 want a divisor of the hidden size), of which a warning tells.
             groups: what is pruned of heads that share keys and values, "whole" groups or equally many heads
                 "within" every group; by default whole where there are at least four groups.
+            round_to: keep a multiple of so many neurons in every block, see `mask_at_ratio`. Heads are left: one
+                brings as many features as it has.
 
         Raises:
             InputError: a ratio out of bounds, for a kind that the model does not have, or for a name that fits no
@@ -128,7 +132,15 @@ class Ticket:
                 masks[kind] = _mask_by_name(scores, ratio, anatomy.names[kind], units, shared, groups)
                 continue
             masks[kind] = mask_at_ratio(
-                scores, ratio, scope, units=units, uniform=uniform, key_value_groups=shared, groups=groups
+                scores,
+                ratio,
+                scope,
+                units=units,
+                uniform=uniform,
+                key_value_groups=shared,
+                groups=groups,
+                round_to=round_to if kind == "neurons" else 1,
+                admitted=anatomy.admitted_heads if kind == "heads" and uniform else None,
             )
         return cls.of(anatomy, masks, how="random", seed=seed, heads_ratio=_plain(heads), neurons_ratio=_plain(neurons))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -18,6 +18,7 @@ from earlybird.anatomy.mlp import mlp_at
 from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS, AttentionPattern, MlpPattern
 from earlybird.anatomy.unknown import nothing_found, unknown_blocks
 from earlybird.errors import InputError
+from earlybird.head_counts import admitted_head_counts
 from earlybird.trajectory import Kind
 
 
@@ -30,12 +31,14 @@ class Anatomy:
         attention: its attention blocks.
         mlp: its MLP blocks.
         left_out: blocks that cannot be pruned, with the reasons.
+        config: of a Hugging Face model, its config.
     """
 
     model: str
     attention: tuple[AttentionBlock, ...]
     mlp: tuple[MlpBlock, ...]
     left_out: tuple[LeftOut, ...] = ()
+    config: Any = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -81,6 +84,7 @@ class Anatomy:
             tuple(block for block in attention if block.name not in excluded),
             tuple(block for block in mlp if block.name not in excluded),
             tuple(left),
+            getattr(model, "config", None),
         )
         if not found.attention and not found.mlp:
             raise InputError(nothing_found(model, modules, left))
@@ -106,6 +110,13 @@ class Anatomy:
         """Key/value groups of each attention block, or None where no block shares keys and values."""
         groups = tuple(block.groups for block in self.attention)
         return groups if any(block.groups != block.units for block in self.attention) else None
+
+    @property
+    def admitted_heads(self) -> tuple[int, ...] | None:
+        """The numbers of heads that the model's config admits where they are the same in all blocks; None: any."""
+        if not self.attention:
+            return None
+        return admitted_head_counts(self.config, self.attention[0].units, self.attention[0].unit_size)
 
     @property
     def names(self) -> dict[Kind, tuple[str, ...]]:

@@ -18,7 +18,7 @@ from earlybird.detectors.settings import Choice, ChosenSettings
 from earlybird.detectors.spans import SpanLike, parse_span
 from earlybird.errors import InputError
 from earlybird.groups import Groups
-from earlybird.masks import Scope, pruned_count
+from earlybird.masks import Scope, pruned_count, rounded_count
 from earlybird.trajectory import Channel, Kind, Trajectory
 
 _CHUNK_BYTES = 1 << 25
@@ -34,12 +34,17 @@ def prunings_for(
     uniform: bool = False,
     key_value_groups: tuple[int, ...] | None = None,
     groups: Groups | None = None,
+    round_to: int = 1,
+    admitted_heads: tuple[int, ...] | None = None,
 ) -> dict[Kind, Pruning]:
     """What is to be pruned, per kind whose ratio is given and above 0.
 
+    `round_to` concerns the neurons; `admitted_heads` are the numbers of heads that a uniform ticket may keep.
+
     Raises:
-        InputError: a ratio outside [0, 1), or for a kind that is not there.
+        InputError: a ratio outside [0, 1), or for a kind that is not there; `round_to` below 1.
     """
+    rounded_count(1, 1, round_to)
     wanted: tuple[tuple[Kind, float | None, Scope], ...] = (
         ("heads", heads, heads_scope),
         ("neurons", neurons, neurons_scope),
@@ -55,9 +60,11 @@ def prunings_for(
             raise InputError(f"a ratio for {kind} was given ({ratio}), but there are no {kind} to prune")
         if scope not in ("layer", "global"):
             raise InputError(f'{kind}_scope must be "layer" or "global", got {scope!r}')
-        prunings[kind] = Pruning(
-            ratio, scope, units[kind], uniform, key_value_groups if kind == "heads" else None, groups
-        )
+        if kind == "heads":
+            admitted = admitted_heads if uniform else None
+            prunings[kind] = Pruning(ratio, scope, units[kind], uniform, key_value_groups, groups, admitted=admitted)
+        else:
+            prunings[kind] = Pruning(ratio, scope, units[kind], uniform, round_to=round_to)
     if not prunings:
         raise InputError("give a ratio above 0 for heads, for neurons or for both: there is nothing to prune")
     return prunings
@@ -129,6 +136,8 @@ def detect(
     heads_scope: Scope = "layer",
     neurons_scope: Scope = "global",
     uniform: bool = False,
+    round_to: int = 1,
+    admitted_heads: tuple[int, ...] | None = None,
     score: Score = "coefficient",
     smoothing: SpanLike = None,
     window: SpanLike = None,
@@ -151,6 +160,9 @@ def detect(
         heads_scope: where the heads' threshold is taken.
         neurons_scope: where the neurons' threshold is taken.
         uniform: keep the same count in every block.
+        round_to: keep a multiple of so many neurons in every block, see `mask_at_ratio`.
+        admitted_heads: with `uniform`, the numbers of heads that the model's config admits
+            (`Anatomy.admitted_heads`); by default all.
         score: what ranks the units.
         smoothing: moving average, a span: steps (int), fraction of the run (float), "2%" or "3ep".
         window: smoothed values in a test, a span.
@@ -179,6 +191,8 @@ def detect(
         uniform=uniform,
         key_value_groups=trajectory.shape.key_value_groups,
         groups=groups,
+        round_to=round_to,
+        admitted_heads=admitted_heads,
     )
     choice = detector_choice(
         detector,

@@ -22,6 +22,8 @@ class Pruning:
     uniform: bool = False
     key_value_groups: tuple[int, ...] | None = None
     groups: Groups | None = None
+    round_to: int = 1
+    admitted: tuple[int, ...] | None = None
 
     def valid(self, width: int) -> NDArray[np.bool_]:
         """Where rows of `width` hold a unit and no padding, (layers, width)."""
@@ -37,12 +39,23 @@ class Pruning:
             uniform=self.uniform,
             key_value_groups=self.key_value_groups,
             groups=self.groups,
+            round_to=self.round_to,
+            admitted=self.admitted,
         )
 
     def tied(self, scores: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Where the threshold falls among many equal scores; (..., layers, units) -> (...)."""
         ranked, slots = self._ranked(scores)
-        return threshold_is_tied(ranked, self.ratio, self.scope, units=slots, uniform=self.uniform)
+        admitted = self.admitted if slots == self.units else None
+        return threshold_is_tied(
+            ranked,
+            self.ratio,
+            self.scope,
+            units=slots,
+            uniform=self.uniform,
+            round_to=self.round_to,
+            admitted=admitted,
+        )
 
     def rescued(self, scores: NDArray[np.floating]) -> tuple[int, ...]:
         """Blocks of (layers, units) that keep a unit only because none may lose its last one."""
@@ -62,6 +75,8 @@ class Pruning:
                 uniform=self.uniform,
                 key_value_groups=self.key_value_groups,
                 groups=self.groups,
+                round_to=self.round_to,
+                admitted=self.admitted,
             )
         )
 

@@ -102,6 +102,7 @@ class DetectorSettings(Settings):
     heads_scope: Literal["layer", "global"] = "layer"
     neurons_scope: Literal["layer", "global"] = "global"
     uniform: bool = False
+    round_to: Annotated[int, Field(ge=1)] = 1
     score: Score = "coefficient"
     detector: str = "equivalence"
     smoothing: SpanSetting | None = None
@@ -143,6 +144,7 @@ class DetectorSettings(Settings):
             heads_scope=self.heads_scope,
             neurons_scope=self.neurons_scope,
             uniform=self.uniform,
+            round_to=self.round_to,
         )
 
     def choice(self) -> Choice:

@@ -109,6 +109,8 @@ def mask_series(
                 pruning.scope,
                 units=pruning.units,
                 uniform=pruning.uniform,
+                round_to=pruning.round_to,
+                admitted=pruning.admitted,
             )
         )
     return MaskSeries(steps, np.concatenate(norms), np.concatenate(overlaps), np.concatenate(gains))

@@ -62,6 +62,7 @@ def search(job: Job) -> bool:
             heads_scope=wanted.heads_scope,
             neurons_scope=wanted.neurons_scope,
             uniform=wanted.uniform,
+            round_to=wanted.round_to,
             smoothing=wanted.smoothing,
             window=wanted.window,
             every=wanted.every,
