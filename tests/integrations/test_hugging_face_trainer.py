@@ -121,7 +121,7 @@ def test_logs_say_what_the_search_sees_and_one_callback_serves_several_fits(tmp_
     callback.detector, callback.threshold = "ols", 0.999999
     trainer.train()
     logged = {key for entry in trainer.state.log_history for key in entry}
-    assert {"earlybird_norm_heads", "earlybird_norm_neurons", "earlybird_overlap_heads"} <= logged
+    assert {"earlybird_nuclear-norm_heads", "earlybird_nuclear-norm_neurons", "earlybird_overlap_heads"} <= logged
     callback.detector, callback.threshold = "hamming", None
     trainer.train()
     first = callback.ticket

@@ -72,7 +72,7 @@ def test_a_state_that_cannot_be_sliced_is_refused_and_nothing_changes():
     model = tiny_bert()
     optimizer = torch.optim.Adafactor(model.parameters(), 1e-2)
     train(model, optimizer, 1)
-    before = {name: value for name, value in model.named_parameters()}
+    before = dict(model.named_parameters())
     ticket = eb.Ticket.random(eb.Anatomy.of(model), heads=0.5, neurons=0.5)
     with pytest.raises(eb.InputError, match="make a new one"):
         eb.prune(model, ticket, optimizer=optimizer)

@@ -6,7 +6,9 @@ import copy
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from earlybird.anatomy import Anatomy
@@ -17,6 +19,7 @@ from earlybird.masks import Scope
 from earlybird.search import Search
 from earlybird.surgery import prune
 from earlybird.ticket import Ticket
+from earlybird.trajectory import Kind
 
 TRAJECTORY = "trajectory"
 
@@ -30,7 +33,7 @@ class EarlyBirdCallback(TrainerCallback):
         callback.ticket
 
     Each call of `train` is a search of its own. The L1 penalty's gradient is added to the coefficients, so that no
-    loss needs to be changed. With the Trainer's logs come `earlybird_norm_*`, `earlybird_statistic_*` and
+    loss needs to be changed. With the Trainer's logs come `earlybird_nuclear-norm_*`, `earlybird_statistic_*` and
     `earlybird_overlap_*` (of the mask with that of the log before), to whatever it reports to.
 
     Args:
@@ -75,7 +78,7 @@ class EarlyBirdCallback(TrainerCallback):
         self.learning_rate, self.draw_at_end = learning_rate, draw_at_end
         self.ticket: Ticket | None = None
         self._driver: SearchCallback | None = None
-        self._logged_masks: dict[str, Any] = {}
+        self._logged_masks: dict[Kind, NDArray[np.bool_]] = {}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -140,13 +143,14 @@ class EarlyBirdCallback(TrainerCallback):
         masks = self._driver.search.masks()
         values: dict[str, float] = {}
         for kind, mask in masks.items():
-            values[f"earlybird_norm_{kind}"] = detection.norms[kind]
+            for criterion, value in detection.values[kind].items():
+                values[f"earlybird_{criterion.name}_{kind}"] = value
             statistic = detection.detectors[kind].statistic
             if statistic is not None:
                 values[f"earlybird_statistic_{kind}"] = statistic
             if kind in self._logged_masks:
                 values[f"earlybird_overlap_{kind}"] = float((mask & self._logged_masks[kind]).sum() / mask.sum())
-        self._logged_masks = dict(masks)
+        self._logged_masks = masks
         if values:
             self.trainer.log(values)
 

@@ -112,8 +112,9 @@ class EarlyBirdCallback(Callback):
             return
         self._steps = trainer.global_step
         self.ticket = self._search.step()
-        for kind, norm in self._search.detection.norms.items():
-            pl_module.log(f"earlybird_norm_{kind}", norm)
+        for kind, values in self._search.detection.values.items():
+            for criterion, value in values.items():
+                pl_module.log(f"earlybird_{criterion.name}_{kind}", value)
         if self.ticket is None:
             return
         self._finish()
