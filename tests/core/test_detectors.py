@@ -82,7 +82,7 @@ def with_setting(name, **chosen):
     """Settings for a short run, those of them that the detector has."""
     short = {"lag": 3} if "lagged" in name or name == "rank-correlation" else {}
     if name == "markov-switching" and chosen["window"] > 4:
-        short = {"window": 16, "every": 12}  # of shorter windows it judges constant ones alone
+        short = {"window": 16}  # of shorter windows it judges constant ones alone
     if "stationary-share" in name:
         short = {"threshold": 0.3}  # else only what does not move at all
     if name in EXPRESSIONS:

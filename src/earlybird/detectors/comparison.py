@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from earlybird.detectors.detection import Detection, Joint
 from earlybird.detectors.draw import Draw, KindDraw
@@ -29,6 +30,16 @@ class Verdict:
     draw: Draw | None
     settled: Mapping[Kind, KindDraw]
     reason: str = ""
+
+    def description(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "draw_step": None if self.draw is None else self.draw.step,
+            "draw_fraction": None if self.draw is None else self.draw.fraction,
+            "statistic": None if self.draw is None else self.draw.statistic,
+            "kinds": {kind: asdict(settled) for kind, settled in self.settled.items()},
+            "reason": self.reason,
+        }
 
 
 def detect_each(

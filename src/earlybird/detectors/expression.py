@@ -92,8 +92,7 @@ def _with_settings(choice: Choice, chosen: ChosenSettings) -> Choice:
     if isinstance(choice, Combination):
         return replace(choice, members=tuple(_with_settings(member, chosen) for member in choice.members))
     if isinstance(choice, DetectorChoice):
-        foreign = {name: None for name in chosen.given if not choice.specification.has(name, chosen.criterion)}
-        return replace(choice, chosen=replace(chosen, **foreign))
+        return replace(choice, chosen=chosen.restricted(choice.specification))
     return choice
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from earlybird.detectors.base import Detector
 from earlybird.detectors.criterion import NUCLEAR_NORM, Criterion, CriterionName, has_lag
@@ -36,6 +36,11 @@ class ChosenSettings:
         """Those that are set."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
+
+    def restricted(self, specification: DetectorSpecification) -> ChosenSettings:
+        """Without those that a detector does not have."""
+        foreign = {name: None for name in self.given if not specification.has(name, self.criterion)}
+        return replace(self, **foreign)
 
 
 @dataclass(frozen=True)
