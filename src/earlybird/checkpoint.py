@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from earlybird import integrity
 from earlybird.anatomy import Anatomy
+from earlybird.config_fields import first_line
 from earlybird.errors import InputError
 from earlybird.mean_pooling import MeanPoolingViTForImageClassification
 from earlybird.model_card import write_card
@@ -102,15 +103,26 @@ def load(directory: str | os.PathLike[str], *, dtype: Any = "auto") -> PreTraine
     integrity.check(source)
     try:
         loaded: Any = _class_of(architecture, config_file).from_pretrained(
-            source, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+            source,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            # What does not fit is said below, in one sentence.
+            ignore_mismatched_sizes=True,
         )
     except InputError:
         raise
     except (OSError, SafetensorError, LookupError, AttributeError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"{source} cannot be loaded: {error}") from error
+        raise InputError(f"{source} cannot be loaded: {first_line(error)}") from error
     model: PreTrainedModel
     model, report = loaded
-    wrong = sorted([*report["missing_keys"], *map(str, report["mismatched_keys"]), *report["unexpected_keys"]])
+    wrong = [f"{name} is missing" for name in sorted(report["missing_keys"])]
+    wrong += [f"{name} is not part of it" for name in sorted(report["unexpected_keys"])]
+    wrong += [
+        f"{name} is {tuple(found)} and should be {tuple(said)}"
+        for name, found, said in sorted(report["mismatched_keys"])
+    ]
     if wrong:
         raise InputError(f"the weights in {source} do not fit its config: {', '.join(wrong[:4])}")
     return model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,12 @@ from huggingface_hub import ModelCard, ModelCardData
 from transformers import PreTrainedModel
 
 from earlybird.anatomy import Anatomy
+from earlybird.config_fields import CannotSayError
+from earlybird.errors import InputError
 from earlybird.flops import parameter_count
+from earlybird.plain_config import built, dense_config
 from earlybird.ticket import Ticket
-from earlybird.trajectory import KINDS, Kind
+from earlybird.trajectory import Kind
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?")
 # What a ticket's provenance says of its draw, in the order of the card.
@@ -47,9 +50,9 @@ def write_card(
         base_model=base if _HUB_NAME.fullmatch(base) and not Path(base).exists() else None,
     )
     sections = [
-        f"# {_plain(type(model).__name__)}, pruned",
-        f"{parameter_count(model):,} parameters. Heads and neurons were removed from it with earlybird.",
-        _pruned(Anatomy.of(model), ticket),
+        f"# {_plain(type(model).__name__)}",
+        f"{parameter_count(model):,} parameters. Written by earlybird, which removes attention heads and MLP neurons.",
+        _pruned(model),
         *([] if ticket is None else [_origin(ticket)]),
         *([] if accuracy is None else [f"## Accuracy\n\n{accuracy:.2f}%"]),
         _loading(type(model).__name__, reason),
@@ -57,23 +60,26 @@ def write_card(
     ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n").save(directory / "README.md")
 
 
-def _pruned(anatomy: Anatomy, ticket: Ticket | None) -> str:
-    known: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind in anatomy.units)
+def _pruned(model: PreTrainedModel) -> str:
+    anatomy = Anatomy.of(model)
+    before = _before(model)
     rows = ["## What was pruned", "", "| block | kind | kept | of |", "| --- | --- | --- | --- |"]
     totals = []
-    for kind in known:
-        kept = anatomy.units[kind]
-        before = _before(kind, kept, ticket)
-        for name, count, full in zip(anatomy.names[kind], kept, before or ("",) * len(kept), strict=True):
-            rows.append(f"| {_plain(name)} | {kind} | {count} | {full} |")
-        if before:
-            totals.append(f"{sum(kept)} of {sum(before)} {kind} kept ({1 - sum(kept) / sum(before):.0%} pruned)")
+    for kind, kept in anatomy.units.items():
+        full = before.get(kind, ())
+        for name, count, of in zip(anatomy.names[kind], kept, full or ("",) * len(kept), strict=True):
+            rows.append(f"| {_plain(name)} | {kind} | {count} | {of} |")
+        if full:
+            totals.append(f"{sum(kept)} of {sum(full)} {kind} kept ({1 - sum(kept) / sum(full):.0%} pruned)")
     return "\n".join([*rows, *(["", ", ".join(totals) + "."] if totals else [])])
 
 
-def _before(kind: Kind, kept: Sequence[int], ticket: Ticket | None) -> Sequence[int] | None:
-    """Units of the blocks before pruning, where the ticket is the one that led to the counts kept."""
-    return ticket.units[kind] if ticket is not None and kind in ticket.masks and ticket.kept(kind) == kept else None
+def _before(model: PreTrainedModel) -> Mapping[Kind, tuple[int, ...]]:
+    """Units of each block before pruning, or nothing where the config does not tell them any more."""
+    try:
+        return Anatomy.of(built(model, dense_config(model.config))).units
+    except (CannotSayError, InputError):
+        return {}
 
 
 def _origin(ticket: Ticket) -> str:

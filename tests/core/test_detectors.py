@@ -732,3 +732,13 @@ def test_a_specification_can_be_changed_without_changing_the_registered_one():
     assert built("ols", total_steps=1000).window == 60
     with pytest.raises(TypeError):
         DETECTORS["ols"] = changed
+
+
+def test_rounding_online_and_offline_and_what_a_mask_captures_of_its_own_kind():
+    scores = np.random.default_rng(0).random((1, 3, 40)).repeat(80, axis=0)
+    draw = detect(Trajectory.from_arrays(neurons=scores), neurons=0.5, detector="half-time-capture", round_to=8)
+    assert draw is not None
+    counts = draw.masks["neurons"].sum(-1)
+    assert (counts % 8 == 0).all()
+    pruning = Pruning(0.5, "global", (40,) * 3, round_to=8)
+    assert pruning.captured(draw.masks["neurons"], scores[0]) == pytest.approx(1.0)
