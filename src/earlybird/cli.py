@@ -244,15 +244,18 @@ def main() -> None:
         if debug:
             raise
         _fail(str(error), 1)
-    except OSError as error:
-        if debug:
-            raise
-        _fail(f"the job failed: {error}; what was written before it is kept", 1)
     except Exception as error:
         if debug:
             raise
+        if _is_of_the_file_system(error):
+            _fail(f"the job failed: {error}; what was written before it is kept", 1)
         _fail(f"unexpected {type(error).__name__}: {error}; --debug shows where", 1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _is_of_the_file_system(error: Exception) -> bool:
+    """Whether a file could not be read or written: the libraries that write in other languages have own errors."""
+    return isinstance(error, OSError) or "os error" in str(error) or "inline_container" in str(error)
 
 
 def _fail(message: str, status: int) -> None:

@@ -165,6 +165,17 @@ class Search:
         self._penalised = True
         return self.slimming.penalty(self.l1["heads"], self.l1["neurons"])
 
+    def apply_penalty(self) -> None:
+        """Add the penalty's gradient to the coefficients, instead of `penalty()` to a loss that is out of reach.
+
+        Once per optimizer step, after the backward passes and before `step`.
+        """
+        if self.score != "coefficient":
+            return
+        self._penalised = True
+        for kind, deviations in self.slimming.deviations.items():
+            deviations.gradient.add_(deviations.penalty_gradient(self.l1[kind]))
+
     def step(self) -> Ticket | None:
         """Train the coefficients one step and look at them; call it once after every optimizer step.
 
@@ -198,6 +209,10 @@ class Search:
             self._writer.append(evidence)
         self._observe({kind: evidence[kind, self._channel][None] for kind in self.slimming.deviations})
         return self.ticket
+
+    def masks(self) -> dict[Kind, NDArray[np.bool_]]:
+        """The masks that the newest scores imply, (layers, units) per kind; {} before the first step."""
+        return {kind: self.detection.prunings[kind].masks(scores) for kind, scores in self._newest.items()}
 
     def draw_now(self) -> Ticket:
         """A ticket at the newest step although the masks have not settled.

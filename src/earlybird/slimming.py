@@ -61,6 +61,12 @@ class Deviations:
             leaf.grad = self.values.grad[block, :count]
             self.leaves.append(leaf)
 
+    @property
+    def gradient(self) -> Tensor:
+        """The gradient buffer, (layers, widest block): the blocks' gradients are views into it."""
+        assert self.values.grad is not None
+        return self.values.grad
+
     def on_host(self) -> NDArray[np.float32]:
         """The deviations, (layers, widest block); padding is 0."""
         return self.values.detach().cpu().numpy().copy()
@@ -72,10 +78,11 @@ class Deviations:
             l1: weight of the L1 penalty whose own gradient, l1 x sign(coefficient), is in the buffer and is
                 taken off again.
         """
-        gradient = torch.zeros_like(self.values) if self.values.grad is None else self.values.grad
-        if l1:
-            gradient = gradient - l1 * torch.sign(1 + self.values.detach()) * self._real
-        return gradient.abs().cpu().numpy().copy()
+        return (self.gradient - self.penalty_gradient(l1)).abs().cpu().numpy().copy()
+
+    def penalty_gradient(self, l1: float) -> Tensor:
+        """Gradient of l1 x sum |coefficient|, (layers, widest block); padding is 0."""
+        return l1 * torch.sign(1 + self.values.detach()) * self._real
 
     def magnitude_sum(self) -> Tensor:
         """Sum of |coefficient| over all units, a differentiable scalar."""

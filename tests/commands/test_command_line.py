@@ -95,3 +95,41 @@ def test_a_whole_run_survives_a_kill_in_the_search_and_is_not_done_twice(tmp_pat
     changed = earlybird("draw", "run", "--at", "50%", cwd=tmp_path)
     assert changed.returncode == 2
     assert "was drawn before" in changed.stderr
+    refuses_files_that_do_not_belong(tmp_path)
+
+
+def refuses_files_that_do_not_belong(tmp_path):
+    ticket = tmp_path / "run/ticket.json"
+    whole = ticket.read_text()
+    for damaged in (whole.replace('"kept": 2', '"kept": 3', 1), whole[: len(whole) // 2], "[]"):
+        ticket.write_text(damaged)
+        result = earlybird("prune", "run", "--force", cwd=tmp_path)
+        assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+        assert "ticket.json" in result.stderr
+    ticket.write_text(whole)
+    description = tmp_path / "run/search/trajectory/trajectory.json"
+    foreign = json.loads(description.read_text()) | {"model": "0123456789abcdef"}
+    description.write_text(json.dumps(foreign))
+    result = earlybird("draw", "run", "--output", "other.json", cwd=tmp_path)
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+    assert "from another model" in result.stderr
+    assert not (tmp_path / "other.json").exists()
+
+
+def test_a_disk_that_takes_no_more_ends_with_status_1_and_the_run_goes_on_later(tmp_path):
+    command = ["run", "digits", *SMALL, "output=run", "dense=false", "random=false"]
+    # No file may grow beyond 150 KiB: the model can be written, the first checkpoint's optimizer cannot.
+    limited = subprocess.run(
+        ["bash", "-c", 'ulimit -f 150 && exec "$@"', "bash", sys.executable, "-m", "earlybird", *command],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert limited.returncode == 1
+    assert "the job failed" in limited.stderr.splitlines()[-1]
+    assert "Traceback" not in limited.stderr
+    assert not list(tmp_path.glob("run/search/checkpoints/*/earlybird-clock.json"))
+    resumed = earlybird(*command, cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr

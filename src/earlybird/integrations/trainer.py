@@ -15,7 +15,7 @@ SEARCH_STATE = "earlybird-search.safetensors"
 
 
 class SearchCallback(TrainerCallback):
-    """Drives a search from the Trainer's steps; the loss must include `search.penalty()`.
+    """Drives a search from the Trainer's steps; the loss must include `search.penalty()`, or `penalise` be True.
 
     The coefficients' rate follows the schedule of the weights', in proportion.
 
@@ -24,6 +24,7 @@ class SearchCallback(TrainerCallback):
         learning_rate: the Trainer's highest rate, which the search's own rate is given for.
         on_draw: called once, at the step of the draw.
         stop_at_draw: end the training there.
+        penalise: add the penalty's gradient to the coefficients, instead of relying on the loss.
         draw_at_end: if the masks have not settled by the end of the training, draw there all the same.
     """
 
@@ -35,17 +36,21 @@ class SearchCallback(TrainerCallback):
         on_draw: Callable[[torch.optim.Optimizer], None] | None = None,
         stop_at_draw: bool = True,
         draw_at_end: bool = False,
+        penalise: bool = False,
     ) -> None:
         self.search = search
         self.on_draw = on_draw
         self.stop_at_draw = stop_at_draw
         self.draw_at_end = draw_at_end
+        self.penalise = penalise
         self._proportion = search.learning_rate / learning_rate
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Give the coefficients this step's rate, before the schedule moves on."""
+        """Give the coefficients this step's rate, before the schedule moves on, and their penalty."""
+        if self.penalise:
+            self.search.apply_penalty()
         self.search.learning_rate = self._proportion * kwargs["optimizer"].param_groups[0]["lr"]
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
