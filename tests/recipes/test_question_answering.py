@@ -262,10 +262,19 @@ def test_windows_without_room_are_refused():
 
 @pytest.mark.skipif(not SQUAD_FORMAT.is_dir(), reason="the SQuAD-format files are not in ../shared/data")
 @pytest.mark.parametrize(("split", "count"), [("policyqa.dev", 3809), ("policyqa.test", 4152), ("xquad.en", 1190)])
-def test_real_files_give_full_marks_to_their_own_answers(tiny_bert, split, count):
+def test_answers_of_real_files_come_back_from_their_tokens(tiny_bert, split, count):
     both = [f"data.train_split={split}", f"data.eval_split={split}", "data.eval_limit=300"]
-    read = task(SQUAD_FORMAT, tiny_bert, *both)
+    # The tiny tokenizer spells most words letter by letter, so the windows are as long as it takes.
+    read = task(
+        SQUAD_FORMAT, tiny_bert, *both, "model.max_length=512", "model.stride=400", "model.max_question_length=64"
+    )
     assert len(read._questions[1]) == count
-    # The tokens labelled as the answer, given as the prediction, against all the answers.
-    rows = np.array([[float(w.answer != (w.null, w.null)), *w.answer, 0.0] for w in read.evaluation])
-    assert read.metrics(rows)["f1"] > 99
+    # The tokens labelled as the answer, given as the prediction. Some answers in these files end within a word, of
+    # which the tokens give the whole.
+    held = [window for window in read.evaluation if window.answer != (window.null, window.null)]
+    assert len({window.question for window in held}) > 290
+    for window in held:
+        question = read._evaluation_questions[window.question]
+        text, wanted = window.text(*window.answer, question.context), question.answers[0].text
+        assert wanted in text
+        assert len(text.split()) == len(wanted.split())

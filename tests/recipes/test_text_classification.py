@@ -263,7 +263,7 @@ def test_a_missing_file_says_what_is_there(tsv, tiny_bert):
     [
         (["model.pretrained=nobody/no-such-model"], "neither a directory"),
         (["model.pretrained={tsv}"], "holds no"),
-        (["model.max_length=65"], "model.max_length must be at most 64 tokens"),
+        (["model.max_length=513"], "model.max_length must be at most 512 tokens"),
         (["metric=accurracy"], "metric"),
         (["task=text-clasification"], "did you mean 'text-classification'?"),
         (["model.preetrained=x"], "did you mean 'pretrained'?"),

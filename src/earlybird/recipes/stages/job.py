@@ -51,7 +51,8 @@ class Job:
         if root.exists() and force and job.files.recipe.is_file():
             shutil.rmtree(root)
         if job.files.recipe.is_file():
-            before = _read_written(job.files.recipe)
+            # Through the settings, so that a key that is new since then has its default on both sides.
+            before = validated(_read_written(job.files.recipe), str(job.files.recipe)).model_dump(mode="json")
             changed = sorted(_differences(before, written))
             if changed:
                 raise InputError(
