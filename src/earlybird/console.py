@@ -48,7 +48,11 @@ def results_table(summary: Mapping[str, Any]) -> Table:
 
 def detectors_table(rows: Sequence[Mapping[str, str]]) -> Table:
     """The detectors' names, what they do, their null hypotheses and settings."""
-    table = Table(show_lines=True)
+    table = Table(
+        show_lines=True,
+        caption="Costs count operations, n values in a window and u units, beside the mask and criterion of each step.",
+        caption_justify="left",
+    )
     for heading in ("detector", "draws when", "null hypothesis", "settings", "cost of a check"):
         table.add_column(heading, overflow="fold")
     for row in rows:

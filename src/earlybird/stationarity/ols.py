@@ -35,6 +35,7 @@ class RobustLeastSquares(OrdinaryLeastSquares):
     """The same, standard errors robust to serial correlation (HAC; Newey and West 1987), normal p-value."""
 
     null = "The window has no linear trend, its deviations being serially correlated."
+    cost = "O(n^1.5)"
 
     def statistic(self, window: NDArray[np.float64]) -> float:
         """Two-sided p-value, standard normal; lags up to the square root of the window's length."""

@@ -19,7 +19,5 @@ class PreWhitened(MannKendall):
 
     def statistic(self, window: NDArray[np.float64]) -> float:
         """Two-sided p-value; NaN where nothing is left to compare."""
-        # Counted from the first value: a common level changes no comparison, and costs digits.
-        shifted = window - window[0]
-        score, variance = score_and_variance(shifted[1:] - autocorrelation(shifted)[1] * shifted[:-1])
-        return two_sided_p(score, variance)
+        left = window[1:] - window[:-1] * autocorrelation(window)[1]
+        return two_sided_p(*score_and_variance(left))

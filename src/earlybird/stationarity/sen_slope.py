@@ -13,9 +13,7 @@ def sen_slope(window: NDArray[np.float64]) -> float:
 
 
 def detrended(window: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The window less its Sen slope; what is left of a ramp by rounding alone becomes exactly 0."""
-    # Counted from the first value, so that the level's size costs no digits.
-    shifted = window - window[0]
-    left: NDArray[np.float64] = shifted - sen_slope(shifted) * np.arange(len(window))
-    rounding = len(window) * float(np.finfo(np.float64).eps) * float(np.abs(shifted).max())
-    return np.where(np.abs(left) <= rounding, 0.0, left)
+    """The window less its Sen slope, (n,) -> (n,)."""
+    # The two points whose slope is the median now tie but for rounding, which then decides their ranks: counted
+    # from 1, it does so as in the package pymannkendall, and p-values agree.
+    return window - sen_slope(window) * np.arange(1, len(window) + 1)
