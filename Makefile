@@ -1,12 +1,13 @@
 # make demo   see the whole idea work on real images, in about three minutes
 # make test   run the tests
 # make lint   format check, lint, types, architecture
+# make scan   prune every architecture that transformers ships, in about five minutes
 # Everything else they need (a virtual environment in .venv) is made on first use.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint format
+.PHONY: setup demo test lint format scan
 
 setup: .venv/complete
 
@@ -32,3 +33,6 @@ lint: setup
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+scan: setup
+	$(BIN)/python benchmarks/scan/scan.py

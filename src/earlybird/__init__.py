@@ -1,13 +1,16 @@
 """Find the part of a Transformer worth keeping early in training, and train only that.
 
 The public names; each is imported when it is first used, so that `import earlybird` costs neither torch nor
-transformers.
+transformers. What transformers must know to load a pruned model is registered when transformers is imported, before
+or after this package.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from wrapt import when_imported
 
 __version__ = "0.1.0"
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from earlybird.detectors.draw import Draw
     from earlybird.detectors.offline import detect
     from earlybird.errors import InputError, JobError
+    from earlybird.exports import export
     from earlybird.masks import mask_at_ratio
     from earlybird.search import Search
     from earlybird.surgery import apply_mask, prune, verify
@@ -35,6 +39,7 @@ _HOMES = {
     "apply_mask": "surgery",
     "captured": "criteria",
     "detect": "detectors.offline",
+    "export": "exports",
     "hamming_distance": "criteria",
     "load": "checkpoint",
     "mask_at_ratio": "masks",
@@ -56,6 +61,7 @@ __all__ = [
     "apply_mask",
     "captured",
     "detect",
+    "export",
     "hamming_distance",
     "load",
     "mask_at_ratio",
@@ -65,6 +71,12 @@ __all__ = [
     "save",
     "verify",
 ]
+
+
+@when_imported("transformers.quantizers.auto")
+def _register(module: Any) -> None:
+    """Tell transformers how to load a pruned model."""
+    import_module("earlybird.loading")
 
 
 def __getattr__(name: str) -> Any:

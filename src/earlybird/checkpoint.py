@@ -1,38 +1,82 @@
-"""Saving and loading a pruned model the Hugging Face way: config.json and safetensors, nothing else."""
+"""Saving and loading a pruned model the Hugging Face way: config.json, safetensors and a model card."""
 
 from __future__ import annotations
 
 import json
+import logging
+import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import transformers
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
+from earlybird import integrity
+from earlybird.anatomy import Anatomy
+from earlybird.config_fields import first_line
 from earlybird.errors import InputError
-from earlybird.loading import pruned_config
 from earlybird.mean_pooling import MeanPoolingViTForImageClassification
+from earlybird.model_card import write_card
+from earlybird.pruned_shape import record_shape
+from earlybird.ticket import Ticket
+
+_log = logging.getLogger(__name__)
 
 
-def save(model: PreTrainedModel, directory: str | os.PathLike[str]) -> Path:
+class Processor(Protocol):
+    """A tokenizer, an image processor, a feature extractor, or what holds several of them."""
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], /) -> Any:
+        """Write its files into a directory."""
+
+
+def save(
+    model: PreTrainedModel,
+    directory: str | os.PathLike[str],
+    *,
+    ticket: Ticket | None = None,
+    accuracy: float | None = None,
+    processor: Processor | None = None,
+    max_shard_size: int | str = "50GB",
+) -> Path:
     """Write a (pruned) model to a directory that `load` and, after `import earlybird`, `from_pretrained` take.
 
+    Where the config's own fields can say the pruned shape (see `earlybird.plain_config`), they do, and the
+    directory loads in a process that has never seen earlybird.
+
     Args:
-        model: a Hugging Face model, pruned or not.
+        model: a Hugging Face model, pruned or not, of any dtype and on any device.
         directory: made if needed; what it holds of the same names is replaced.
+        ticket: by which the model was pruned, for the model card.
+        accuracy: in percent, for the model card.
+        processor: the tokenizer or image processor, to be saved beside the model; `pipeline` needs it there.
+        max_shard_size: of a weights file, in bytes or as text ("5GB").
 
     Returns:
         The directory.
+
+    Raises:
+        InputError: it is a file, the model is none of Hugging Face's, or the accuracy is no percentage.
     """
-    target = Path(directory)
-    if target.exists() and not target.is_dir():
-        raise InputError(f"{target} is a file; give a directory to save to")
-    if not isinstance(model, PreTrainedModel):
-        raise InputError(f"save needs a Hugging Face model, got {type(model).__name__}; for others save the state dict")
-    model.config.quantization_config = pruned_config(model)
-    model.save_pretrained(target)
+    target = directory_for(model, directory)
+    if accuracy is not None and not (math.isfinite(accuracy) and 0 <= accuracy <= 100):
+        raise InputError(f"accuracy must be a percentage in [0, 100], got {accuracy}")
+    anatomy = Anatomy.of(model)
+    reason = record_shape(model, anatomy)
+    model.save_pretrained(target, max_shard_size=max_shard_size)
+    integrity.seal(target)
+    if processor is not None:
+        processor.save_pretrained(target)
+    write_card(model, target, reason=reason, ticket=ticket, accuracy=accuracy)
+    if reason and all(len(set(units)) == 1 for units in anatomy.units.values()):
+        _log.warning(
+            "every block in %s keeps the same number of units, but it loads after `import earlybird` only: %s; for"
+            " other tools see earlybird.export",
+            target,
+            reason,
+        )
     return target
 
 
@@ -44,28 +88,58 @@ def load(directory: str | os.PathLike[str], *, dtype: Any = "auto") -> PreTraine
         dtype: a torch dtype, or "auto" for the saved one.
 
     Raises:
-        InputError: no model is there, its config is damaged, or its weights are missing or do not fit it.
+        InputError: no model is there, its config is damaged, or its weights are missing, were changed after they
+            were saved, or do not fit the config.
     """
     source = Path(directory)
     config_file = source / "config.json"
     if not config_file.is_file():
         raise InputError(f"{source} holds no model: there is no config.json in it")
     try:
-        architecture = json.loads(config_file.read_text(encoding="utf-8"))["architectures"][0]
+        config = json.loads(config_file.read_text(encoding="utf-8"))
+        architecture = config["architectures"][0]
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise InputError(f"{config_file} is damaged: {error!r}") from error
+    integrity.check(source)
     try:
         loaded: Any = _class_of(architecture, config_file).from_pretrained(
-            source, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+            source,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            # What does not fit is said below, in one sentence.
+            ignore_mismatched_sizes=True,
         )
-    except (OSError, SafetensorError, KeyError, RuntimeError, TypeError) as error:
-        raise InputError(f"{source} cannot be loaded: {error}") from error
+    except InputError:
+        raise
+    except (OSError, SafetensorError, LookupError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f"{source} cannot be loaded: {first_line(error)}") from error
     model: PreTrainedModel
     model, report = loaded
-    wrong = sorted([*report["missing_keys"], *map(str, report["mismatched_keys"]), *report["unexpected_keys"]])
+    wrong = [f"{name} is missing" for name in sorted(report["missing_keys"])]
+    wrong += [f"{name} is not part of it" for name in sorted(report["unexpected_keys"])]
+    wrong += [
+        f"{name} is {tuple(found)} and should be {tuple(said)}"
+        for name, found, said in sorted(report["mismatched_keys"])
+    ]
     if wrong:
         raise InputError(f"the weights in {source} do not fit its config: {', '.join(wrong[:4])}")
     return model
+
+
+def directory_for(model: Any, directory: str | os.PathLike[str]) -> Path:
+    """The directory to write a Hugging Face model to.
+
+    Raises:
+        InputError: there is a file of that name, or the model is another.
+    """
+    target = Path(directory)
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file; give a directory to save to")
+    if not isinstance(model, PreTrainedModel):
+        raise InputError(f"this needs a Hugging Face model, got {type(model).__name__}; for others save the state dict")
+    return target
 
 
 def _class_of(architecture: Any, config_file: Path) -> type[PreTrainedModel]:

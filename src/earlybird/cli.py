@@ -80,8 +80,10 @@ def search(
 
 @app.command()
 def draw(
-    source: Annotated[Path, typer.Argument(help="A run's directory.", metavar="RUN")],
-    detector: Annotated[str | None, typer.Option(help="See `earlybird detectors`.")] = None,
+    source: Annotated[Path, typer.Argument(help="A run's directory; or a trajectory's, to print.", metavar="RUN")],
+    detector: Annotated[
+        str | None, typer.Option(help="See `earlybird detectors`; all: print what each says and draw nothing.")
+    ] = None,
     heads: Annotated[float | None, typer.Option(help="Ratio of heads to prune, in [0, 1).")] = None,
     neurons: Annotated[float | None, typer.Option(help="Ratio of neurons to prune, in [0, 1).")] = None,
     heads_scope: Annotated[Literal["layer", "global"] | None, typer.Option(help="Where the threshold lies.")] = None,
@@ -93,6 +95,12 @@ def draw(
     window: Annotated[str | None, typer.Option(help="A span.")] = None,
     every: Annotated[str | None, typer.Option(help="A span.")] = None,
     start: Annotated[str | None, typer.Option(help="A span.")] = None,
+    lag: Annotated[str | None, typer.Option(help="A span: how long ago the mask is that today's is compared with.")] = (
+        None
+    ),
+    criterion: Annotated[
+        str | None, typer.Option(help="What a windowed detector reads: nuclear-norm, overlap, captured, ...")
+    ] = None,
     threshold: Annotated[float | None, typer.Option(help="What the statistic is compared with.")] = None,
     at: Annotated[
         str | None, typer.Option(help='At this step (260), fraction ("20%") or epoch ("3ep") instead.')
@@ -114,13 +122,21 @@ def draw(
         "window": window,
         "every": every,
         "start": start,
+        "lag": lag,
+        "criterion": criterion,
         "threshold": threshold,
     }
+    changes = {key: value for key, value in changes.items() if value is not None}
+    if detector == "all" or (source / "trajectory.json").is_file():
+        if at is not None or random is not None or output is not None or force:
+            raise InputError("no ticket is drawn here, so --at, --random, --output and --force have no meaning")
+        _compare(source, changes, as_json=as_json)
+        return
     from earlybird.recipes.stages.draw import draw_ticket
 
     ticket, written = draw_ticket(
         _open(source),
-        {key: value for key, value in changes.items() if value is not None},
+        changes,
         at=at,
         random_seed=random,
         output=output,
@@ -197,16 +213,64 @@ def data(recipe: RecipeName, overrides: Overrides = None, as_json: AsJson = Fals
     )
 
 
+@app.command("import")
+def import_recordings(
+    source: Annotated[Path | None, typer.Argument(help="A directory of the study's recordings.")] = None,
+    output: Annotated[Path, typer.Option(help="The trajectory's directory, new.")] = Path("trajectory"),
+    heads: Annotated[Path | None, typer.Option(help="A .npy file, layers x steps x units.")] = None,
+    neurons: Annotated[Path | None, typer.Option(help="A .npy file, layers x steps x units.")] = None,
+    total_steps: Annotated[int | None, typer.Option(help="Planned steps of the run, if more than recorded.")] = None,
+    steps_per_epoch: Annotated[float | None, typer.Option(help="For spans in epochs.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import the study's .npy recordings as a trajectory, for `earlybird draw` and Trajectory.open."""
+    from earlybird.trajectory import Trajectory, write_trajectory
+
+    trajectory = Trajectory.from_npy(
+        source, heads=heads, neurons=neurons, total_steps=total_steps, steps_per_epoch=steps_per_epoch
+    )
+    write_trajectory(trajectory, output)
+    units = {kind: list(trajectory.shape.units[kind]) for kind in trajectory.kinds}
+    _print(
+        {"trajectory": str(output), "steps": trajectory.steps, "units": units},
+        f"{trajectory.steps:,} steps of {' and '.join(trajectory.kinds)} written to {output}",
+        as_json,
+    )
+
+
 @app.command()
 def inspect(
-    model: Annotated[str, typer.Argument(help="A directory or a hub name.", metavar="MODEL")], as_json: AsJson = False
+    model: Annotated[str, typer.Argument(help="A hub name, a directory, or a config.json alone.", metavar="MODEL")],
+    heads: Annotated[float | None, typer.Option(help="Ratio of heads to prune, to see what is left.")] = None,
+    neurons: Annotated[float | None, typer.Option(help="Ratio of neurons to prune, to see what is left.")] = None,
+    length: Annotated[int, typer.Option(help="Tokens of the example that FLOPs are counted for.")] = 128,
+    as_json: AsJson = False,
 ) -> None:
-    """Print a model's attention heads and MLP neurons, block by block."""
+    """Print a model's attention heads and MLP neurons, block by block, its parameters and FLOPs."""
     from earlybird.recipes.inspection import inspect_model
 
     _quieten()
-    found = inspect_model(model)
+    found = inspect_model(model, heads=heads, neurons=neurons, length=length)
     _print(found.as_json(), str(found), as_json)
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="The directory of a pruned model.", metavar="MODEL")],
+    directory: Annotated[Path, typer.Argument(help="Where to write it.", metavar="DIRECTORY")],
+    format: Annotated[
+        Literal["dense", "onnx", "per-layer-config"],
+        typer.Option(help="The original shape with zeros; an ONNX graph; a config that tells the layers apart."),
+    ] = "dense",
+    ticket: Annotated[Path | None, typer.Option(help="The ticket it was pruned by, for dense.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a pruned model for tools that do not know earlybird; tokenizers and the like are copied along."""
+    _quieten()
+    from earlybird.exports.command import export_directory
+
+    written = export_directory(model, directory, format, ticket)
+    _print({"directory": str(written), "format": format}, f"wrote {written}", as_json)
 
 
 @app.command()
@@ -215,7 +279,7 @@ def detectors(as_json: AsJson = False) -> None:
     from rich.console import Console
 
     from earlybird.console import detectors_table
-    from earlybird.detectors.presets import described_detectors
+    from earlybird.detectors.listing import described_detectors
 
     rows = described_detectors()
     if as_json:
@@ -288,6 +352,22 @@ def _open(root: Path) -> Job:
     from earlybird.recipes.stages.job import Job
 
     return Job.open(root)
+
+
+def _compare(source: Path, changes: dict[str, Any], *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from earlybird.console import verdicts_table
+
+    _quieten()
+    from earlybird.recipes.stages.compare import compare
+
+    trajectory, verdicts = compare(source, changes)
+    if as_json:
+        rows = [{"detector": name, **verdict.description()} for name, verdict in verdicts.items()]
+        print(json.dumps(rows, indent=1))
+    else:
+        Console().print(verdicts_table(verdicts, trajectory.steps, trajectory.total_steps))
 
 
 def _report(root: Path, *, as_json: bool) -> None:

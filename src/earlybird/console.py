@@ -7,7 +7,9 @@ from typing import Any
 
 from rich.table import Table
 
+from earlybird.detectors.comparison import Verdict
 from earlybird.recipes.metric_names import deciding_metric, metric_title
+from earlybird.trajectory import KINDS
 
 _ROWS = {
     "dense": "dense",
@@ -47,8 +49,31 @@ def results_table(summary: Mapping[str, Any]) -> Table:
 def detectors_table(rows: Sequence[Mapping[str, str]]) -> Table:
     """The detectors' names, what they do, their null hypotheses and settings."""
     table = Table(show_lines=True)
-    for heading in ("detector", "draws when", "null hypothesis", "settings"):
+    for heading in ("detector", "draws when", "null hypothesis", "settings", "cost of a check"):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(row["detector"], row["draws_when"], row["null_hypothesis"], row["settings"])
+        table.add_row(row["detector"], row["draws_when"], row["null_hypothesis"], row["settings"], row["cost"])
+    return table
+
+
+def verdicts_table(verdicts: Mapping[str, Verdict], steps: int, total_steps: int) -> Table:
+    """What each detector says of a trajectory: when each kind settles, when it draws, or why it does not."""
+
+    def when(step: int) -> str:
+        return f"step {step:,}, {100 * (step + 1) / total_steps:.1f}%"
+
+    table = Table(caption=f"{steps:,} recorded steps of {total_steps:,}", caption_justify="left")
+    for heading in ("detector", *KINDS, "draw", "statistic", "threshold", ""):
+        table.add_column(heading, overflow="fold")
+    for name, verdict in verdicts.items():
+        settled = [when(verdict.settled[kind].step) if kind in verdict.settled else "" for kind in KINDS]
+        last = max(verdict.settled.values(), key=lambda kind: kind.step, default=None)
+        table.add_row(
+            name,
+            *settled,
+            "" if verdict.draw is None else when(verdict.draw.step),
+            "" if last is None else "constant" if last.statistic is None else f"{last.statistic:.3g}",
+            "" if last is None or last.threshold is None else f"{last.threshold:.3g}",
+            verdict.reason,
+        )
     return table

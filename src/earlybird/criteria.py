@@ -6,28 +6,51 @@ Shapes: masks and scores are `(..., layers, units)`; results are `(...)` in floa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from earlybird.groups import Groups
 from earlybird.masks import Scope, mask_at_ratio
 
 
-def nuclear_norm(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+def nuclear_norm(masks: NDArray[np.bool_] | NDArray[np.floating]) -> NDArray[np.float64]:
     """Sum of singular values of each (layers, units) mask; masks (..., layers, units) -> (...).
 
-    Computed from the eigenvalues of the layers x layers Gram matrix of common kept units, ten times cheaper
-    than the singular values of a wide mask; its entries are integers, exact in float32 below 2**24.
-    Columns of zeros change nothing, so padding needs no care.
+    Scores in place of masks give the nuclear norm of the scores. Columns of zeros change nothing, so padding of
+    masks needs no care; that of scores must be 0.
     """
-    rows = np.asarray(masks, dtype=np.float32)
+    return np.asarray(singular_values(masks).sum(-1))
+
+
+def effective_rank(masks: NDArray[np.bool_] | NDArray[np.floating]) -> NDArray[np.float64]:
+    """exp of the entropy of the singular values' shares (Roy and Vetterli 2007, definition 1); (...).
+
+    Between 1 and the rank; for a zero matrix, which has no shares, 0.
+    """
+    values = singular_values(masks)
+    total = values.sum(-1, keepdims=True)
+    shares = np.divide(values, total, out=np.zeros_like(values), where=total > 0)
+    entropy = -(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(-1)
+    return np.where(total[..., 0] > 0, np.exp(entropy), 0.0)
+
+
+def singular_values(matrices: NDArray[np.bool_] | NDArray[np.floating]) -> NDArray[np.float64]:
+    """Singular values of each matrix, ascending; (..., layers, units) -> (..., min(layers, units)).
+
+    Computed from the eigenvalues of the Gram matrix of the shorter side, ten times cheaper than by decomposing a
+    wide matrix. That of masks counts common kept units: integers, exact in float32 below 2**24.
+    """
+    matrices = np.asarray(matrices)
+    rows: NDArray[Any] = matrices.astype(np.float32 if matrices.dtype == np.bool_ else np.float64)
     if rows.shape[-1] < rows.shape[-2]:
         rows = rows.swapaxes(-1, -2)
     gram = (rows @ rows.swapaxes(-1, -2)).astype(np.float64)
     eigenvalues = np.linalg.eigvalsh(gram)
-    # A rank-deficient mask has exact zeros here, which come out as rounding noise whose root is not small.
+    # A rank-deficient matrix has exact zeros here, which come out as rounding noise whose root is not small.
     noise = rows.shape[-2] * np.finfo(np.float64).eps * eigenvalues[..., -1:]
-    return np.asarray(np.sqrt(np.where(eigenvalues > noise, eigenvalues, 0.0)).sum(-1))
+    return np.sqrt(np.where(eigenvalues > noise, eigenvalues, 0.0))
 
 
 def hamming_distance(
@@ -52,6 +75,10 @@ def captured(
     *,
     units: Sequence[int] | None = None,
     uniform: bool = False,
+    key_value_groups: Sequence[int] | None = None,
+    groups: Groups | None = None,
+    round_to: int = 1,
+    admitted: Sequence[int] | None = None,
 ) -> NDArray[np.float64]:
     """How much of the best choice's gain over chance the masks capture, judged by reference scores.
 
@@ -66,8 +93,22 @@ def captured(
         scope: the scope at which they were taken.
         units: units of each block where they differ, (layers,).
         uniform: whether they keep the same number in every block.
+        key_value_groups: of heads that share keys and values: the groups of each block.
+        groups: how those were pruned, see `mask_at_ratio`.
+        round_to: the number of which they keep multiples.
+        admitted: the numbers that a block may keep, see `mask_at_ratio`.
     """
-    best = mask_at_ratio(scores, ratio, scope, units=units, uniform=uniform)
+    best = mask_at_ratio(
+        scores,
+        ratio,
+        scope,
+        units=units,
+        uniform=uniform,
+        key_value_groups=key_value_groups,
+        groups=groups,
+        round_to=round_to,
+        admitted=admitted,
+    )
     counts = np.full(scores.shape[0], scores.shape[1]) if units is None else np.asarray(units)
     valid = np.arange(scores.shape[1]) < counts[:, None]
     values = np.asarray(scores, dtype=np.float64)

@@ -1,81 +1,70 @@
 """How transformers loads a pruned model: a registered quantizer that resizes the modules before the weights.
 
-`config.json` of a pruned model carries `quantization_config = {"quant_method": "earlybird", "kept": {...}}`. It is
-transformers' documented way in for a foreign checkpoint layout; nothing is quantized. Without earlybird
-imported, transformers warns of an unknown method and then fails on the shapes, never silently.
+`config.json` of a pruned model whose shape its own fields cannot say carries a `quantization_config` that does
+(see `earlybird.pruned_shape`). Without earlybird imported, transformers warns of an unknown method and then fails
+on the shapes, never silently. This module is imported the moment transformers' own registry is, from within it:
+so it may import nothing of transformers but that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-from transformers import PreTrainedModel
 from transformers.quantizers.auto import register_quantization_config, register_quantizer
 from transformers.quantizers.base import HfQuantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
-from earlybird import off_by_one
-from earlybird.anatomy import Anatomy
 from earlybird.errors import InputError
-from earlybird.surgery import prune
-from earlybird.ticket import Ticket
-from earlybird.trajectory import KINDS, Kind
+from earlybird.pruned_shape import FORMAT_VERSION, QUANT_METHOD
 
-QUANT_METHOD = "earlybird"
-FORMAT_VERSION = 1
-
-
-def pruned_config(model: PreTrainedModel) -> dict[str, Any]:
-    """What `config.json` says of a pruned model: units kept per block, in the anatomy's order; its softmax."""
-    return {
-        "quant_method": QUANT_METHOD,
-        "version": FORMAT_VERSION,
-        "kept": {kind: list(units) for kind, units in Anatomy.of(model).units.items()},
-        "softmax": "off_by_one" if off_by_one.is_used(model) else "standard",
-    }
-
-
-def resize(model: PreTrainedModel, kept: Mapping[Kind, list[int]]) -> None:
-    """Shrink a freshly built model (on any device, also meta) to so many units per block.
-
-    Raises:
-        InputError: the counts do not fit the model.
-    """
-    anatomy = Anatomy.of(model)
-    masks: dict[Kind, NDArray[np.bool_]] = {}
-    for kind, counts in kept.items():
-        units = anatomy.units.get(kind, ())
-        fits = len(counts) == len(units) and all(
-            type(count) is int and 0 < count <= full for count, full in zip(counts, units, strict=False)
-        )
-        if not fits:
-            raise InputError(
-                f"the config says that {counts} {kind} were kept, but the model's blocks have {list(units)}"
-            )
-        masks[kind] = np.arange(max(units)) < np.asarray(counts)[:, None]
-    prune(model, Ticket.of(anatomy, masks, how="given"))
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @register_quantization_config(QUANT_METHOD)
 class PrunedConfig(QuantizationConfigMixin):
-    """The pruned shape of a checkpoint, as `config.json` holds it."""
+    """The pruned shape of a checkpoint, as `config.json` holds it.
+
+    Args:
+        kept: per kind, the units kept in each block.
+        key_value_groups: those kept in each attention block; by default no heads share keys and values.
+        blocks: per kind, the names of the blocks; by default those of the model, in order.
+        softmax: "standard" or "off_by_one".
+        version: of this description.
+        quant_method: always "earlybird".
+
+    Raises:
+        InputError: anything else.
+    """
 
     def __init__(
         self,
         kept: Mapping[str, list[int]],
+        key_value_groups: list[int] | None = None,
+        blocks: Mapping[str, list[str]] | None = None,
         softmax: str = "standard",
         version: int = FORMAT_VERSION,
         quant_method: str = QUANT_METHOD,
     ) -> None:
         if version != FORMAT_VERSION:
             raise InputError(f"the pruned model has format version {version!r}, this earlybird reads {FORMAT_VERSION}")
+        if softmax not in ("standard", "off_by_one"):
+            raise InputError(f'the pruned model\'s softmax must be "standard" or "off_by_one", got {softmax!r}')
+        parts: dict[str, Any] = {
+            "kept": kept,
+            "key_value_groups": {"heads": key_value_groups or []},
+            "blocks": blocks or {},
+        }
+        for part, value in parts.items():
+            if not (isinstance(value, dict) and all(isinstance(counts, list) for counts in value.values())):
+                raise InputError(f"the pruned model's config is damaged: {part} must be lists by kind, got {value!r}")
         self.quant_method = quant_method  # type: ignore[assignment]
         self.version = version
         self.softmax = softmax
-        self.kept = {kind: list(kept[kind]) for kind in KINDS if kind in kept}
+        self.kept = kept
+        self.key_value_groups = key_value_groups
+        self.blocks = blocks or {}
 
 
 @register_quantizer(QUANT_METHOD)
@@ -86,21 +75,31 @@ class PrunedLoader(HfQuantizer):
     quantization_config: PrunedConfig
 
     def _process_model_before_weight_loading(self, model: PreTrainedModel, **kwargs: Any) -> PreTrainedModel:
-        resize(model, self.quantization_config.kept)
-        return model
+        from earlybird.anatomy import Anatomy
+        from earlybird.pruned_shape import ticket_of_shape
+        from earlybird.surgery import prune
+
+        _refuse_another_class(model)
+        said = self.quantization_config
+        shape: Any = (said.kept, said.key_value_groups, said.blocks)
+        return prune(model, ticket_of_shape(Anatomy.of(model), *shape))
 
     def _process_model_after_weight_loading(self, model: PreTrainedModel, **kwargs: Any) -> PreTrainedModel:
-        # transformers now takes the model for a quantized one, which Trainer and .half() refuse: undo that,
-        # and keep the plain dictionary so that save_pretrained writes it again.
-        plain = self.quantization_config.to_dict()
+        from transformers import PreTrainedModel
+
+        from earlybird.anatomy import Anatomy
+        from earlybird.off_by_one import use_off_by_one
+        from earlybird.pruned_shape import record_shape
+
+        # transformers now takes the model for a quantized one, which Trainer and .half() refuse: undo that.
         self.remove_quantization_config(model)  # type: ignore[no-untyped-call]
         for module in model.modules():
             if isinstance(module, PreTrainedModel):
                 module.is_quantized = False  # type: ignore[assignment]
                 module.config._is_quantized = False
-        model.config.quantization_config = plain
-        if plain["softmax"] == "off_by_one":
-            off_by_one.use_off_by_one(model)
+        if self.quantization_config.softmax == "off_by_one":
+            use_off_by_one(model)
+        record_shape(model, Anatomy.of(model))
         return model
 
     @property
@@ -111,3 +110,17 @@ class PrunedLoader(HfQuantizer):
     def is_serializable(self) -> bool:
         """A pruned model saves like any other."""
         return True
+
+
+def _refuse_another_class(model: PreTrainedModel) -> None:
+    """A class of ours computes something else than the class of transformers that the config leads to."""
+    from transformers import ViTForImageClassification
+
+    from earlybird.mean_pooling import MeanPoolingViTForImageClassification as MeanPooling
+
+    saved_as = (getattr(model.config, "architectures", None) or [""])[0]
+    if saved_as == MeanPooling.__name__ and type(model) is ViTForImageClassification:
+        raise InputError(
+            f"this model classifies the mean of its patches, which {type(model).__name__} does not: load it with"
+            " earlybird.load(directory)"
+        )

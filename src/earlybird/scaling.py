@@ -1,11 +1,14 @@
-"""Hooks that scale the inputs or the outputs of a linear module, unit by unit."""
+"""Hooks that scale the inputs or the outputs of a projection, unit by unit."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 
 class UnitScale:
@@ -13,19 +16,28 @@ class UnitScale:
 
     Args:
         deviation: (units,) float32, a leaf of the autograd graph.
-        unit_size: adjacent features of one unit.
+        unit_of: (features,) int: the unit of each feature; -1 for a feature that stays as it is.
     """
 
-    def __init__(self, deviation: Tensor, unit_size: int) -> None:
+    def __init__(self, deviation: Tensor, unit_of: NDArray[np.int64]) -> None:
         self.deviation = deviation
-        self.unit_size = unit_size
+        self.every_feature = bool((unit_of >= 0).all())
+        one_each = np.array_equal(unit_of, np.arange(len(deviation)))
+        places = torch.from_numpy(np.where(unit_of < 0, len(deviation), unit_of))
+        self.unit_of = None if one_each else places.to(deviation.device)
+
+    def scale(self) -> Tensor:
+        """What each feature is multiplied by, (features,) float32."""
+        scale = 1 + self.deviation
+        if self.unit_of is None:
+            return scale
+        if not self.every_feature:
+            scale = torch.cat([scale, scale.new_ones(1)])
+        return scale[self.unit_of]
 
     def scaled(self, features: Tensor) -> Tensor:
-        """features (..., units * unit_size) scaled, in their own dtype; the product is taken in float32."""
-        scale = 1 + self.deviation
-        if self.unit_size > 1:
-            scale = scale.repeat_interleave(self.unit_size)
-        return (features * scale).to(features.dtype)
+        """features (..., features) scaled, in their own dtype; the product is taken in float32."""
+        return (features * self.scale()).to(features.dtype)
 
 
 class ScaleInput(UnitScale):
@@ -50,18 +62,17 @@ def fold(model: nn.Module) -> None:
         for module in model.modules():
             for hooks in (module._forward_pre_hooks, module._forward_hooks):
                 for key, hook in list(hooks.items()):
-                    if isinstance(hook, UnitScale) and isinstance(module, nn.Linear):
+                    if isinstance(hook, UnitScale) and isinstance(module, (nn.Linear, Conv1D)):
                         _fold_into(module, hook)
                         del hooks[key]
 
 
-def _fold_into(module: nn.Linear, hook: UnitScale) -> None:
-    scale = (1 + hook.deviation.double()).repeat_interleave(hook.unit_size)
-    if isinstance(hook, ScaleInput):
-        module.weight.copy_(module.weight.double() * scale)
-        return
-    module.weight.copy_(module.weight.double() * scale[:, None])
-    if module.bias is not None:
+def _fold_into(module: nn.Linear | Conv1D, hook: UnitScale) -> None:
+    scale = hook.scale().double()
+    inputs_last = isinstance(module, nn.Linear)
+    rows = isinstance(hook, ScaleOutput)
+    module.weight.copy_(module.weight.double() * (scale[:, None] if rows == inputs_last else scale))
+    if rows and module.bias is not None:
         module.bias.copy_(module.bias.double() * scale)
 
 

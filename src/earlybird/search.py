@@ -14,12 +14,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from earlybird.anatomy import Anatomy
+from earlybird.detectors.criterion import CriterionName
 from earlybird.detectors.detection import Detection, Joint
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.offline import detector_choice, prunings_for
 from earlybird.detectors.scores import RunningScore, Score, channels_of
 from earlybird.detectors.spans import SpanLike
 from earlybird.errors import InputError, JobError
+from earlybird.groups import Groups
 from earlybird.masks import Scope
 from earlybird.slimming import Place, Slimming
 from earlybird.ticket import Ticket
@@ -54,15 +56,20 @@ class Search:
             magnitude; "gradient" and "squared-gradient" leave them at 1 without a penalty, so that training is
             what it would be without a search, and take the mean |gradient| or squared gradient of the loss with
             respect to them.
-        detector: a name from `earlybird detectors`; by default the best rule for the score.
+        detector: a name from `earlybird detectors`, or several put together, see `earlybird.detect`; by default
+            the best rule for the score.
         l1: weight of the L1 penalty on the coefficients.
         l1_neurons: that of the neurons where it differs.
         learning_rate: of the coefficients; the attribute may be set anew at any step to follow a schedule.
         slim: where a head's coefficient acts, "after" or "before" the softmax.
         neuron_slim: where a neuron's acts, "after" or "before" the activation function.
         heads_scope, neurons_scope: where the ratio's threshold is taken, "layer" or "global".
-        uniform: keep the same count in every block.
-        smoothing, window, every, start, threshold, joint: of the detector, see `earlybird.detect`.
+        uniform: keep the same count in every block; of heads the nearest that the model's config admits.
+        groups: what is pruned of heads that share keys and values, "whole" groups or equally many heads "within"
+            every group; by default whole where there are at least four groups.
+        round_to: keep a multiple of so many neurons in every block, for instance 8 or 64 for the hardware's sake.
+        anatomy: of the model, where it is not `Anatomy.of(model)`: own patterns, blocks excluded.
+        smoothing, window, every, start, lag, criterion, threshold, joint: of the detector, see `earlybird.detect`.
         steps_per_epoch: needed only where spans are given in epochs.
         record: directory to write the trajectory to; by default it is not kept.
         record_gradients: record the coefficients' gradients whatever the score is, to study other scores later.
@@ -94,10 +101,15 @@ class Search:
         heads_scope: Scope = "layer",
         neurons_scope: Scope = "global",
         uniform: bool = False,
+        groups: Groups | None = None,
+        anatomy: Anatomy | None = None,
+        round_to: int = 1,
         smoothing: SpanLike = None,
         window: SpanLike = None,
         every: SpanLike = None,
         start: SpanLike = None,
+        lag: SpanLike = None,
+        criterion: CriterionName | None = None,
         threshold: float | None = None,
         joint: Joint = "latched",
         steps_per_epoch: float | None = None,
@@ -115,7 +127,7 @@ class Search:
             self._channel = "deviation"
             self._channels = ("deviation", "gradient") if record_gradients else ("deviation",)
         self.score: Score = score
-        self.anatomy = Anatomy.of(model)
+        self.anatomy = Anatomy.of(model) if anatomy is None else anatomy
         self.l1: dict[Kind, float] = {"heads": l1, "neurons": l1 if l1_neurons is None else l1_neurons}
         self.learning_rate = learning_rate
         self.ticket: Ticket | None = None
@@ -129,9 +141,20 @@ class Search:
             heads_scope=heads_scope,
             neurons_scope=neurons_scope,
             uniform=uniform,
+            key_value_groups=self.anatomy.key_value_groups,
+            groups=groups,
+            round_to=round_to,
+            admitted_heads=self.anatomy.admitted_heads if uniform and heads else None,
         )
         choice = detector_choice(
-            detector, smoothing=smoothing, window=window, every=every, start=start, threshold=threshold
+            detector,
+            smoothing=smoothing,
+            window=window,
+            every=every,
+            start=start,
+            lag=lag,
+            criterion=criterion,
+            threshold=threshold,
         )
         self.detection = Detection(
             prunings, choice, total_steps=total_steps, score=score, steps_per_epoch=steps_per_epoch, joint=joint
@@ -148,6 +171,7 @@ class Search:
             total_steps,
             steps_per_epoch,
             self.anatomy.fingerprint,
+            self.anatomy.key_value_groups if "heads" in prunings else None,
         )
         if resume is not None:
             self._load_state(Path(resume))

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+from transformers.pytorch_utils import Conv1D
 
 from earlybird.anatomy import Anatomy
 from earlybird.errors import InputError
@@ -32,12 +33,12 @@ Place = Literal["after", "before"]
 
 
 @dataclass(frozen=True)
-class _Site:
+class _Place:
     """Where a block's coefficients act: the input features (after) or output features (before) of a module."""
 
-    module: nn.Linear
+    module: nn.Linear | Conv1D
     units: int
-    unit_size: int
+    unit_of: NDArray[np.int64]
     place: Place
 
 
@@ -100,7 +101,9 @@ class Slimming:
         neuron_slim: where a neuron's coefficient acts.
 
     Raises:
-        InputError: the model is spread over several devices, or has coefficients already.
+        InputError: the model is spread over several devices, has coefficients already, or has blocks whose
+            coefficients cannot act "before" (queries normalised after their projection, a position bias added to
+            the scores, a gated MLP).
     """
 
     def __init__(
@@ -128,9 +131,9 @@ class Slimming:
         for kind, sites in sites_of.items():
             for site, leaf in zip(sites, self.deviations[kind].leaves, strict=True):
                 if site.place == "after":
-                    handle = site.module.register_forward_pre_hook(ScaleInput(leaf, site.unit_size))
+                    handle = site.module.register_forward_pre_hook(ScaleInput(leaf, site.unit_of))
                 else:
-                    handle = site.module.register_forward_hook(ScaleOutput(leaf, site.unit_size))
+                    handle = site.module.register_forward_hook(ScaleOutput(leaf, site.unit_of))
                 self._handles.append(handle)
 
     def penalty(self, heads: float, neurons: float) -> Tensor:
@@ -150,18 +153,19 @@ class Slimming:
         self._handles.clear()
 
 
-def _sites(model: nn.Module, anatomy: Anatomy, kind: Kind, place: Place) -> list[_Site]:
+def _sites(model: nn.Module, anatomy: Anatomy, kind: Kind, place: Place) -> list[_Place]:
     if kind not in anatomy.units:
         raise InputError(f"{anatomy.model} has no {kind} to give coefficients to")
-    after = place == "after"
-    if kind == "heads":
-        found = [(b.output if after else b.query, b.units, b.unit_size) for b in anatomy.attention]
-    else:
-        found = [(b.output if after else b.input, b.units, 1) for b in anatomy.mlp]
-    sites = []
-    for path, units, unit_size in found:
-        module = model.get_submodule(path)
-        if not isinstance(module, nn.Linear):
-            raise InputError(f"{path} is no linear module, its units cannot be scaled")
-        sites.append(_Site(module, units, unit_size, place))
-    return sites
+    places = []
+    for block in anatomy.attention if kind == "heads" else anatomy.mlp:
+        site = block.after if place == "after" else block.before
+        if site.refusal:
+            argument = "slim" if kind == "heads" else "neuron_slim"
+            raise InputError(
+                f'{argument}="before" does not work for {block.name}: {site.refusal}; use {argument}="after"'
+            )
+        module = model.get_submodule(site.path)
+        if not isinstance(module, (nn.Linear, Conv1D)):
+            raise InputError(f"{site.path} is no linear module, its units cannot be scaled")
+        places.append(_Place(module, block.units, site.unit_of, place))
+    return places

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,129 +11,205 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from earlybird.anatomy import Anatomy, AttentionBlock
+from earlybird.anatomy import Anatomy, AttentionBlock, AttentionPattern, MlpPattern
+from earlybird.cutting import Cut, cut_of, cuts, masked_blocks, slice_state, tensor_at
 from earlybird.errors import InputError
+from earlybird.operation import Operation, parameter_total
+from earlybird.optimizer_surgery import follow
+from earlybird.outputs import largest_difference, output_tensors
+from earlybird.pruned_shape import record_shape
 from earlybird.scaling import is_scaled
 from earlybird.ticket import Ticket
+from earlybird.trial import Trial, silenced, trial_key, trial_of, trial_of_model, untried
+
+__all__ = ["Cut", "apply_mask", "cuts", "prune", "slice_state", "verify"]
 
 Model = TypeVar("Model", bound=nn.Module)
+Patterns = Sequence[AttentionPattern | MlpPattern]
+_NOTHING = np.ones(0, dtype=np.bool_)  # to be pruned of a block that a ticket does not speak of
 
 
-@dataclass(frozen=True)
-class Cut:
-    """Keep `index` of dimension `dim` of the parameter at a path, e.g. `vit.layers.0.attention.q_proj.weight`."""
-
-    parameter: str
-    dim: int
-    index: Tensor
-
-
-def cuts(model: nn.Module, anatomy: Anatomy, ticket: Ticket) -> list[Cut]:
-    """Every slice that pruning makes, by parameter; the same slices serve the optimizer's state.
-
-    Heads: rows of query, key and value, columns of the output projection. Neurons: rows of the input
-    projection, columns of the output projection.
-
-    Raises:
-        InputError: the ticket is for another model.
-    """
-    ticket.check(anatomy)
-    modules = dict(model.named_modules())
-    result: list[Cut] = []
-
-    def rows(path: str, index: Tensor) -> None:
-        result.append(Cut(f"{path}.weight", 0, index))
-        if modules[path].bias is not None:
-            result.append(Cut(f"{path}.bias", 0, index))
-
-    if "heads" in ticket.masks:
-        for head_block, mask in zip(anatomy.attention, ticket.masks["heads"], strict=True):
-            index = _features(mask[: head_block.units], head_block.unit_size)
-            for path in (head_block.query, head_block.key, head_block.value):
-                rows(path, index)
-            result.append(Cut(f"{head_block.output}.weight", 1, index))
-    if "neurons" in ticket.masks:
-        for mlp_block, mask in zip(anatomy.mlp, ticket.masks["neurons"], strict=True):
-            index = _features(mask[: mlp_block.units], 1)
-            rows(mlp_block.input, index)
-            result.append(Cut(f"{mlp_block.output}.weight", 1, index))
-    return [cut for cut in result if len(cut.index) < _size(model, cut)]
-
-
-def apply_mask(model: Model, ticket: Ticket) -> Model:
+def apply_mask(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Model:
     """Silence the pruned units in place: same shapes, they contribute exactly 0; returns the model.
 
     Zeroes the columns of the output projections that the pruned units feed.
 
+    Args:
+        model: as it is before pruning.
+        ticket: which units stay.
+        patterns: of families that earlybird does not know.
+
     Raises:
         InputError: the ticket is for another model.
     """
     _refuse_while_slimming(model)
-    outputs = [cut for cut in cuts(model, Anatomy.of(model), ticket) if cut.dim == 1]
+    blocks = masked_blocks(Anatomy.of(model, patterns=patterns), ticket)
     with torch.no_grad():
-        for cut in outputs:
-            weight = model.get_parameter(cut.parameter)
-            kept = torch.zeros(weight.shape[1], dtype=torch.bool)
-            kept[cut.index] = True
-            weight[:, (~kept).to(weight.device)] = 0
+        for block, mask in blocks:
+            weight = model.get_submodule(block.after.path).weight
+            assert isinstance(weight, Tensor)
+            pruned = torch.from_numpy(~mask[block.after.unit_of]).to(weight.device)
+            dim = next(part.dim for part in block.parts if part.parameter == f"{block.after.path}.weight")
+            weight.index_fill_(dim, pruned.nonzero().flatten(), 0)
     return model
 
 
-def prune(model: Model, ticket: Ticket) -> Model:
+def prune(
+    model: Model,
+    ticket: Ticket,
+    *,
+    optimizer: torch.optim.Optimizer | None = None,
+    patterns: Patterns = (),
+    inputs: Mapping[str, Any] | None = None,
+) -> Model:
     """Remove the pruned units in place; returns the model, physically smaller.
 
-    Everything is checked before the first parameter is touched, so a refusal leaves the model as it was.
-    Optimizers that hold the model's parameters must be made anew: they still hold the old ones.
+    A refusal leaves the model as it was: what can be checked is checked before the first parameter is touched,
+    and what the surgery left is looked at again (every block with its new number of units, every count of heads,
+    the number of parameters; one block of each sort is run by itself) and undone if it is not as it must be.
+    The config of a Hugging Face model then says the new shape, so that whatever saves the model writes one that
+    loads.
+
+    Args:
+        model: to be made smaller.
+        ticket: which units stay.
+        optimizer: holds the model's parameters; it then holds the new ones, its state sliced along. One that is
+            not given here must be made anew: it still holds the old parameters.
+        patterns: of families that earlybird does not know.
+        inputs: keyword arguments of the model's forward pass, to compare its outputs with units silenced and
+            removed; needed where an attention cannot be run by itself.
 
     Raises:
-        InputError: the ticket is for another model, or a search is still attached to this one.
+        InputError: the ticket is for another model, a search is still attached to this one, a parameter that would
+            be cut is used elsewhere too, a block does not give with its units removed what it gives with them
+            silenced, or the optimizer's state cannot be sliced.
     """
     _refuse_while_slimming(model)
-    anatomy = Anatomy.of(model)
-    for cut in cuts(model, anatomy, ticket):
-        owner, _, name = cut.parameter.rpartition(".")
-        module, old = model.get_submodule(owner), model.get_parameter(cut.parameter)
-        kept = old.detach().index_select(cut.dim, cut.index.to(old.device)).clone()
-        setattr(module, name, nn.Parameter(kept, requires_grad=old.requires_grad))
-        if isinstance(module, nn.Linear) and name == "weight":
-            module.out_features, module.in_features = kept.shape
-    if "heads" in ticket.masks:
-        for block, kept_heads in zip(anatomy.attention, ticket.kept("heads"), strict=True):
-            _set_head_count(model, block, kept_heads)
+    anatomy = Anatomy.of(model, patterns=patterns)
+    blocks = masked_blocks(anatomy, ticket)
+    planned = cuts(model, anatomy, ticket)
+    if not planned:
+        return model
+    _refuse_shared_parameters(model, planned)
+    masks = {block.name: mask for block, mask in blocks}
+    parameters = dict(model.named_parameters())
+    operation = Operation(model)
+    try:
+        if any(isinstance(block, AttentionBlock) and not mask.all() for block, mask in blocks):
+            for attention in anatomy.attention:
+                operation.untie(attention)
+        # A bias that was the business of another layer is now part of each block.
+        before = Anatomy.of(model, patterns=patterns)
+        expected = parameter_total(model)
+        trials = _trials(model, before, masks, patterns, inputs)
+        for block in before.blocks:
+            if block.name not in masks:
+                continue
+            mask = masks[block.name]
+            expected -= sum(operation.cut(cut_of(part, block, mask)) for part in block.parts)
+            if isinstance(block, AttentionBlock):
+                operation.count_heads(block, int(mask.sum()), int(block.kept(mask)[block.units :].sum()))
+        _check(model, Anatomy.of(model, patterns=patterns), before, masks)
+        if parameter_total(model) != expected:
+            raise InputError(
+                f"{type(model).__name__} cannot be pruned: it would have {parameter_total(model):,} parameters after"
+                f" surgery instead of {expected:,}"
+            )
+        for trial in trials:
+            trial.check(model)
+        if optimizer is not None:
+            follow(optimizer, parameters, model, planned)
+    except Exception:
+        operation.undo()
+        raise
+    record_shape(model, Anatomy.of(model, patterns=patterns))
     return model
 
 
-def verify(model: nn.Module, ticket: Ticket, inputs: Mapping[str, Any] | Tensor) -> float:
+def verify(model: nn.Module, ticket: Ticket, inputs: Mapping[str, Any] | Tensor, *, patterns: Patterns = ()) -> float:
     """Largest absolute difference between the masked and the pruned model's outputs; the model is unchanged.
 
     Args:
         model: as it is before pruning.
         ticket: the ticket to try.
         inputs: keyword arguments of the model's forward pass, or its one tensor.
+        patterns: of families that earlybird does not know.
+
+    Raises:
+        InputError: the ticket is for another model.
     """
     outputs = []
     for operation in (apply_mask, prune):
-        changed = operation(copy.deepcopy(model), ticket).eval()
+        changed = operation(copy.deepcopy(model), ticket, patterns=patterns).eval()
         with torch.no_grad():
             result = changed(**inputs) if isinstance(inputs, Mapping) else changed(inputs)
-        outputs.append(_tensors(result))
+        outputs.append(output_tensors(result))
     masked, pruned = outputs
-    return max(float((a - b).abs().max()) for a, b in zip(masked, pruned, strict=True))
+    if not masked:
+        raise InputError(f"{type(model).__name__} returns no tensor that could be compared")
+    return largest_difference(masked, pruned)
 
 
-def slice_state(state: Mapping[str, Mapping[str, Tensor]], slices: list[Cut]) -> dict[str, dict[str, Tensor]]:
-    """Optimizer state by parameter name, sliced as the parameters were.
+def _trials(
+    model: nn.Module,
+    anatomy: Anatomy,
+    masks: Mapping[str, NDArray[np.bool_]],
+    patterns: Patterns,
+    inputs: Mapping[str, Any] | None,
+) -> list[Trial]:
+    """One trial of each sort of block that loses units, and of the whole on inputs; none without weights.
 
-    Args:
-        state: parameter name -> state name -> tensor; what has no dimension (step counts) stays as it is.
-        slices: from `cuts`, of the model before pruning.
+    Raises:
+        InputError: an attention cannot be tried, which is neither described by the user nor seen on inputs.
     """
-    result = {name: dict(entries) for name, entries in state.items()}
-    for cut in slices:
-        for key, value in result.get(cut.parameter, {}).items():
-            if value.ndim > cut.dim:
-                result[cut.parameter][key] = value.index_select(cut.dim, cut.index.to(value.device)).clone()
-    return result
+    if any(parameter.is_meta for parameter in model.parameters()):
+        return []
+    cut = [block for block in anatomy.blocks if not masks.get(block.name, _NOTHING).all()]
+    vouched = tuple(pattern.query for pattern in patterns if isinstance(pattern, AttentionPattern))
+    sorts: dict[tuple[Any, ...], Trial | None] = {}
+    with silenced(model, [(block, masks[block.name]) for block in cut]):
+        for block in cut:
+            if (key := trial_key(model, block)) in sorts:
+                continue
+            sorts[key] = trial_of(model, block)
+            if (
+                sorts[key] is None
+                and isinstance(block, AttentionBlock)
+                and not block.query.endswith(vouched)
+                and inputs is None
+            ):
+                raise untried(model, block)
+        if inputs is not None:
+            sorts[(model,)] = trial_of_model(model, inputs)
+    return [trial for trial in sorts.values() if trial is not None]
+
+
+def _check(model: nn.Module, after: Anatomy, before: Anatomy, masks: Mapping[str, NDArray[np.bool_]]) -> None:
+    """Refuse unless a model just pruned is found again block by block, with the counts that were to be kept."""
+    found = {block.name: block for block in after.blocks}
+    for block in before.blocks:
+        expected = int(masks[block.name].sum()) if block.name in masks else block.units
+        again = found.get(block.name)
+        if again is None or again.units != expected:
+            seen = "is not found any more" if again is None else f"has {again.units} units"
+            left = next((f" ({left.reason})" for left in after.left_out if left.name == block.name), "")
+            raise InputError(
+                f"{type(model).__name__} cannot be pruned: after surgery {block.name} {seen} where it should have"
+                f" {expected}{left}"
+            )
+
+
+def _refuse_shared_parameters(model: nn.Module, planned: Sequence[Cut]) -> None:
+    holders: dict[int, set[tuple[int, str]]] = {}
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            holders.setdefault(id(parameter), set()).add((id(module), name))
+    for cut in planned:
+        if len(holders.get(id(tensor_at(model, cut.parameter)), ())) > 1:
+            raise InputError(
+                f"{cut.parameter} is shared with another module, which pruning would leave with the old shape; untie"
+                " the two (give each its own copy), or leave the block out (Anatomy.of(model, exclude=[...]))"
+            )
 
 
 def _refuse_while_slimming(model: nn.Module) -> None:
@@ -144,28 +219,3 @@ def _refuse_while_slimming(model: nn.Module) -> None:
                 f"slimming coefficients are still attached to {name}: call the search's finish() first (it folds"
                 " them into the weights), or detach() (it drops them)"
             )
-
-
-def _features(mask: NDArray[np.bool_], unit_size: int) -> Tensor:
-    """Indices of the features of the kept units."""
-    return torch.from_numpy(np.flatnonzero(np.repeat(mask, unit_size)))
-
-
-def _size(model: nn.Module, cut: Cut) -> int:
-    return model.get_parameter(cut.parameter).shape[cut.dim]
-
-
-def _set_head_count(model: nn.Module, block: AttentionBlock, heads: int) -> None:
-    for path in block.head_counts:
-        owner, _, attribute = path.rpartition(".")
-        setattr(model.get_submodule(owner), attribute, heads)
-    for owner in {path.rpartition(".")[0] for path in block.head_counts}:
-        if hasattr(model.get_submodule(owner), "all_head_size"):
-            setattr(model.get_submodule(owner), "all_head_size", heads * block.unit_size)  # noqa: B010
-
-
-def _tensors(result: Any) -> list[Tensor]:
-    if isinstance(result, Tensor):
-        return [result]
-    values = result.values() if isinstance(result, Mapping) else result
-    return [value for value in values if isinstance(value, Tensor)]

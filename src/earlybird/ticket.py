@@ -6,8 +6,9 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earlybird.errors import InputError
+from earlybird.groups import Groups
 from earlybird.masks import Scope, mask_at_ratio
 from earlybird.trajectory import KINDS, Kind
 
 if TYPE_CHECKING:
     from earlybird.anatomy import Anatomy
     from earlybird.detectors.draw import Draw
+
+Ratio = float | Mapping[str, float] | None
 
 FORMAT_VERSION = 1
 _LARGEST_FILE = 1 << 28  # bytes
@@ -60,7 +64,12 @@ class Ticket:
             masks={kind: np.asarray(mask, dtype=np.bool_) for kind, mask in masks.items()},
             units={kind: anatomy.units[kind] for kind in masks},
             blocks={kind: anatomy.names[kind] for kind in masks},
-            provenance={**provenance, "model": anatomy.model, "versions": {"earlybird": version("earlybird")}},
+            provenance={
+                **provenance,
+                "model": anatomy.model,
+                "left_out": {left.name: left.reason for left in anatomy.left_out},
+                "versions": {"earlybird": version("earlybird")},
+            },
         )
 
     @classmethod
@@ -75,30 +84,39 @@ class Ticket:
         cls,
         anatomy: Anatomy,
         *,
-        heads: float | None = None,
-        neurons: float | None = None,
+        heads: Ratio = None,
+        neurons: Ratio = None,
         seed: int = 0,
         heads_scope: Scope = "layer",
         neurons_scope: Scope = "global",
         uniform: bool = False,
+        groups: Groups | None = None,
+        round_to: int = 1,
     ) -> Ticket:
         """A ticket whose units are chosen by chance.
 
         Args:
             anatomy: of the model it is for.
-            heads: ratio of heads to prune, in [0, 1).
-            neurons: ratio of neurons to prune, in [0, 1).
+            heads: ratio of heads to prune, in [0, 1); or ratios by name of the block, with wildcards, the first
+                that fits: {"*.layers.0.*": 0, "*": 0.5}. A block that none fits stays whole.
+            neurons: ratio of neurons to prune, likewise.
             seed: of the choice.
             heads_scope: where the heads' ratio holds, "layer" or "global".
             neurons_scope: where the neurons' ratio holds.
-            uniform: keep the same count in every block.
+            uniform: keep the same count in every block; of heads the nearest that the model's config admits (Llama
+                and Gemma 2 and 3 want a divisor of the hidden size), of which a warning tells.
+            groups: what is pruned of heads that share keys and values, "whole" groups or equally many heads
+                "within" every group; by default whole where there are at least four groups.
+            round_to: keep a multiple of so many neurons in every block, see `mask_at_ratio`. Heads are left: one
+                brings as many features as it has.
 
         Raises:
-            InputError: a ratio out of bounds, or for a kind that the model does not have.
+            InputError: a ratio out of bounds, for a kind that the model does not have, or for a name that fits no
+                block.
         """
         generator = np.random.default_rng(seed)
         masks: dict[Kind, NDArray[np.bool_]] = {}
-        wanted: tuple[tuple[Kind, float | None, Scope], ...] = (
+        wanted: tuple[tuple[Kind, Ratio, Scope], ...] = (
             ("heads", heads, heads_scope),
             ("neurons", neurons, neurons_scope),
         )
@@ -109,8 +127,22 @@ class Ticket:
             if not units:
                 raise InputError(f"a ratio for {kind} was given ({ratio}), but {anatomy.model} has no {kind} to prune")
             scores = generator.random((len(units), max(units)))
-            masks[kind] = mask_at_ratio(scores, ratio, scope, units=units, uniform=uniform)
-        return cls.of(anatomy, masks, how="random", seed=seed, heads_ratio=heads, neurons_ratio=neurons)
+            shared = anatomy.key_value_groups if kind == "heads" else None
+            if isinstance(ratio, Mapping):
+                masks[kind] = _mask_by_name(scores, ratio, anatomy.names[kind], units, shared, groups)
+                continue
+            masks[kind] = mask_at_ratio(
+                scores,
+                ratio,
+                scope,
+                units=units,
+                uniform=uniform,
+                key_value_groups=shared,
+                groups=groups,
+                round_to=round_to if kind == "neurons" else 1,
+                admitted=anatomy.admitted_heads if kind == "heads" and uniform else None,
+            )
+        return cls.of(anatomy, masks, how="random", seed=seed, heads_ratio=_plain(heads), neurons_ratio=_plain(neurons))
 
     def shuffled(self, seed: int) -> Ticket:
         """A random ticket of the same shape: as many units in every block, chosen by chance."""
@@ -130,18 +162,33 @@ class Ticket:
 
     def check(self, anatomy: Anatomy) -> None:
         """Raise InputError unless the ticket fits a model, naming the first block that does not."""
-        for kind, units in self.units.items():
-            found = anatomy.units.get(kind, ())
-            if len(found) != len(units):
+        for kind in self.units:
+            self.rows(anatomy, kind)
+
+    def rows(self, anatomy: Anatomy, kind: Kind) -> list[int]:
+        """For each of the ticket's blocks of a kind the index of the model's block that it speaks of.
+
+        By name where the model has all the names (a ticket may speak of some blocks only), else by position.
+
+        Raises:
+            InputError: the ticket is for another model.
+        """
+        units, names, found = self.units[kind], list(anatomy.names.get(kind, ())), anatomy.units.get(kind, ())
+        if set(self.blocks[kind]) <= set(names):
+            rows = [names.index(name) for name in self.blocks[kind]]
+        elif len(found) == len(units):
+            rows = list(range(len(units)))
+        else:
+            raise InputError(
+                f"the ticket is for another model: it has {len(units)} blocks of {kind}, {anatomy.model} has"
+                f" {len(found)}"
+            )
+        for name, expected, row in zip(self.blocks[kind], units, rows, strict=True):
+            if expected != found[row]:
                 raise InputError(
-                    f"the ticket is for another model: it has {len(units)} blocks of {kind}, {anatomy.model} has"
-                    f" {len(found)}"
+                    f"the ticket is for another model: it expects {expected} {kind} in {name}, found {found[row]}"
                 )
-            for name, expected, count in zip(self.blocks[kind], units, found, strict=True):
-                if expected != count:
-                    raise InputError(
-                        f"the ticket is for another model: it expects {expected} {kind} in {name}, found {count}"
-                    )
+        return rows
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the ticket as JSON, in one move."""
@@ -205,6 +252,31 @@ class Ticket:
         ]
         step = self.provenance.get("draw_step")
         return "Ticket: " + ", ".join(parts) + (f", drawn at step {step}" if step is not None else "")
+
+
+def _plain(ratio: Ratio) -> float | dict[str, float] | None:
+    return dict(ratio) if isinstance(ratio, Mapping) else ratio
+
+
+def _mask_by_name(
+    scores: NDArray[np.floating],
+    ratios: Mapping[str, float],
+    names: Sequence[str],
+    units: Sequence[int],
+    key_value_groups: Sequence[int] | None,
+    groups: Groups | None,
+) -> NDArray[np.bool_]:
+    """Masks (layers, units) at the ratio of the first name pattern that fits each block."""
+    for pattern in ratios:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise InputError(f"a ratio was given for {pattern!r}, which fits no block; they are {', '.join(names)}")
+    result = np.zeros(scores.shape, dtype=np.bool_)
+    for block, name in enumerate(names):
+        ratio = next((value for pattern, value in ratios.items() if fnmatchcase(name, pattern)), 0.0)
+        here = slice(block, block + 1)
+        shared = None if key_value_groups is None else key_value_groups[here]
+        result[here] = mask_at_ratio(scores[here], ratio, units=units[here], key_value_groups=shared, groups=groups)
+    return result
 
 
 def _packed(row: NDArray[np.bool_]) -> str:

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from earlybird.detectors import offline
 from earlybird.detectors.base import Observation
+from earlybird.detectors.criterion import CRITERIA, NUCLEAR_NORM, has_lag
 from earlybird.detectors.detection import Detection
 from earlybird.detectors.hamming import HammingDistance
-from earlybird.detectors.observe import Pruning
 from earlybird.detectors.offline import detect, detector_choice, draw_at, prunings_for, score_chunks
 from earlybird.detectors.presets import DETECTORS, detector_named
+from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.scores import RunningScore
 from earlybird.detectors.settings import DetectorChoice
 from earlybird.detectors.spans import Span, parse_span
@@ -25,7 +26,16 @@ from earlybird.trajectory import Shape, Trajectory
 
 NAMES = list(DETECTORS)
 HALVES = [name for name in NAMES if "half" in name]
-TESTED = [name for name in NAMES if name != "hamming" and name not in HALVES]
+TESTED = [name for name in NAMES if DETECTORS[name].test is not None]
+# Each judgement takes tens of milliseconds or more.
+COSTLY = ["adf", "df-gls", "markov-switching", "phillips-perron"]
+EXPRESSIONS = [
+    "all(equivalence, half-time-capture)",
+    "any(ols, lagged-overlap)",
+    "repeat(equivalence, 2)",
+    "repeat(any(ols, all(cusum, hamming)), 2)",
+    "stationary-share(ols)",
+]
 UNITS = {"heads": (4, 4, 4), "neurons": (6, 6)}
 
 
@@ -52,7 +62,7 @@ class Recorder(StationarityTest):
 
 def observation(step, value=0.0, *, mask=None, evidence=True):
     mask = np.ones((1, 1), dtype=bool) if mask is None else mask
-    return Observation(step, np.zeros(mask.shape), mask, value, evidence)
+    return Observation(step, np.zeros(mask.shape), mask, {NUCLEAR_NORM: value}, evidence)
 
 
 def ordered(steps, layers, units, seed=0):
@@ -69,10 +79,15 @@ def turning(steps, layers, units):
 
 
 def with_setting(name, **chosen):
-    """Settings for a short run; Hamming's rule has a cadence alone, rules on halves a start."""
-    if name in HALVES:
-        return {}
-    return {"every": chosen["every"]} if name == "hamming" else chosen
+    """Settings for a short run, those of them that the detector has."""
+    short = {"lag": 3} if "lagged" in name or name == "rank-correlation" else {}
+    if name == "markov-switching" and chosen["window"] > 4:
+        short = {"window": 16}  # of shorter windows it judges constant ones alone
+    if "stationary-share" in name:
+        short = {"threshold": 0.3}  # else only what does not move at all
+    if name in EXPRESSIONS:
+        return {"window": chosen["window"], "every": chosen["every"], "start": 1} | short
+    return {key: value for key, value in chosen.items() if DETECTORS[name].has(key)} | short
 
 
 # Windows: schedule and smoothing
@@ -187,14 +202,12 @@ def test_no_detector_draws_where_all_scores_tie(name, value):
     assert detect(trajectory, heads=0.5, neurons=0.5, detector=name, **chosen) is None
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in HALVES])
-def test_every_detector_draws_when_the_ties_are_over(name):
+@pytest.mark.parametrize("name", [name for name in NAMES if DETECTORS[name].criterion or name == "hamming"])
+def test_detectors_of_masks_alone_draw_when_the_ties_are_over(name):
     # Ordered as the first steps' ties are broken, by position: the masks never change, the evidence comes.
     heads = np.tile(np.arange(8.0), (60, 3, 1))
     heads[:31] = 1.0
-    chosen = with_setting(name, smoothing=1, window=4, every=1)
-    if name == "equivalence":
-        chosen["start"] = 1
+    chosen = with_setting(name, smoothing=1, window=4, every=1, start=1)
     draw = detect(Trajectory.from_arrays(heads=heads), heads=0.5, detector=name, **chosen)
     assert draw is not None
     assert draw.step == 31
@@ -445,19 +458,43 @@ def same(one, other):
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=15)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    ties=st.booleans(),
-    joint=st.sampled_from(["latched", "simultaneous"]),
-    score=st.sampled_from(["coefficient", "gradient", "squared-gradient"]),
-    chunk=st.integers(1, 60),
-)
+RUNS = {
+    "seed": st.integers(0, 2**32 - 1),
+    "ties": st.booleans(),
+    "joint": st.sampled_from(["latched", "simultaneous"]),
+    "score": st.sampled_from(["coefficient", "gradient", "squared-gradient"]),
+    "chunk": st.integers(1, 60),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in [*NAMES, *EXPRESSIONS] if name not in COSTLY])
+@settings(max_examples=8)
+@given(**RUNS)
 def test_online_equals_offline_to_the_step(name, seed, ties, joint, score, chunk):
+    chosen = with_setting(name, smoothing=3, window=9, every=6)
+    assert_online_equals_offline(name, chosen, seed, ties, joint, score, chunk)
+
+
+@pytest.mark.parametrize("name", COSTLY)
+@settings(max_examples=2)
+@given(**RUNS)
+def test_online_equals_offline_for_costly_detectors(name, seed, ties, joint, score, chunk):
+    chosen = with_setting(name, smoothing=3, window=9, every=6)
+    assert_online_equals_offline(name, chosen, seed, ties, joint, score, chunk)
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+@settings(max_examples=8)
+@given(lag=st.integers(1, 30), **RUNS)
+def test_online_equals_offline_by_every_criterion(criterion, lag, seed, ties, joint, score, chunk):
+    chosen = {"smoothing": 3, "window": 9, "every": 6, "start": 1, "criterion": criterion}
+    chosen |= {"lag": lag} if has_lag(criterion) else {}
+    assert_online_equals_offline("equivalence", chosen, seed, ties, joint, score, chunk)
+
+
+def assert_online_equals_offline(name, chosen, seed, ties, joint, score, chunk):
     steps = 48
     arrays = random_arrays(seed, steps, ties)
-    chosen = with_setting(name, smoothing=3, window=9, every=6)
     if score == "coefficient":
         trajectory = Trajectory.from_arrays(**arrays)
     else:
@@ -491,9 +528,9 @@ def test_online_equals_offline_to_the_step(name, seed, ties, joint, score, chunk
 
 def test_the_random_trajectories_are_drawn_sometimes():
     """Else the test above would compare None with None."""
-    drawn = {name: set() for name in NAMES}
-    for name in NAMES:
-        for seed in range(12):
+    drawn = {name: set() for name in [*NAMES, *EXPRESSIONS]}
+    for name in drawn:
+        for seed in range(2 if name in COSTLY else 12):
             trajectory = Trajectory.from_arrays(**random_arrays(seed, 48, ties=False))
             chosen = with_setting(name, smoothing=3, window=9, every=6)
             draw = detect(trajectory, heads=0.5, neurons=0.3, detector=name, **chosen)
@@ -661,7 +698,10 @@ def test_a_window_longer_than_the_run_is_refused(name):
     chosen = {"detector": name, "neurons": 0.5, "smoothing": 10, "every": 1}
     with pytest.raises(InputError, match=r"first check .* step 101, after the run's 100 steps"):
         detect(trajectory, window=92, **chosen)
-    assert detect(trajectory, window=91, **chosen) is None  # would check at step 100, 60 are recorded
+    # It would check at step 100 of the run, of which 60 are recorded.
+    with pytest.raises(InputError, match=f"holds 60 of 100 planned steps, and {name} first looks after 100"):
+        detect(trajectory, window=91, **chosen)
+    assert detect(trajectory, window=51, **chosen) is not None
 
 
 @pytest.mark.parametrize("name", ["published-ols", "published-notebook-adf"])
@@ -692,3 +732,13 @@ def test_a_specification_can_be_changed_without_changing_the_registered_one():
     assert built("ols", total_steps=1000).window == 60
     with pytest.raises(TypeError):
         DETECTORS["ols"] = changed
+
+
+def test_rounding_online_and_offline_and_what_a_mask_captures_of_its_own_kind():
+    scores = np.random.default_rng(0).random((1, 3, 40)).repeat(80, axis=0)
+    draw = detect(Trajectory.from_arrays(neurons=scores), neurons=0.5, detector="half-time-capture", round_to=8)
+    assert draw is not None
+    counts = draw.masks["neurons"].sum(-1)
+    assert (counts % 8 == 0).all()
+    pruning = Pruning(0.5, "global", (40,) * 3, round_to=8)
+    assert pruning.captured(draw.masks["neurons"], scores[0]) == pytest.approx(1.0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from earlybird.errors import InputError
-from earlybird.masks import mask_at_ratio, pruned_count, rescued_blocks, threshold_is_tied
+from earlybird.masks import mask_at_ratio, pruned_count, rescued_blocks, rounded_count, threshold_is_tied
 
 RATIOS = st.floats(0, 1, exclude_max=True, allow_subnormal=False)
 # Few distinct values, so that ties are the rule.
@@ -269,3 +269,43 @@ def test_a_uniform_mask_is_judged_at_its_own_thresholds():
     scores[1] = [1, 2, 3, 4, 5, 6, 6, 6]
     assert threshold_is_tied(scores, 0.5, units=[4, 8], uniform=True)
     assert not threshold_is_tied(scores, 0.5, units=[4, 8])
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 12), st.lists(st.integers(1, 40), min_size=1))
+def test_a_rounded_count_is_the_nearest_admitted(kept, units, round_to, admitted):
+    kept = min(kept, units)
+    multiples = [n for n in range(1, units + 1) if n % round_to == 0]
+    found = rounded_count(kept, units, round_to)
+    assert found == units if not multiples else abs(found - kept) == min(abs(n - kept) for n in multiples)
+    assert not multiples or found in multiples
+    possible = [n for n in admitted if n <= units]
+    if possible:
+        found = rounded_count(kept, units, admitted=admitted)
+        assert found in possible
+        assert abs(found - kept) == min(abs(n - kept) for n in possible)
+        # Of two as near the larger.
+        assert found >= kept or 2 * kept - found not in possible
+
+
+@given(SHAPES, st.integers(0, 99), RATIOS, st.sampled_from(["layer", "global"]), st.integers(1, 4), st.booleans())
+def test_rounding_changes_counts_and_nothing_of_the_order(shape, seed, ratio, scope, round_to, uniform):
+    scores = distinct(shape, seed)
+    plain = mask_at_ratio(scores, ratio, scope, uniform=uniform)
+    rounded = mask_at_ratio(scores, ratio, scope, uniform=uniform, round_to=round_to)
+    stepwise = mask_at_ratio(np.stack([scores, -scores]), ratio, scope, uniform=uniform, round_to=round_to)[0]
+    np.testing.assert_array_equal(stepwise, rounded)
+    for row, before, after in zip(scores, plain, rounded, strict=True):
+        count = before.sum() if ratio == 0 else rounded_count(int(before.sum()), len(row), round_to)
+        np.testing.assert_array_equal(after, without_smallest(row, len(row) - count))
+
+
+def test_a_uniform_mask_keeps_an_admitted_count():
+    scores = distinct((3, 12))
+    assert mask_at_ratio(scores, 0.4, uniform=True, admitted=(1, 2, 4, 8)).sum(-1).tolist() == [8, 8, 8]
+    assert mask_at_ratio(scores, 0.0, uniform=True, admitted=(1, 2, 4, 8)).all()
+
+
+@pytest.mark.parametrize("round_to", [0, -8, 2.0, True])
+def test_round_to_is_a_whole_number(round_to):
+    with pytest.raises(InputError, match="round_to must be a whole number of at least 1"):
+        mask_at_ratio(distinct((2, 8)), 0.5, round_to=round_to)

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
+import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForImageClassification, ViTConfig, ViTForImageClassification
+from huggingface_hub import ModelCard
+from safetensors import safe_open
+from safetensors.torch import save_file
+from transformers import (
+    AutoModelForImageClassification,
+    BertConfig,
+    BertLMHeadModel,
+    Trainer,
+    TrainingArguments,
+    ViTConfig,
+    ViTForImageClassification,
+)
 
 import earlybird as eb
+from earlybird.mean_pooling import MeanPoolingViTForImageClassification
 from earlybird.off_by_one import use_off_by_one
 
 PIXELS = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -32,7 +46,7 @@ def pruned():
 
 def test_round_trip_is_exact_and_holds_no_pickle(pruned, tmp_path):
     eb.save(pruned, tmp_path)
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".safetensors"]
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".md", ".safetensors"]
     assert torch.equal(eb.load(tmp_path)(PIXELS).logits, pruned(PIXELS).logits)
 
 
@@ -60,12 +74,125 @@ def test_off_by_one_equals_its_formula():
     torch.testing.assert_close(found.transpose(1, 2), expected)
 
 
+def in_shards(model, directory):
+    """Save a model in several files; returns them."""
+    eb.save(model, directory, max_shard_size=20_000)
+    shards = sorted(directory.glob("*.safetensors"))
+    assert len(shards) > 2
+    return shards
+
+
+def test_shards_load_in_any_dtype_and_what_trains_on_loads_again(pruned, tmp_path):
+    in_shards(pruned, tmp_path / "first")
+    model = AutoModelForImageClassification.from_pretrained(tmp_path / "first", dtype=torch.bfloat16)
+    assert model.dtype == torch.bfloat16
+    model = copy.deepcopy(model).float()
+    arguments = TrainingArguments(str(tmp_path / "out"), max_steps=1, report_to=[], use_cpu=True, disable_tqdm=True)
+    example = {"pixel_values": PIXELS[0], "labels": torch.tensor(1)}
+    trainer = Trainer(model, arguments, train_dataset=[example] * 2)
+    trainer.train()
+    trainer.save_model(tmp_path / "second")
+    assert torch.equal(eb.load(tmp_path / "second")(PIXELS).logits, model.eval()(PIXELS).logits)
+
+
+def test_what_a_trainer_saves_of_a_model_pruned_in_memory_loads(pruned, tmp_path):
+    pruned.save_pretrained(tmp_path)
+    assert torch.equal(eb.load(tmp_path)(PIXELS).logits, pruned(PIXELS).logits)
+
+
+def test_tied_weights_and_generation_config_are_kept(tmp_path):
+    sizes = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 6, "intermediate_size": 96}
+    model = BertLMHeadModel(BertConfig(**sizes, vocab_size=50, is_decoder=True))
+    model.generation_config.max_new_tokens = 7
+    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), heads=0.25, neurons=0.4))
+    eb.save(model, tmp_path)
+    again = eb.load(tmp_path)
+    assert again.cls.predictions.decoder.weight is again.bert.embeddings.word_embeddings.weight
+    assert again.generation_config.max_new_tokens == 7
+
+
+def test_another_class_than_the_mean_pooling_one_is_refused(tmp_path):
+    config = ViTConfig(hidden_size=24, num_hidden_layers=1, num_attention_heads=2, image_size=8, patch_size=4)
+    eb.save(MeanPoolingViTForImageClassification(config), tmp_path)
+    assert type(eb.load(tmp_path)) is MeanPoolingViTForImageClassification
+    with pytest.raises(eb.InputError, match=r"earlybird\.load"):
+        AutoModelForImageClassification.from_pretrained(tmp_path)
+
+
+def test_the_card_says_what_was_pruned_and_how_to_load(pruned, tmp_path):
+    anatomy = eb.Anatomy.of(pruned)
+    hostile = "x\n---\nlicense: [\n# `|` <b>"
+    ticket = eb.Ticket.of(anatomy, {"heads": np.ones((3, 4), dtype=bool)}, how=hostile, draw_step=12)
+    pruned.config._name_or_path = "some/model: [\n---"
+    eb.save(pruned, tmp_path, ticket=ticket, accuracy=88.25)
+    card = ModelCard.load(tmp_path / "README.md")
+    assert card.data.to_dict() == {"library_name": "transformers", "tags": ["pruned", "earlybird"]}
+    assert "| vit.layers.0.attention | heads | 4 | 6 |" in card.text
+    assert "12 of 18 heads kept (33% pruned)" in card.text
+    assert "draw_step: 12" in card.text
+    assert "88.25%" in card.text
+    assert "import earlybird" in card.text
+    assert "\n---\n" not in card.text
+    with pytest.raises(eb.InputError, match=r"accuracy must be a percentage in \[0, 100\], got 101"):
+        eb.save(pruned, tmp_path, accuracy=101)
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "a byte changed", "a tensor taken out"])
+def test_a_damaged_shard_is_named(pruned, tmp_path, damage):
+    shard = in_shards(pruned, tmp_path)[1]
+    content = shard.read_bytes()
+    if damage == "missing":
+        shard.unlink()
+    elif damage == "truncated":
+        shard.write_bytes(content[: len(content) // 2])
+    elif damage == "a byte changed":
+        shard.write_bytes(content[:-5] + bytes([content[-5] ^ 1]) + content[-4:])
+    else:
+        with safe_open(shard, "pt") as file:
+            tensors, metadata = {name: file.get_tensor(name) for name in list(file.keys())[1:]}, file.metadata()
+        save_file(tensors, shard, metadata)
+    with pytest.raises(eb.InputError, match=shard.name):
+        eb.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kept": {"heads": [1, 4, 4], "neurons": [57, 57, 57]}},
+        {"kept": {"heads": [4, 4, 4, 4]}},
+        {"kept": {"heads": [7, 4, 4]}},
+        {"kept": {"heads": ["4", 4, 4]}},
+        {"kept": {"heads": [True, 4, 4]}},
+        {"kept": [4, 4, 4]},
+        {"version": 99},
+        {"softmax": "hard"},
+        {"surprise": 1},
+        {"quant_method": "gptq"},
+    ],
+)
+def test_a_config_that_disagrees_with_the_weights_is_refused(pruned, tmp_path, change):
+    eb.save(pruned, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["quantization_config"] |= change
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(eb.InputError) as refusal:
+        eb.load(tmp_path)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
 def test_damaged_directories_are_named(pruned, tmp_path):
     with pytest.raises(eb.InputError, match=r"there is no config\.json"):
         eb.load(tmp_path)
     eb.save(pruned, tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    config["quantization_config"]["kept"]["heads"][0] = 1
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    for content in ("{", "[]", '{"architectures": ["Nonsense"]}', '{"architectures": ["ViTForImageClassification"]}'):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(eb.InputError):
+            eb.load(tmp_path)
+
+
+def test_a_pickle_is_not_loaded(pruned, tmp_path):
+    eb.save(pruned, tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(pruned.state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(eb.InputError):
         eb.load(tmp_path)

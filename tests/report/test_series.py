@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from earlybird.criteria import captured
-from earlybird.detectors.observe import Pruning
+from earlybird.detectors.pruning import Pruning
 from earlybird.masks import Scope, mask_at_ratio
 from earlybird.recipes.settings import SearchSettings
 from earlybird.report import series as series_module

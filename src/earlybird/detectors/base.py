@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from earlybird.detectors.criterion import Criterion
 
 
 @dataclass(frozen=True)
@@ -15,16 +18,16 @@ class Observation:
 
     Attributes:
         step: 0-based step of the run.
-        scores: (layers, units) float; padding beyond a block's units is 0.
+        scores: (layers, units) float; padding beyond a block's units means nothing.
         mask: (layers, units) bool, True = kept.
-        value: the criterion's value of the mask, here its nuclear norm.
+        values: the criteria that detectors read; NaN where a criterion has nothing to compare with yet.
         evidence: False where the threshold falls among many equal scores; no detector draws at such a step.
     """
 
     step: int
     scores: NDArray[np.floating]
     mask: NDArray[np.bool_]
-    value: float
+    values: Mapping[Criterion, float]
     evidence: bool
 
 
@@ -33,10 +36,15 @@ class Detector(ABC):
 
     `update` takes the observations in order, without gaps. `settled` and `statistic` speak of the newest
     check; between checks they keep what the last one said, `checked` tells whether the newest observation was
-    one. `first_check` is the number of steps observed when the first check happens.
+    one.
+
+    Attributes:
+        first_check: steps observed when the first check happens.
+        criteria: what the detector reads of an observation's values.
     """
 
     first_check: int
+    criteria: tuple[Criterion, ...] = ()
 
     def __init__(self) -> None:
         self.settled = False

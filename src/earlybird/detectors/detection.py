@@ -8,10 +8,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from earlybird.detectors.base import Observation
+from earlybird.detectors.criterion import Criterion
 from earlybird.detectors.draw import Draw, KindDraw
-from earlybird.detectors.observe import Pruning
+from earlybird.detectors.observe import Observer
+from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.scores import Score
-from earlybird.detectors.settings import DetectorChoice
+from earlybird.detectors.settings import Choice
 from earlybird.errors import InputError
 from earlybird.trajectory import Kind
 
@@ -23,12 +26,17 @@ class Detection:
 
     `joint="latched"`: a kind that has settled stays settled. `"simultaneous"`: all must be settled at one and
     the same check. All masks are taken at the step at which the last kind settles.
+
+    Attributes:
+        draw: the verdict, once there is one.
+        settled: the kinds that have settled.
+        values: what the criteria that are read said at the newest step, per kind.
     """
 
     def __init__(
         self,
         prunings: Mapping[Kind, Pruning],
-        choice: DetectorChoice,
+        choice: Choice,
         *,
         total_steps: int,
         score: Score = "coefficient",
@@ -46,8 +54,11 @@ class Detection:
         self.detectors = {
             kind: choice.build(kind, pruning, score, total_steps, steps_per_epoch) for kind, pruning in prunings.items()
         }
-        self.norms: dict[Kind, float] = {}
-        self._settled: dict[Kind, KindDraw] = {}
+        self.settled: dict[Kind, KindDraw] = {}
+        self.values: dict[Kind, Mapping[Criterion, float]] = {}
+        self._observers = {
+            kind: Observer(kind, prunings[kind], detector.criteria) for kind, detector in self.detectors.items()
+        }
         self._steps = 0
 
     def update(self, scores: Mapping[Kind, NDArray[np.floating]]) -> Draw | None:
@@ -57,27 +68,28 @@ class Detection:
         """
         if self.draw is not None:
             return self.draw
-        first = self._steps
-        streams = {kind: self.prunings[kind].observations(kind, first, scores[kind]) for kind in self.prunings}
-        for observations in zip(*streams.values(), strict=True):
-            for kind, observation in zip(streams, observations, strict=True):
-                detector = self.detectors[kind]
-                detector.update(observation)
-                self.norms[kind] = observation.value
-                if not detector.checked:
-                    continue
-                if detector.settled:
-                    self._settled.setdefault(
-                        kind, KindDraw(observation.step, detector.statistic, self.choice.threshold)
-                    )
-                elif self.joint == "simultaneous":
-                    self._settled.pop(kind, None)
-            # A kind that settled earlier must not have its mask taken at a step that says nothing about it.
-            if len(self._settled) == len(self.prunings) and all(o.evidence for o in observations):
-                self.draw = self._drawn({kind: o.scores for kind, o in zip(streams, observations, strict=True)})
-            self._steps += 1
-            if self.draw is not None:
+        streams = [observer.observations(scores[kind]) for kind, observer in self._observers.items()]
+        for observations in zip(*streams, strict=True):
+            if self.observe(dict(zip(self._observers, observations, strict=True))) is not None:
                 break
+        return self.draw
+
+    def observe(self, observations: Mapping[Kind, Observation]) -> Draw | None:
+        """Take the next step's observations, one per kind; the draw, once there is one."""
+        for kind, detector in self.detectors.items():
+            observation = observations[kind]
+            detector.update(observation)
+            self.values[kind] = observation.values
+            if not detector.checked:
+                continue
+            if detector.settled:
+                self.settled.setdefault(kind, KindDraw(observation.step, detector.statistic, self.choice.threshold))
+            elif self.joint == "simultaneous":
+                self.settled.pop(kind, None)
+        # A kind that settled earlier must not have its mask taken at a step that says nothing about it.
+        if len(self.settled) == len(self.prunings) and all(o.evidence for o in observations.values()):
+            self.draw = self._drawn({kind: observation.scores for kind, observation in observations.items()})
+        self._steps += 1
         return self.draw
 
     def draw_now(self, scores: Mapping[Kind, NDArray[np.floating]], how: str) -> Draw:
@@ -87,14 +99,14 @@ class Detection:
         )
 
     def _drawn(self, scores: Mapping[Kind, NDArray[np.floating]]) -> Draw:
-        last = max(self._settled.values(), key=lambda kind_draw: kind_draw.step)
+        last = max(self.settled.values(), key=lambda kind_draw: kind_draw.step)
         step = self._steps
         return Draw(
             step=step,
             fraction=(step + 1) / self.total_steps,
             statistic=last.statistic,
             detector=self.choice.name,
-            kinds=dict(self._settled),
+            kinds=dict(self.settled),
             masks={kind: pruning.masks(scores[kind]) for kind, pruning in self.prunings.items()},
             rescued={kind: pruning.rescued(scores[kind]) for kind, pruning in self.prunings.items()},
             ratios={kind: pruning.ratio for kind, pruning in self.prunings.items()},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from earlybird.detectors.base import Detector, Observation
 from earlybird.detectors.halves import Halves
-from earlybird.detectors.observe import Pruning
+from earlybird.detectors.pruning import Pruning
 
 
 class HalfTimeCapture(Detector):

@@ -7,15 +7,18 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from earlybird.detectors.criterion import CriterionName, criterion_named
 from earlybird.detectors.detection import Detection, Joint, forced_draw
 from earlybird.detectors.draw import Draw
-from earlybird.detectors.observe import Pruning
-from earlybird.detectors.presets import DEFAULT_DETECTOR, detector_named
+from earlybird.detectors.expression import choice_of
+from earlybird.detectors.presets import DEFAULT_DETECTOR
+from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.scores import RunningScore, Score, channels_of
-from earlybird.detectors.settings import DetectorChoice
+from earlybird.detectors.settings import Choice, ChosenSettings
 from earlybird.detectors.spans import SpanLike, parse_span
 from earlybird.errors import InputError
-from earlybird.masks import Scope, pruned_count
+from earlybird.groups import Groups
+from earlybird.masks import Scope, pruned_count, rounded_count
 from earlybird.trajectory import Channel, Kind, Trajectory
 
 _CHUNK_BYTES = 1 << 25
@@ -29,12 +32,19 @@ def prunings_for(
     heads_scope: Scope = "layer",
     neurons_scope: Scope = "global",
     uniform: bool = False,
+    key_value_groups: tuple[int, ...] | None = None,
+    groups: Groups | None = None,
+    round_to: int = 1,
+    admitted_heads: tuple[int, ...] | None = None,
 ) -> dict[Kind, Pruning]:
     """What is to be pruned, per kind whose ratio is given and above 0.
 
+    `round_to` concerns the neurons; `admitted_heads` are the numbers of heads that a uniform ticket may keep.
+
     Raises:
-        InputError: a ratio outside [0, 1), or for a kind that is not there.
+        InputError: a ratio outside [0, 1), or for a kind that is not there; `round_to` below 1.
     """
+    rounded_count(1, 1, round_to)
     wanted: tuple[tuple[Kind, float | None, Scope], ...] = (
         ("heads", heads, heads_scope),
         ("neurons", neurons, neurons_scope),
@@ -50,7 +60,11 @@ def prunings_for(
             raise InputError(f"a ratio for {kind} was given ({ratio}), but there are no {kind} to prune")
         if scope not in ("layer", "global"):
             raise InputError(f'{kind}_scope must be "layer" or "global", got {scope!r}')
-        prunings[kind] = Pruning(ratio, scope, units[kind], uniform)
+        if kind == "heads":
+            admitted = admitted_heads if uniform else None
+            prunings[kind] = Pruning(ratio, scope, units[kind], uniform, key_value_groups, groups, admitted=admitted)
+        else:
+            prunings[kind] = Pruning(ratio, scope, units[kind], uniform, round_to=round_to)
     if not prunings:
         raise InputError("give a ratio above 0 for heads, for neurons or for both: there is nothing to prune")
     return prunings
@@ -63,25 +77,27 @@ def detector_choice(
     window: SpanLike = None,
     every: SpanLike = None,
     start: SpanLike = None,
+    lag: SpanLike = None,
+    criterion: CriterionName | None = None,
     threshold: float | None = None,
-) -> DetectorChoice:
-    """A detector by name with the settings given; spans as `parse_span` reads them.
+) -> Choice:
+    """A detector by name or expression with the settings given; spans as `parse_span` reads them.
 
     Raises:
-        InputError: an unknown name, a span that cannot be read, a threshold that is not a positive number.
+        InputError: an unknown name, a span that cannot be read, a threshold outside (0, 1).
     """
-    name = DEFAULT_DETECTOR if detector is None else detector
     if threshold is not None and not 0 < threshold < 1:
         raise InputError(f"threshold must lie in (0, 1), got {threshold}")
-    return DetectorChoice(
-        name,
-        detector_named(name),
+    chosen = ChosenSettings(
         parse_span(smoothing),
         parse_span(window),
         parse_span(every),
         parse_span(start),
+        parse_span(lag),
+        None if criterion is None else criterion_named(criterion),
         threshold,
     )
+    return choice_of(DEFAULT_DETECTOR if detector is None else detector, chosen)
 
 
 def score_channel(trajectory: Trajectory, kind: Kind, score: Score) -> Channel:
@@ -120,13 +136,18 @@ def detect(
     heads_scope: Scope = "layer",
     neurons_scope: Scope = "global",
     uniform: bool = False,
+    round_to: int = 1,
+    admitted_heads: tuple[int, ...] | None = None,
     score: Score = "coefficient",
     smoothing: SpanLike = None,
     window: SpanLike = None,
     every: SpanLike = None,
     start: SpanLike = None,
+    lag: SpanLike = None,
+    criterion: CriterionName | None = None,
     threshold: float | None = None,
     joint: Joint = "latched",
+    groups: Groups | None = None,
 ) -> Draw | None:
     """When would the detector have drawn? The same answer as online, to the step.
 
@@ -134,23 +155,32 @@ def detect(
         trajectory: the recording.
         heads: ratio of heads to prune; a kind without a ratio is not looked at.
         neurons: ratio of neurons to prune.
-        detector: a name from `earlybird detectors`; by default the best rule for what was recorded.
+        detector: a name from `earlybird detectors`, or several put together as "all(equivalence,
+            half-time-capture)"; by default the best rule for what was recorded.
         heads_scope: where the heads' threshold is taken.
         neurons_scope: where the neurons' threshold is taken.
         uniform: keep the same count in every block.
+        round_to: keep a multiple of so many neurons in every block, see `mask_at_ratio`.
+        admitted_heads: with `uniform`, the numbers of heads that the model's config admits
+            (`Anatomy.admitted_heads`); by default all.
         score: what ranks the units.
         smoothing: moving average, a span: steps (int), fraction of the run (float), "2%" or "3ep".
         window: smoothed values in a test, a span.
         every: steps between checks, a span.
         start: no check before so many steps, a span.
+        lag: how long ago the mask is that today's is compared with, a span.
+        criterion: the series that a windowed detector reads, by default the masks' nuclear norm; see
+            `earlybird.detectors.criterion.Criterion`.
         threshold: what the statistic is compared with.
         joint: whether kinds may settle one after the other ("latched") or must at one check.
+        groups: what is pruned of heads that share keys and values, see `mask_at_ratio`.
 
     Returns:
         The draw, or None if the masks did not settle within the recorded steps.
 
     Raises:
-        InputError: see the arguments' bounds; a window longer than the run; scores that are not finite.
+        InputError: see the arguments' bounds; a first check after the recorded steps; scores that are not recorded
+            or not finite.
     """
     prunings = prunings_for(
         trajectory.shape.units,
@@ -159,9 +189,20 @@ def detect(
         heads_scope=heads_scope,
         neurons_scope=neurons_scope,
         uniform=uniform,
+        key_value_groups=trajectory.shape.key_value_groups,
+        groups=groups,
+        round_to=round_to,
+        admitted_heads=admitted_heads,
     )
     choice = detector_choice(
-        detector, smoothing=smoothing, window=window, every=every, start=start, threshold=threshold
+        detector,
+        smoothing=smoothing,
+        window=window,
+        every=every,
+        start=start,
+        lag=lag,
+        criterion=criterion,
+        threshold=threshold,
     )
     detection = Detection(
         prunings,
@@ -171,10 +212,22 @@ def detect(
         steps_per_epoch=trajectory.shape.steps_per_epoch,
         joint=joint,
     )
+    check_length(trajectory, detection)
     for scores in score_chunks(trajectory, tuple(prunings), score):
         if (draw := detection.update(scores)) is not None:
             return draw
     return None
+
+
+def check_length(trajectory: Trajectory, detection: Detection) -> None:
+    """Raise InputError where so few steps were recorded that a detector cannot look even once."""
+    first = max(detector.first_check for detector in detection.detectors.values())
+    if trajectory.steps < first:
+        raise InputError(
+            f"the trajectory holds {trajectory.steps} of {trajectory.total_steps} planned steps, and"
+            f" {detection.choice.name} first looks after {first}; choose a shorter window, or a detector that looks"
+            " earlier"
+        )
 
 
 def draw_at(trajectory: Trajectory, step: int, prunings: Mapping[Kind, Pruning], score: Score = "coefficient") -> Draw:

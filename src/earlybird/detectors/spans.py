@@ -72,3 +72,13 @@ def parse_span(value: Any) -> Span | None:
     if isinstance(value, float) and math.isfinite(value) and 0 < value < 1:
         return Span(value, "fraction")
     raise InputError(f'a span is steps (300), a fraction of the run (0.02 or "2%") or epochs ("3ep"), got {value!r}')
+
+
+def fraction(amount: float) -> Span:
+    """A fraction of the planned steps."""
+    return Span(amount, "fraction")
+
+
+def steps(amount: int) -> Span:
+    """A number of steps."""
+    return Span(amount, "steps")

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from earlybird.detectors.base import Detector, Observation
 from earlybird.detectors.halves import Halves
-from earlybird.detectors.observe import Pruning
+from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.scores import Score
 
 

@@ -1,48 +1,182 @@
-"""What a model consists of: blocks, units, parameters."""
+"""What a model consists of and costs: blocks, units, parameters, FLOPs, before and after pruning."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import copy
+import inspect
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModel
+import transformers
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
 from earlybird.anatomy import Anatomy
 from earlybird.checkpoint import load
 from earlybird.errors import InputError
-from earlybird.flops import parameter_count
+from earlybird.flops import forward_flops, parameter_count
+from earlybird.pruned_shape import is_ours, ticket_of_shape
+from earlybird.surgery import prune
+from earlybird.ticket import Ticket
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Parameters, and FLOPs of one forward pass of one example; None where it cannot be run on shapes alone."""
+
+    parameters: int
+    flops: int | None
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """A model's anatomy and its number of parameters."""
+    """A model's anatomy, what it costs, and what it would cost pruned.
+
+    Attributes:
+        anatomy: of the model.
+        cost: as it is.
+        pruned: at the ratios, or None where none was given.
+        ratios: what was pruned of each kind.
+        example: what one example is, for people.
+    """
 
     anatomy: Anatomy
-    parameters: int
+    cost: Cost
+    pruned: Cost | None
+    ratios: dict[str, float]
+    example: str
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {**asdict(self.anatomy), "parameters": self.parameters}
+        attention = [
+            {"name": b.name, "units": b.units, "unit_size": b.unit_size, "key_value_groups": b.groups}
+            for b in self.anatomy.attention
+        ]
+        return {
+            "model": self.anatomy.model,
+            "attention": attention,
+            "mlp": [{"name": b.name, "units": b.units} for b in self.anatomy.mlp],
+            "left_out": {left.name: left.reason for left in self.anatomy.left_out},
+            "parameters": self.cost.parameters,
+            "flops": self.cost.flops,
+            "example": self.example,
+            "pruned": None
+            if self.pruned is None
+            else {**self.ratios, "parameters": self.pruned.parameters, "flops": self.pruned.flops},
+        }
 
     def __str__(self) -> str:
-        return f"{self.anatomy}\n{self.parameters:,} parameters"
+        rows = [str(self.anatomy), self._line("", self.cost)]
+        if self.pruned is not None:
+            ratios = ", ".join(f"{ratio:.0%} of the {kind}" for kind, ratio in self.ratios.items())
+            rows.append(self._line(f"without {ratios}: ", self.pruned))
+        return "\n".join(rows)
+
+    def _line(self, before: str, cost: Cost) -> str:
+        share = "" if cost is self.cost else f" ({cost.parameters / self.cost.parameters:.1%})"
+        line = f"{before}{cost.parameters:,} parameters{share}"
+        if cost.flops is None or self.cost.flops is None:
+            return line
+        share = "" if cost is self.cost else f" ({cost.flops / self.cost.flops:.1%})"
+        return f"{line}, {cost.flops:,} FLOPs{share} for {self.example}"
 
 
-def inspect_model(name: str) -> Inspection:
-    """Look at a model in a directory (pruned or not) or, by its config alone, on the hub.
+def inspect_model(
+    name: str, *, heads: float | None = None, neurons: float | None = None, length: int = 128
+) -> Inspection:
+    """Look at a model in a directory (pruned or not), or by its config alone: a file, a directory, on the hub.
+
+    Args:
+        name: of a model on the hub, of a directory, or of a config.json.
+        heads: ratio of heads to prune for the second line of costs, in [0, 1).
+        neurons: ratio of neurons, likewise.
+        length: tokens of the example that FLOPs are counted for; at most as many as the model takes.
 
     Raises:
         InputError: there is no such model, or none whose blocks earlybird knows.
     """
-    if Path(name).exists():
-        model = load(name)
-    else:
-        try:
-            config = AutoConfig.from_pretrained(name)
-        except (OSError, ValueError) as error:
-            raise InputError(f"there is no directory {name}, and no model of that name on the hub: {error}") from error
-        with torch.device("meta"):
-            model = AutoModel.from_config(config)
-    return Inspection(Anatomy.of(model), parameter_count(model))
+    if length < 1:
+        raise InputError(f"length must be at least 1, got {length}")
+    model = _model(name)
+    anatomy = Anatomy.of(model)
+    example, described = _example(model, length)
+    pruned = None
+    ratios = {kind: ratio for kind, ratio in (("heads", heads), ("neurons", neurons)) if ratio is not None}
+    if ratios:
+        smaller = prune(copy.deepcopy(model), Ticket.random(anatomy, heads=heads, neurons=neurons))
+        pruned = _cost(smaller, example)
+    return Inspection(anatomy, _cost(model, example), pruned, ratios, described)
+
+
+def _model(name: str) -> PreTrainedModel:
+    path = Path(name)
+    if path.is_dir() and any(path.glob("*.safetensors")):
+        return load(path)
+    if path.exists() and path.name != "config.json" and not (path / "config.json").is_file():
+        raise InputError(f"{path} is neither a config.json nor a directory that holds one")
+    try:
+        config = AutoConfig.from_pretrained(name)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"there is no model or config at {name}, nor one of that name on the hub: {error}") from error
+    return _on_meta(config)
+
+
+def _on_meta(config: PreTrainedConfig) -> PreTrainedModel:
+    """The model of a config, with shapes and without weights."""
+    kept = getattr(config, "quantization_config", None)
+    named = getattr(transformers, (config.architectures or [""])[0], None)
+    with torch.device("meta"):
+        model = named(config) if isinstance(named, type) else AutoModel.from_config(config)
+    assert isinstance(model, PreTrainedModel)
+    if isinstance(kept, dict) and is_ours(kept):
+        ticket = ticket_of_shape(
+            Anatomy.of(model), kept.get("kept", {}), kept.get("key_value_groups"), kept.get("blocks")
+        )
+        return prune(model, ticket)
+    return model
+
+
+def _cost(model: PreTrainedModel, example: dict[str, Tensor]) -> Cost:
+    try:
+        flops = forward_flops(model, example) if example else None
+    except Exception:  # some forward passes look at values, of which there are none
+        flops = None
+    return Cost(parameter_count(model), flops)
+
+
+def _example(model: PreTrainedModel, length: int) -> tuple[dict[str, Tensor], str]:
+    """One example on the meta device by the model's main input, and what it is; nothing where that is not known."""
+    parameters = inspect.signature(model.forward).parameters
+    bounds = [_first(model, name) for name in ("max_position_embeddings", "n_positions", "max_target_positions")]
+    length = min([length, *(bound for bound in bounds if type(bound) is int and bound > 0)])
+    images = _first(model, "num_channels"), _first(model, "image_size")
+    made: dict[str, Tensor] = {}
+    said = []
+    with torch.device("meta"):
+        tokens = torch.zeros(1, length, dtype=torch.long)
+        if "pixel_values" in parameters and all(images):
+            channels, size = images
+            height, width = size if isinstance(size, (list, tuple)) else (size, size)
+            made["pixel_values"] = torch.zeros(1, channels, height, width)
+            said.append(f"an image of {height} x {width}")
+        if model.main_input_name == "input_features" and (bins := _first(model, "num_mel_bins")):
+            frames = 2 * (_first(model, "max_source_positions") or length)
+            made["input_features"] = torch.zeros(1, bins, frames)
+            said.append(f"{frames} frames of sound")
+        if "input_ids" in parameters and model.main_input_name in ("input_ids", "pixel_values"):
+            made["input_ids"] = tokens
+        if "decoder_input_ids" in parameters and model.config.is_encoder_decoder:
+            made["decoder_input_ids"] = tokens
+        if {"input_ids", "decoder_input_ids"} & made.keys():
+            said.append(f"{length} tokens")
+    return made, " and ".join(said)
+
+
+def _first(model: nn.Module, name: str) -> Any:
+    """A setting of the model's config, or of the first part of it that has one."""
+    config = model.config
+    assert isinstance(config, PreTrainedConfig)
+    parts = [config, *(getattr(config, part, None) for part in config.sub_configs)]
+    return next((value for part in parts if (value := getattr(part, name, None)) is not None), None)

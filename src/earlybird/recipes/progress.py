@@ -12,7 +12,7 @@ from earlybird.search import Search
 
 
 class ProgressBar(TrainerCallback):
-    """Shows a stage's steps, its loss and, in a search, the norms that the detector watches.
+    """Shows a stage's steps, its loss and, in a search, what the detector watches.
 
     Args:
         stage: what the bar is called.
@@ -51,7 +51,9 @@ class ProgressBar(TrainerCallback):
         """Move on by a step."""
         parts = [self._loss] if self._loss else []
         if self._search is not None:
-            parts.append("norm " + "/".join(f"{norm:.1f}" for norm in self._search.detection.norms.values()))
+            watched = self._search.detection.values
+            for criterion in next(iter(watched.values()), {}):
+                parts.append(f"{criterion} " + "/".join(f"{values[criterion]:.4g}" for values in watched.values()))
         self._progress.update(self._task, completed=state.global_step, note=", ".join(parts))
 
     def stop(self) -> None:

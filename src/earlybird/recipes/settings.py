@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
 
+from earlybird.detectors.criterion import CriterionName, criterion_named
 from earlybird.detectors.detection import Detection
-from earlybird.detectors.observe import Pruning
+from earlybird.detectors.expression import choice_of
 from earlybird.detectors.offline import detector_choice, prunings_for
-from earlybird.detectors.presets import detector_named
+from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.scores import Score
-from earlybird.detectors.settings import DetectorChoice
+from earlybird.detectors.settings import Choice
 from earlybird.detectors.spans import Span, parse_span
 from earlybird.trajectory import Kind
 
@@ -101,20 +102,28 @@ class DetectorSettings(Settings):
     heads_scope: Literal["layer", "global"] = "layer"
     neurons_scope: Literal["layer", "global"] = "global"
     uniform: bool = False
+    round_to: Annotated[int, Field(ge=1)] = 1
     score: Score = "coefficient"
     detector: str = "equivalence"
     smoothing: SpanSetting | None = None
     window: SpanSetting | None = None
     every: SpanSetting | None = None
     start: SpanSetting | None = None
+    lag: SpanSetting | None = None
+    criterion: CriterionName | None = None
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     joint: Literal["latched", "simultaneous"] = "latched"
 
     @field_validator("detector")
     @classmethod
     def _detector_is_known(cls, name: str) -> str:
-        detector_named(name)
+        choice_of(name)
         return name
+
+    @field_validator("criterion", mode="before")
+    @classmethod
+    def _criterion_is_known(cls, name: Any) -> Any:
+        return name if name is None else criterion_named(str(name))
 
     @model_validator(mode="after")
     def _something_to_prune(self) -> DetectorSettings:
@@ -135,9 +144,10 @@ class DetectorSettings(Settings):
             heads_scope=self.heads_scope,
             neurons_scope=self.neurons_scope,
             uniform=self.uniform,
+            round_to=self.round_to,
         )
 
-    def choice(self) -> DetectorChoice:
+    def choice(self) -> Choice:
         """The detector with its settings."""
         return detector_choice(
             self.detector,
@@ -145,6 +155,8 @@ class DetectorSettings(Settings):
             window=self.window,
             every=self.every,
             start=self.start,
+            lag=self.lag,
+            criterion=self.criterion,
             threshold=self.threshold,
         )
 

@@ -101,6 +101,7 @@ def analyse(run: Run) -> Analysis:
                     heads_scope=settings.heads_scope,
                     neurons_scope=settings.neurons_scope,
                     uniform=settings.uniform,
+                    round_to=settings.round_to,
                     score=settings.score,
                     detector="hamming",
                 )

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earlybird.criteria import captured, nuclear_norm, overlap
-from earlybird.detectors.observe import Pruning
 from earlybird.detectors.offline import score_channel, score_chunks
+from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.scores import RunningScore, Score
 from earlybird.trajectory import Kind, Trajectory
 
@@ -109,6 +109,8 @@ def mask_series(
                 pruning.scope,
                 units=pruning.units,
                 uniform=pruning.uniform,
+                round_to=pruning.round_to,
+                admitted=pruning.admitted,
             )
         )
     return MaskSeries(steps, np.concatenate(norms), np.concatenate(overlaps), np.concatenate(gains))

@@ -71,12 +71,12 @@ def _checks(analysis: Analysis) -> str:
     text = (
         f"Each point is a check of the detector {replay.choice.name}, the dashed line its threshold of"
         f" {replay.threshold:g}: a kind has settled once its statistic is {side} it."
-        f" {replay.choice.specification.summary}"
+        f" {replay.choice.summary}"
     )
     constant = sum(int(np.isnan(trace.values).sum()) for trace in replay.traces.values())
     if constant:
         text += (
             f" {constant:,} {'check has' if constant == 1 else 'checks have'} no statistic: the window was exactly"
-            " constant, which counts as settled."
+            " constant, which counts as settled, or the test has no answer for it, which does not."
         )
     return text + (" It checks no further than the draw." if replay.draw is not None else "")

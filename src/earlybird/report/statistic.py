@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.offline import score_chunks
-from earlybird.detectors.settings import DetectorChoice
+from earlybird.detectors.settings import Choice
 from earlybird.recipes.settings import DetectorSettings
 from earlybird.trajectory import Kind, Trajectory
 
@@ -39,7 +39,7 @@ class Replay:
         draw: what it decided, None if the masks did not settle within the recorded steps.
     """
 
-    choice: DetectorChoice
+    choice: Choice
     traces: Mapping[Kind, StatisticTrace]
     draw: Draw | None
 
@@ -51,7 +51,7 @@ class Replay:
     @property
     def settled_below(self) -> bool:
         """Whether small values speak for settled masks, or large ones."""
-        return self.choice.specification.settled_below
+        return self.choice.settled_below
 
 
 def replay(trajectory: Trajectory, settings: DetectorSettings) -> Replay:

@@ -8,20 +8,30 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from earlybird.stationarity.ramp import is_ramp
+
 
 class StationarityTest(ABC):
     """Judges one window of a series.
 
-    Two rules stand above every test, since libraries raise, return NaN or 1 on such windows: an exactly
-    constant window is settled, and a window with a value that is not finite never is.
+    Three rules stand above every test, since libraries raise, return NaN or 1 on such windows: an exactly
+    constant window is settled; a window with a value that is not finite never is; nor is a perfect ramp,
+    whatever its slope, offset and length.
+
+    Args:
+        threshold: what the statistic is compared with; by default the test's own.
 
     Attributes:
-        null: the null hypothesis in one sentence.
+        null: the null hypothesis in one sentence, or what takes its place.
         default_threshold: what the statistic is compared with where the user gives nothing.
+        settled_below: whether a statistic below the threshold speaks for a settled window, or one above it.
+        cost: of one judgement, by operations, in the window's length n.
     """
 
     null: ClassVar[str]
     default_threshold: ClassVar[float]
+    settled_below: ClassVar[bool] = False
+    cost: ClassVar[str] = "O(n)"
 
     def __init__(self, threshold: float | None = None) -> None:
         self.threshold = self.default_threshold if threshold is None else threshold
@@ -33,12 +43,12 @@ class StationarityTest(ABC):
         if window.min() == window.max():
             return None, True
         statistic = self.statistic(window)
-        return statistic, bool(np.isfinite(statistic)) and self.passes(statistic)
+        return statistic, bool(np.isfinite(statistic)) and self.passes(statistic) and not is_ramp(window)
 
     @abstractmethod
     def statistic(self, window: NDArray[np.float64]) -> float:
-        """The number that decides, from a finite window (n,) that is not constant."""
+        """The number that decides, from a finite window (n,) that is not constant; NaN where there is none."""
 
-    @abstractmethod
     def passes(self, statistic: float) -> bool:
-        """Whether the statistic speaks for a settled window."""
+        """Whether the statistic lies on the threshold's settled side."""
+        return statistic < self.threshold if self.settled_below else statistic > self.threshold

@@ -35,12 +35,18 @@ class TimeTrend:
         return math.sqrt(variance / float(self.centred_time @ self.centred_time))
 
     def newey_west_error(self, lags: int) -> float:
-        """Standard error robust to serial correlation (Newey and West 1987), Bartlett weights up to `lags`.
+        """Standard error of the slope robust to serial correlation."""
+        return newey_west_error(self.centred_time, self.residuals, lags)
 
-        The constant drops out by the Frisch-Waugh-Lovell theorem, so only the slope's score series is summed.
-        """
-        score = self.centred_time * self.residuals
-        long_run = float(score @ score)
-        for lag in range(1, min(lags, len(score) - 1) + 1):
-            long_run += 2 * (1 - lag / (lags + 1)) * float(score[lag:] @ score[:-lag])
-        return math.sqrt(max(long_run, 0.0)) / float(self.centred_time @ self.centred_time)
+
+def newey_west_error(regressor: NDArray[np.float64], residuals: NDArray[np.float64], lags: int) -> float:
+    """Standard error of a coefficient robust to serial correlation (Newey and West 1987).
+
+    Bartlett weights up to `lags`. The constant drops out by the Frisch-Waugh-Lovell theorem, so only the score
+    series of the centred regressor (n,) is summed; residuals (n,) are those of the whole regression.
+    """
+    score = regressor * residuals
+    long_run = float(score @ score)
+    for lag in range(1, min(lags, len(score) - 1) + 1):
+        long_run += 2 * (1 - lag / (lags + 1)) * float(score[lag:] @ score[:-lag])
+    return math.sqrt(max(long_run, 0.0)) / float(regressor @ regressor)

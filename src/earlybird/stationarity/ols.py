@@ -30,10 +30,6 @@ class OrdinaryLeastSquares(StationarityTest):
             return 0.0
         return float(2 * stdtr(len(window) - 2, -abs(trend.slope / error)))
 
-    def passes(self, statistic: float) -> bool:
-        """p > threshold."""
-        return statistic > self.threshold
-
 
 class RobustLeastSquares(OrdinaryLeastSquares):
     """The same, standard errors robust to serial correlation (HAC; Newey and West 1987), normal p-value."""

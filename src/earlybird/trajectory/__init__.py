@@ -12,6 +12,6 @@ moment leaves a trajectory that opens up to its last complete chunk, and only nu
 
 from earlybird.trajectory.reading import Trajectory
 from earlybird.trajectory.shape import CHANNELS, KINDS, Channel, Kind, Shape
-from earlybird.trajectory.writing import TrajectoryWriter
+from earlybird.trajectory.writing import TrajectoryWriter, write_trajectory
 
-__all__ = ["CHANNELS", "KINDS", "Channel", "Kind", "Shape", "Trajectory", "TrajectoryWriter"]
+__all__ = ["CHANNELS", "KINDS", "Channel", "Kind", "Shape", "Trajectory", "TrajectoryWriter", "write_trajectory"]

@@ -53,6 +53,7 @@ def describe(shape: Shape) -> dict[str, Any]:
         "total_steps": shape.total_steps,
         "steps_per_epoch": shape.steps_per_epoch,
         "model": shape.model,
+        **({} if shape.key_value_groups is None else {"key_value_groups": list(shape.key_value_groups)}),
     }
 
 
@@ -73,7 +74,8 @@ def read_description(path: Path) -> Shape:
             kind: tuple(data["units"][kind]) for kind in KINDS if kind in data["units"]
         }
         channels: tuple[Channel, ...] = tuple(channel for channel in CHANNELS if channel in data["channels"])
-        shape = Shape(units, channels, data["total_steps"], data["steps_per_epoch"], data["model"])
+        groups = tuple(data["key_value_groups"]) if "key_value_groups" in data else None
+        shape = Shape(units, channels, data["total_steps"], data["steps_per_epoch"], data["model"], groups)
         counts: Sequence[Any] = [count for row in units.values() for count in row]
         plausible = (
             bool(units)
@@ -83,6 +85,7 @@ def read_description(path: Path) -> Shape:
             and shape.total_steps >= 1
             and isinstance(shape.steps_per_epoch, (int, float, type(None)))
             and isinstance(shape.model, str)
+            and (groups is None or _divide(groups, units.get("heads", ())))
             and sum(record_bytes(shape, kind) for kind in units) <= _LARGEST_STEP
         )
     except InputError:
@@ -92,6 +95,13 @@ def read_description(path: Path) -> Shape:
     if not plausible:
         raise InputError(f"{file} is damaged: its sizes make no sense")
     return shape
+
+
+def _divide(groups: Sequence[Any], units: Sequence[int]) -> bool:
+    """Whether there are whole numbers of heads in each block's key/value groups."""
+    return len(groups) == len(units) and all(
+        type(group) is int and group > 0 and count % group == 0 for group, count in zip(groups, units, strict=True)
+    )
 
 
 def complete_steps(path: Path, shape: Shape) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from earlybird.errors import InputError
 from earlybird.trajectory.files import channel_file, complete_steps, pairs, read_description
+from earlybird.trajectory.npy import recordings
 from earlybird.trajectory.shape import KINDS, Channel, Kind, Shape
 
 
@@ -74,6 +75,38 @@ class Trajectory:
         units = {kind: (values.shape[2],) * values.shape[1] for kind, values in arrays.items()}
         shape = Shape(units, ("coefficient",), total, steps_per_epoch)
         return cls(shape, {(kind, "coefficient"): values for kind, values in arrays.items()})
+
+    @classmethod
+    def from_npy(
+        cls,
+        directory: str | os.PathLike[str] | None = None,
+        *,
+        heads: str | os.PathLike[str] | None = None,
+        neurons: str | os.PathLike[str] | None = None,
+        total_steps: int | None = None,
+        steps_per_epoch: float | None = None,
+    ) -> Trajectory:
+        """A trajectory of the study's recordings, `.npy` files of coefficients, (layers, steps, units) floats.
+
+        Args:
+            directory: holds `self_slimming_coef_records.npy` or `msa_slimming_coefs.npy` (heads) and
+                `inter_slimming_coef_records.npy` or `mlp_slimming_coefs.npy` (neurons), either or both.
+            heads: the heads' file, whatever its name.
+            neurons: the neurons' file.
+            total_steps: the planned length of the run; by default what is recorded.
+            steps_per_epoch: needed only where spans are given in epochs.
+
+        Raises:
+            InputError: no file, two of one kind, one that is malformed or holds pickled objects, or different
+                numbers of steps.
+        """
+        arrays = recordings(directory, heads, neurons)
+        return cls.from_arrays(
+            heads=arrays.get("heads"),
+            neurons=arrays.get("neurons"),
+            total_steps=total_steps,
+            steps_per_epoch=steps_per_epoch,
+        )
 
     @classmethod
     def open(cls, directory: str | os.PathLike[str]) -> Trajectory:

@@ -14,13 +14,17 @@ CHANNELS: tuple[Channel, ...] = get_args(Channel)
 
 @dataclass(frozen=True)
 class Shape:
-    """What is recorded: units of each block per kind, the channels, and the planned length of the run."""
+    """What is recorded: units of each block per kind, the channels, and the planned length of the run.
+
+    `key_value_groups` are those of each attention block, given where any of them shares keys and values.
+    """
 
     units: Mapping[Kind, tuple[int, ...]]
     channels: tuple[Channel, ...]
     total_steps: int
     steps_per_epoch: float | None = None
     model: str = ""  # fingerprint of the anatomy, so that a foreign trajectory is recognised
+    key_value_groups: tuple[int, ...] | None = None
 
     def record(self, kind: Kind) -> tuple[int, int]:
         """Shape of one step of a kind: (layers, widest block)."""

@@ -26,6 +26,7 @@ from earlybird.trajectory.files import (
     record_bytes,
     write_whole,
 )
+from earlybird.trajectory.reading import Trajectory
 from earlybird.trajectory.shape import Channel, Kind, Shape
 
 
@@ -123,6 +124,28 @@ class TrajectoryWriter:
             )
         checksum = chunk_checksum(self._path, self._shape, (keep_steps, keep_steps, 0))
         return [_chunk_line(keep_steps, keep_steps, checksum)]
+
+
+def write_trajectory(trajectory: Trajectory, directory: Path, *, chunk_steps: int = 256) -> None:
+    """Write a trajectory of coefficients as a directory of its own.
+
+    Raises:
+        InputError: the directory holds something already, or float32 would round a coefficient.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise InputError(f"{directory} is there already; give a directory that is not")
+    shape = trajectory.shape
+    evidence = {pair: trajectory.evidence(*pair) for pair in pairs(shape)}
+    for (kind, _), values in evidence.items():
+        for start in range(0, len(values), chunk_steps):
+            chunk = values[start : start + chunk_steps]
+            if not np.array_equal(chunk, chunk.astype(np.float32), equal_nan=True):
+                raise InputError(
+                    f"the {kind} hold digits that a trajectory's float32 would round; Trajectory.from_npy keeps them"
+                )
+    with TrajectoryWriter(directory, shape, chunk_steps=chunk_steps) as writer:
+        for step in range(trajectory.steps):
+            writer.append({pair: values[step].astype(np.float32) for pair, values in evidence.items()})
 
 
 def _opened_at(path: Path, size: int) -> Any:

@@ -107,6 +107,7 @@ def draw_ticket(
             heads_scope=settings.heads_scope,
             neurons_scope=settings.neurons_scope,
             uniform=settings.uniform,
+            round_to=settings.round_to,
         )
         ticket.save(target)
         return ticket, target

@@ -1,0 +1,154 @@
+"""What a block is: its units, and which entries of which parameters belong to each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Counted = Literal["heads", "groups", "ratio", "width", "value width", "group width"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One dimension of a parameter (or buffer) whose entries belong to units.
+
+    Attributes:
+        parameter: its path.
+        dim: the dimension.
+        unit_of: (size of the dimension,) int: the unit that each entry goes with; for an entry that a key/value
+            group shares, the number of units plus that of the group.
+    """
+
+    parameter: str
+    dim: int
+    unit_of: NDArray[np.int64] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where coefficients can act: the input or output features of a module.
+
+    Attributes:
+        path: of the module.
+        unit_of: (features,) int: the unit of each feature, -1 for none.
+        refusal: why scaling there is not the same as scaling the units, or "".
+    """
+
+    path: str
+    unit_of: NDArray[np.int64] = field(repr=False, compare=False)
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
+class HeadCount:
+    """An attribute that says how many heads there are, or what follows from it."""
+
+    path: str
+    counted: Counted
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A block that was found but cannot be pruned, or attention that is not known."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class AttentionBlock:
+    """The attention of one layer; paths are those of `model.named_modules()`.
+
+    Attributes:
+        name: path of the attention module.
+        owner: path of the module whose forward pass computes the attention; often the same.
+        units: query heads.
+        unit_size: features of a head in queries and keys.
+        value_size: features of a head in values.
+        groups: key/value groups; as many as units where no head shares its keys and values.
+        query, key, value, output: paths of the four projections; equal ones are fused.
+        head_counts: the attributes that count heads.
+        parts: what goes with a head.
+        after, before: where coefficients act on softmax output and on the scores before it.
+        bias_argument: the argument that brings a bias of the scores with an entry for every head, or "".
+        hands_on_bias: whether what comes there was computed by the first block of the stack for its own heads.
+        bias_table: path of the table that this first block computed it from, or "".
+    """
+
+    name: str
+    units: int
+    unit_size: int
+    value_size: int
+    groups: int
+    query: str
+    key: str
+    value: str
+    output: str
+    head_counts: tuple[HeadCount, ...]
+    parts: tuple[Part, ...]
+    after: Site
+    before: Site
+    owner: str
+    bias_argument: str = ""
+    hands_on_bias: bool = False
+    bias_table: str = ""
+
+    @property
+    def heads_per_group(self) -> int:
+        """Query heads that share one key and value head."""
+        return self.units // self.groups
+
+    def kept(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """What stays of the units (units,) and of the groups: (units + groups,) bool."""
+        return np.concatenate([mask, mask.reshape(self.groups, -1).any(1)])
+
+
+@dataclass(frozen=True)
+class MlpBlock:
+    """The MLP of one layer.
+
+    Attributes:
+        name: path of the module that holds it.
+        units: neurons (intermediate features).
+        inputs: paths of the projections into the neurons; two, or one of twice the size, where gated.
+        output: path of the projection out of them.
+        parts: what goes with a neuron.
+        after, before: where coefficients act on the activation and on what enters the activation function.
+    """
+
+    name: str
+    units: int
+    inputs: tuple[str, ...]
+    output: str
+    parts: tuple[Part, ...]
+    after: Site
+    before: Site
+
+    def kept(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """What stays of the units, (units,) bool."""
+        return mask
+
+    @property
+    def input(self) -> str:
+        """Path of the first projection into the neurons."""
+        return self.inputs[0]
+
+
+Block = AttentionBlock | MlpBlock
+
+
+def consecutive(units: int, size: int) -> NDArray[np.int64]:
+    """`size` adjacent entries for each of `units` units in turn."""
+    return np.repeat(np.arange(units), size)
+
+
+def joined(pieces: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """One piece after the other."""
+    return np.concatenate([np.asarray(piece, dtype=np.int64) for piece in pieces])

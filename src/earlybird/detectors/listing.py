@@ -1,0 +1,56 @@
+"""Every detector in words, for `earlybird detectors`."""
+
+from __future__ import annotations
+
+from earlybird.detectors.presets import DEFAULT_DETECTOR, DETECTORS
+from earlybird.detectors.settings import DetectorSpecification
+
+_COMBINATIONS = {
+    "all(A, B, ...)": "Every one of the detectors is settled, each by its newest check.",
+    "any(A, B, ...)": "One of the detectors is settled, by its newest check.",
+    "repeat(A, times)": "The detector was settled at so many checks in a row.",
+    "stationary-share(TEST)": "As stationary-share, by another test on windows.",
+}
+
+
+def described_detectors() -> list[dict[str, str]]:
+    """What each draws on, its null hypothesis, its default settings, the operations of a check."""
+    rows = [
+        {
+            "detector": name + (" (default)" if name == DEFAULT_DETECTOR else ""),
+            "draws_when": rule.summary,
+            "null_hypothesis": rule.null,
+            "settings": _settings(rule),
+            "cost": rule.cost,
+        }
+        for name, rule in DETECTORS.items()
+    ]
+    for written, summary in _COMBINATIONS.items():
+        rows.append(
+            {
+                "detector": written,
+                "draws_when": summary,
+                "null_hypothesis": "that of its members",
+                "settings": "those of its members",
+                "cost": "that of its members",
+            }
+        )
+    return rows
+
+
+def _settings(rule: DetectorSpecification) -> str:
+    spans = {
+        "smoothing": rule.smoothing,
+        "window": rule.window,
+        "every": rule.every,
+        "start": rule.start,
+        "lag": rule.lag,
+    }
+    settings = [f"{key} {span}" for key, span in spans.items() if span is not None]
+    if rule.criterion is not None:
+        settings.append(f"criterion {rule.criterion}")
+    if rule.remark:
+        settings.append(rule.remark)
+    if rule.unsmoothed:
+        settings.append(f"{', '.join(rule.unsmoothed)} unsmoothed")
+    return ", ".join([*settings, f"threshold {rule.threshold:g}"])

@@ -1,0 +1,107 @@
+"""A criterion's values over successive steps, with what it must remember between them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earlybird.criteria import effective_rank, hamming_distance, nuclear_norm, overlap
+from earlybird.detectors.criterion import Criterion
+from earlybird.detectors.pruning import Pruning
+
+
+class CriterionSeries(ABC):
+    """Takes successive steps, some at a time; the values do not depend on how many."""
+
+    @abstractmethod
+    def update(self, scores: NDArray[np.floating], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Values of the next steps, (steps,), from scores and masks (steps, layers, units)."""
+
+
+class OfEachStep(CriterionSeries):
+    """Criteria of one step's mask or scores alone."""
+
+    def __init__(self, criterion: Criterion, pruning: Pruning) -> None:
+        self._name = criterion.name
+        self._pruning = pruning
+
+    def update(self, scores: NDArray[np.floating], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Nuclear norm or effective rank of each step."""
+        if self._name == "effective-rank":
+            return effective_rank(masks)
+        if self._name == "nuclear-norm":
+            return nuclear_norm(masks)
+        # A block's padding may hold the score of a coefficient of 1.
+        return nuclear_norm(np.where(self._pruning.valid(scores.shape[-1]), scores, 0.0))
+
+
+class AgainstEarlier(CriterionSeries):
+    """Criteria of a mask and the one `lag` steps before; holds `lag` masks, a bit per unit."""
+
+    def __init__(self, criterion: Criterion, pruning: Pruning) -> None:
+        self._name = criterion.name
+        self._lag = criterion.lag
+        self._pruning = pruning
+        self._ring: NDArray[np.uint8] | None = None
+        self._steps = 0
+
+    def update(self, scores: NDArray[np.floating], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """NaN for the first `lag` steps of the run."""
+        pieces = [
+            self._piece(scores[start : start + self._lag], masks[start : start + self._lag])
+            for start in range(0, len(masks), self._lag)
+        ]
+        return np.concatenate(pieces) if pieces else np.empty(0)
+
+    def _piece(self, scores: NDArray[np.floating], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """At most `lag` steps: none of them is compared with another."""
+        packed = np.packbits(masks.reshape(len(masks), -1), axis=-1)
+        if self._ring is None:
+            self._ring = np.zeros((self._lag, packed.shape[1]), dtype=np.uint8)
+        places = (self._steps + np.arange(len(masks))) % self._lag
+        units = masks.shape[-2] * masks.shape[-1]
+        earlier = np.unpackbits(self._ring[places], axis=-1, count=units).view(np.bool_).reshape(masks.shape)
+        self._ring[places] = packed
+        first = min(max(0, self._lag - self._steps), len(masks))
+        self._steps += len(masks)
+        values = np.full(len(masks), np.nan)
+        if first < len(masks):
+            values[first:] = self._compared(scores[first:], masks[first:], earlier[first:])
+        return values
+
+    def _compared(
+        self, scores: NDArray[np.floating], masks: NDArray[np.bool_], earlier: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        if self._name == "hamming":
+            return hamming_distance(masks, earlier, units=self._pruning.units)
+        if self._name == "overlap":
+            return overlap(masks, earlier)
+        return np.array([self._pruning.captured(mask, now) for mask, now in zip(earlier, scores, strict=True)])
+
+
+class AgainstAverage(CriterionSeries):
+    """Mean overlap with all earlier masks, geometrically weighted; holds their exponential moving average."""
+
+    def __init__(self, criterion: Criterion) -> None:
+        self._weight = 1 / criterion.lag
+        self._average: NDArray[np.float64] | None = None
+
+    def update(self, scores: NDArray[np.floating], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """NaN at the first step of the run."""
+        values = np.full(len(masks), np.nan)
+        for step, mask in enumerate(masks):
+            if self._average is None:
+                self._average = mask.astype(np.float64)
+                continue
+            values[step] = self._average[mask].sum() / mask.sum()
+            self._average += self._weight * (mask - self._average)
+        return values
+
+
+def series_of(criterion: Criterion, pruning: Pruning) -> CriterionSeries:
+    """What computes a criterion from the first step of a run on."""
+    if criterion.name == "ema-overlap":
+        return AgainstAverage(criterion)
+    return (AgainstEarlier if criterion.missing else OfEachStep)(criterion, pruning)

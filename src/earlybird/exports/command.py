@@ -1,0 +1,29 @@
+"""Exporting a saved directory to another."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from earlybird.checkpoint import load
+from earlybird.errors import InputError
+from earlybird.exports import ExportFormat, export
+from earlybird.ticket import Ticket
+
+# What the export writes anew, or what is true of the pruned weights alone.
+_NOT_COPIED = ("config.json", "generation_config.json", "README.md", "model.safetensors.index.json")
+
+
+def export_directory(source: Path, directory: Path, format: ExportFormat, ticket: Path | None = None) -> Path:
+    """Export the model of a directory, with the JSON and text files of its tokenizer or processor.
+
+    Raises:
+        InputError: see `earlybird.load` and `earlybird.export`; the two directories are one.
+    """
+    if source.resolve() == directory.resolve():
+        raise InputError(f"{directory} holds the pruned model itself; give another directory to export to")
+    written = export(load(source), directory, format, ticket=None if ticket is None else Ticket.load(ticket))
+    for path in sorted(source.iterdir()):
+        if path.is_file() and path.suffix in (".json", ".txt", ".model", ".jinja") and path.name not in _NOT_COPIED:
+            shutil.copyfile(path, written / path.name)
+    return written

@@ -1,0 +1,77 @@
+"""The original shape of a pruned model, with zeros where units were removed."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from earlybird.anatomy import Anatomy
+from earlybird.config_fields import CannotSayError
+from earlybird.errors import InputError
+from earlybird.exports.foreign import refuse_own_mathematics
+from earlybird.plain_config import dense_config
+from earlybird.pruned_shape import ticket_of_shape
+from earlybird.surgery import cuts
+from earlybird.ticket import Ticket
+
+
+def write_dense(model: PreTrainedModel, directory: Path, ticket: Ticket | None = None) -> None:
+    """Save a model of the original shape that computes what a pruned one computes.
+
+    Raises:
+        InputError: the ticket is not the one by which the model was pruned, or pruning gave the layers parts of
+            their own (position biases of the heads kept).
+    """
+    refuse_own_mathematics(model)
+    dense_model(model, ticket).save_pretrained(directory)
+
+
+def dense_model(model: PreTrainedModel, ticket: Ticket | None = None) -> PreTrainedModel:
+    """A model of the original shape, on the CPU, with zeros where units were removed.
+
+    Pruning it by the same ticket gives the model back, so that the two compute the same: a unit is silent that feeds
+    the output projection through zeros.
+    """
+    try:
+        dense: PreTrainedModel = type(model)(dense_config(model.config)).eval()
+    except CannotSayError as error:
+        raise InputError(f"the shape before pruning is not known: {error}") from error
+    anatomy, pruned = Anatomy.of(dense), Anatomy.of(model)
+    if ticket is None:
+        ticket = ticket_of_shape(anatomy, pruned.units, pruned.key_value_groups, pruned.names)
+    small = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    if own := sorted(small.keys() - dense.state_dict().keys()):
+        raise InputError(
+            f"the dense model cannot be made: {own[0]} came with the heads kept, and the original shape has no place"
+            " for it"
+        )
+    slices = cuts(dense, anatomy, ticket)
+    large: dict[str, Tensor] = {}
+    for name, value in dense.state_dict().items():
+        content = small.get(name)
+        for cut in reversed([cut for cut in slices if cut.parameter == name]):
+            content = _spread(content, value.shape[cut.dim], cut.dim, cut.index)
+        if content is None or content.shape != value.shape:
+            raise InputError(
+                f"the dense model cannot be made: {name} does not fit the ticket, which is not the one by which the"
+                " model was pruned"
+            )
+        large[name] = content
+    # The tensors themselves, so that each keeps its type.
+    dense.load_state_dict(large, assign=True)
+    dense.tie_weights()
+    if getattr(model, "generation_config", None) is not None:
+        dense.generation_config = copy.deepcopy(model.generation_config)
+    return dense
+
+
+def _spread(small: Tensor | None, size: int, dim: int, index: Tensor) -> Tensor | None:
+    """Zeros of the larger size with the small tensor at `index` of a dimension; None where it does not fit."""
+    if small is None or small.ndim <= dim or small.shape[dim] != len(index):
+        return None
+    shape = list(small.shape)
+    shape[dim] = size
+    return small.new_zeros(shape).index_copy(dim, index, small)

@@ -1,0 +1,62 @@
+"""A pruned encoder as an ONNX graph."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from importlib.util import find_spec
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from earlybird.errors import InputError
+
+FILE = "model.onnx"
+_PACKAGES = ("onnx", "onnxscript")
+
+
+def write_onnx(model: PreTrainedModel, directory: Path) -> None:
+    """Write model.onnx: inputs and outputs are called as in transformers, batch and sequence may have any size.
+
+    Raises:
+        InputError: the extra is not installed, or the model is no encoder of token ids or images.
+    """
+    missing = [package for package in _PACKAGES if find_spec(package) is None]
+    if missing:
+        raise InputError(f"format=onnx needs {' and '.join(missing)}: pip install 'earlybird[onnx]'")
+    inputs = _example(model)
+    dynamic = torch.export.Dim.DYNAMIC
+    shapes = {name: {0: dynamic, 1: dynamic} if value.ndim == 2 else {0: dynamic} for name, value in inputs.items()}
+    directory.mkdir(parents=True, exist_ok=True)
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
+            names = [name for name, value in model(**inputs).items() if isinstance(value, torch.Tensor)]
+            program = torch.onnx.export(
+                model, (), kwargs=inputs, dynamo=True, dynamic_shapes=shapes, output_names=names, verbose=False
+            )
+            assert program is not None
+            program.save(directory / FILE)
+    finally:
+        model.train(training)
+
+
+def _example(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """Inputs to trace the model with: a batch of two."""
+    config: Any = model.config
+    name = model.main_input_name
+    if name == "pixel_values" and isinstance(getattr(config, "image_size", None), int):
+        shape = (2, config.num_channels, config.image_size, config.image_size)
+        return {name: torch.zeros(shape, dtype=model.dtype, device=model.device)}
+    if name == "input_ids" and not config.is_encoder_decoder and not model.can_generate():
+        ids = torch.ones((2, 8), dtype=torch.long, device=model.device)
+        inputs = {name: ids, "attention_mask": torch.ones_like(ids)}
+        # Without them a pair of sentences would be taken for one.
+        if getattr(config, "type_vocab_size", 0) > 1 and "token_type_ids" in signature(model.forward).parameters:
+            inputs["token_type_ids"] = torch.zeros_like(ids)
+        return inputs
+    raise InputError(f"format=onnx takes encoders of token ids or images, {type(model).__name__} is another")

@@ -1,0 +1,252 @@
+"""The whole way inside the Hugging Face Trainer: search, draw, prune, train on."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from earlybird.anatomy import Anatomy
+from earlybird.detectors.scores import Score
+from earlybird.errors import InputError, JobError
+from earlybird.integrations.trainer import SEARCH_STATE, SearchCallback
+from earlybird.masks import Scope
+from earlybird.search import Search
+from earlybird.surgery import prune
+from earlybird.ticket import Ticket
+from earlybird.trajectory import Kind
+
+TRAJECTORY = "trajectory"
+
+
+class EarlyBirdCallback(TrainerCallback):
+    """Searches while a Trainer trains; the loss and the Trainer stay as they are.
+
+        callback = EarlyBirdCallback(trainer, heads=0.3, neurons=0.4)
+        trainer.add_callback(callback)
+        trainer.train()  # ends at the draw; with then="continue", goes on with the small network
+        callback.ticket
+
+    Each call of `train` is a search of its own. The L1 penalty's gradient is added to the coefficients, so that no
+    loss needs to be changed. With the Trainer's logs come `earlybird_nuclear-norm_*`, `earlybird_statistic_*` and
+    `earlybird_overlap_*` (of the mask with that of the log before), to whatever it reports to.
+
+    Args:
+        trainer: whose training is searched.
+        heads, neurons: ratios to prune, in [0, 1).
+        then: at the draw, "stop" the training, or prune the model in place and "continue" with the small network,
+            the optimizer's state sliced along.
+        score, detector, l1, heads_scope, neurons_scope, threshold: as in `earlybird.Search`.
+        learning_rate: of the coefficients, by default that of the weights; it follows the weights' schedule.
+        draw_at_end: if nothing has settled by the end of the training, draw there all the same.
+
+    Attributes:
+        ticket: of the newest training, once it is drawn.
+
+    Raises:
+        InputError: when training starts: the Trainer uses fp16, whose scaled gradients would mislead the
+            coefficients; or "continue" with more than one process.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        *,
+        heads: float | None = None,
+        neurons: float | None = None,
+        then: Literal["stop", "continue"] = "stop",
+        score: Score = "coefficient",
+        detector: str | None = None,
+        l1: float = 1e-4,
+        heads_scope: Scope = "layer",
+        neurons_scope: Scope = "global",
+        threshold: float | None = None,
+        learning_rate: float | None = None,
+        draw_at_end: bool = False,
+    ) -> None:
+        if then not in ("stop", "continue"):
+            raise InputError(f'then must be "stop" or "continue", got {then!r}')
+        self.trainer = trainer
+        self.heads, self.neurons, self.then = heads, neurons, then
+        self.score, self.detector, self.l1, self.threshold = score, detector, l1, threshold
+        self.heads_scope, self.neurons_scope = heads_scope, neurons_scope
+        self.learning_rate, self.draw_at_end = learning_rate, draw_at_end
+        self.ticket: Ticket | None = None
+        self._driver: SearchCallback | None = None
+        self._logged_masks: dict[Kind, NDArray[np.bool_]] = {}
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Attach the coefficients to the model, which is on its device now; a resumed training resumes its search."""
+        if args.fp16:
+            raise InputError("the search cannot follow fp16's scaled gradients: use bf16=True instead of fp16=True")
+        if self.then == "continue" and args.world_size > 1:
+            raise InputError(
+                f'then="continue" prunes in place, which {args.world_size} processes cannot do together: use "stop",'
+                " prune, and train anew"
+            )
+        output = Path(args.output_dir or ".")
+        resumed = output / f"checkpoint-{state.global_step}" / SEARCH_STATE
+        self.ticket, self._logged_masks = None, {}
+        search = Search(
+            kwargs["model"],
+            heads=self.heads,
+            neurons=self.neurons,
+            total_steps=state.max_steps,
+            score=self.score,
+            detector=self.detector,
+            l1=self.l1,
+            heads_scope=self.heads_scope,
+            neurons_scope=self.neurons_scope,
+            threshold=self.threshold,
+            learning_rate=self.learning_rate or args.learning_rate,
+            record=output / TRAJECTORY if state.is_world_process_zero else None,
+            resume=resumed if state.global_step and resumed.is_file() else None,
+        )
+        self._driver = SearchCallback(
+            search,
+            learning_rate=args.learning_rate,
+            stop_at_draw=self.then == "stop",
+            draw_at_end=self.draw_at_end,
+            penalise=True,
+        )
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Give the coefficients this step's rate and penalty."""
+        if self._driver is not None:
+            self._driver.on_pre_optimizer_step(args, state, control, **kwargs)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Observe the step; at the draw, stop or prune."""
+        if self._driver is None:
+            return
+        self._driver.on_step_end(args, state, control, **kwargs)
+        self.ticket = self._driver.search.ticket
+        if self.ticket is not None and self.then == "continue":
+            self._finish()
+            optimizer = kwargs["optimizer"]
+            prune(kwargs["model"], self.ticket, optimizer=getattr(optimizer, "optimizer", optimizer))
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Log what the search sees, whenever the Trainer logs its loss."""
+        if self._driver is None or "loss" not in kwargs["logs"]:
+            return
+        detection = self._driver.search.detection
+        masks = self._driver.search.masks()
+        values: dict[str, float] = {}
+        for kind, mask in masks.items():
+            for criterion, value in detection.values[kind].items():
+                values[f"earlybird_{criterion.name}_{kind}"] = value
+            statistic = detection.detectors[kind].statistic
+            if statistic is not None:
+                values[f"earlybird_statistic_{kind}"] = statistic
+            if kind in self._logged_masks:
+                values[f"earlybird_overlap_{kind}"] = float((mask & self._logged_masks[kind]).sum() / mask.sum())
+        self._logged_masks = masks
+        if values:
+            self.trainer.log(values)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Put the search's state into the Trainer's checkpoint."""
+        if self._driver is not None:
+            self._driver.on_save(args, state, control, **kwargs)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Fold the coefficients into the weights."""
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._driver is not None:
+            self._driver.search.finish()
+            self._driver = None
+
+
+def train_early_bird(
+    trainer: Trainer,
+    *,
+    heads: float | None = None,
+    neurons: float | None = None,
+    start: Literal["rewind", "continue"] = "rewind",
+    score: Score = "coefficient",
+    detector: str | None = None,
+    l1: float = 1e-4,
+    heads_scope: Scope = "layer",
+    neurons_scope: Scope = "global",
+    threshold: float | None = None,
+    draw_at_end: bool = True,
+) -> Ticket:
+    """Search, draw, prune and train on, all with one Trainer; afterwards its model is small and trained.
+
+    Args:
+        trainer: ready to train; its model is pruned in place.
+        heads, neurons: ratios to prune, in [0, 1).
+        start: "rewind" to the initial weights and train by the whole schedule again, or "continue" from the draw to
+            the schedule's end.
+        score, detector, l1, heads_scope, neurons_scope, threshold: as in `earlybird.Search`.
+        draw_at_end: if nothing has settled by the end of the search, draw there all the same; continuing from
+            there leaves nothing to train.
+
+    Returns:
+        The ticket.
+
+    Raises:
+        InputError: settings out of bounds, or a Trainer whose model or precision cannot be searched.
+        JobError: nothing settled, and `draw_at_end` is False.
+    """
+    model = trainer.model
+    if not isinstance(model, torch.nn.Module):
+        raise InputError("the Trainer has no model yet (model_init): build the model and give it to the Trainer")
+    Anatomy.of(model)
+    rewind = start == "rewind"
+    initial = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()} if rewind else {}
+    own_optimizer, own_scheduler = trainer.optimizer is not None, copy.deepcopy(trainer.lr_scheduler)
+    callback = EarlyBirdCallback(
+        trainer,
+        heads=heads,
+        neurons=neurons,
+        then="stop" if rewind else "continue",
+        score=score,
+        detector=detector,
+        l1=l1,
+        heads_scope=heads_scope,
+        neurons_scope=neurons_scope,
+        threshold=threshold,
+        draw_at_end=draw_at_end,
+    )
+    trainer.add_callback(callback)
+    try:
+        trainer.train()
+    finally:
+        trainer.remove_callback(callback)
+    if callback.ticket is None:
+        raise JobError("the masks did not settle within the training; train longer, or give draw_at_end=True")
+    if rewind:
+        model.load_state_dict(initial)
+        optimizer = getattr(trainer.optimizer, "optimizer", trainer.optimizer)
+        prune(model, callback.ticket, optimizer=optimizer if own_optimizer else None)
+        _start_anew(trainer, optimizer if own_optimizer else None, own_scheduler)
+        trainer.train()
+    return callback.ticket
+
+
+def _start_anew(trainer: Trainer, optimizer: Any, scheduler: Any) -> None:
+    """Let the next training begin as the first did: an optimizer that remembers nothing, the schedule's start."""
+    trainer.optimizer, trainer.lr_scheduler = optimizer, None
+    if optimizer is None:
+        return
+    optimizer.state.clear()
+    for group in optimizer.param_groups:
+        group["lr"] = group.get("initial_lr", group["lr"])
+    if scheduler is not None:
+        scheduler.optimizer = optimizer
+        trainer.lr_scheduler = scheduler

@@ -1,0 +1,75 @@
+"""Changes to a model that can be undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from earlybird.anatomy import AttentionBlock
+from earlybird.anatomy.blocks import Counted
+from earlybird.anatomy.projections import resize
+from earlybird.cutting import Cut
+from earlybird.position_bias import is_untied, tie_again, untie
+
+
+class Operation:
+    """Cuts parameters, sets counts of heads, unties position biases, and remembers how to go back."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._undo: list[Callable[[], None]] = []
+
+    def undo(self) -> None:
+        """Leave the model as it was before the first change."""
+        while self._undo:
+            self._undo.pop()()
+
+    def untie(self, block: AttentionBlock) -> None:
+        """Make an attention's position bias independent of the heads that other layers keep."""
+        if not is_untied(self._model.get_submodule(block.owner)):
+            untie(self._model, block)
+            self._undo.append(lambda: tie_again(self._model, block))
+
+    def cut(self, cut: Cut) -> int:
+        """Keep a slice of a parameter or buffer; returns how many numbers of a parameter went."""
+        path, _, name = cut.parameter.rpartition(".")
+        module = self._model.get_submodule(path)
+        old = getattr(module, name)
+        assert isinstance(old, Tensor)
+        if len(cut.index) == old.shape[cut.dim]:
+            return 0
+        kept = old.detach().index_select(cut.dim, cut.index.to(old.device)).clone()
+        new = nn.Parameter(kept, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else kept
+        self._set(module, name, new)
+        resize(module)
+        return old.numel() - kept.numel() if isinstance(old, nn.Parameter) else 0
+
+    def count_heads(self, block: AttentionBlock, heads: int, groups: int) -> None:
+        """Let every attribute that counts a block's heads say the new number."""
+        counts: dict[Counted, int] = {
+            "heads": heads,
+            "groups": groups,
+            "ratio": heads // groups,
+            "width": heads * block.unit_size,
+            "value width": heads * block.value_size,
+            "group width": groups * block.unit_size,
+        }
+        for count in block.head_counts:
+            path, _, attribute = count.path.rpartition(".")
+            self._set(self._model.get_submodule(path), attribute, counts[count.counted])
+
+    def _set(self, module: nn.Module, name: str, value: object) -> None:
+        old = getattr(module, name)
+        setattr(module, name, value)
+
+        def back() -> None:
+            setattr(module, name, old)
+            resize(module)
+
+        self._undo.append(back)
+
+
+def parameter_total(model: nn.Module) -> int:
+    """Number of a model's parameters, shared ones counted once."""
+    return sum(parameter.numel() for parameter in model.parameters())

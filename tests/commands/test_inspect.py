@@ -1,0 +1,63 @@
+"""`earlybird inspect` on a directory, a directory without weights and a config.json alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from families import build
+from typer.testing import CliRunner
+
+import earlybird as eb
+from earlybird.cli import app
+from earlybird.flops import forward_flops, parameter_count
+
+
+def inspected(*arguments):
+    result = CliRunner().invoke(app, ["inspect", *map(str, arguments), "--json"], catch_exceptions=False)
+    assert result.exit_code == 0
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("name", ["bert", "llama", "clip", "vit", "t5", "whisper"])
+def test_a_config_alone_says_what_pruning_saves(name, tmp_path):
+    model = build(name)
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(tmp_path)
+    for place in (tmp_path, tmp_path / "config.json"):
+        found = inspected(place, "--heads", 0.3, "--neurons", 0.4)
+        assert found["model"] == type(model).__name__
+        assert found["parameters"] == parameter_count(model)
+        ticket = eb.Ticket.random(eb.Anatomy.of(model), heads=0.3, neurons=0.4)
+        pruned = eb.prune(build(name), ticket)
+        assert found["pruned"]["parameters"] == parameter_count(pruned)
+        assert 0 < found["pruned"]["flops"] < found["flops"]
+
+
+def test_flops_are_those_of_the_example(tmp_path):
+    model = build("vit")
+    eb.save(model, tmp_path)
+    assert inspected(tmp_path)["flops"] == forward_flops(model, {"pixel_values": torch.zeros(1, 3, 16, 16)})
+    longer, shorter = (inspected_text(tmp_path / "text", length) for length in (20, 10))
+    assert longer > 2 * shorter
+
+
+def inspected_text(directory, length):
+    build("bert").config.save_pretrained(directory)
+    return inspected(directory, "--length", length)["flops"]
+
+
+def test_it_prints_blocks_and_costs(tmp_path):
+    build("llama").config.save_pretrained(tmp_path)
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path), "--heads", "0.5"])
+    assert "8 heads of 4 features in 4 key/value groups" in result.stdout
+    assert "without 50% of the heads: " in result.stdout
+    assert "FLOPs" in result.stdout
+
+
+@pytest.mark.parametrize("place", ["nothing/here", "empty"])
+def test_a_place_without_a_model_is_named(place, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(eb.InputError, match=place):
+        CliRunner().invoke(app, ["inspect", str(tmp_path / place)], catch_exceptions=False)

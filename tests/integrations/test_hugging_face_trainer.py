@@ -1,0 +1,165 @@
+"""The search inside the Hugging Face Trainer."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    ViTConfig,
+    ViTForImageClassification,
+)
+
+import earlybird as eb
+from earlybird.integrations.early_bird import EarlyBirdCallback, train_early_bird
+
+SETTINGS = {"heads": 0.5, "neurons": 0.5, "threshold": 0.5}
+
+
+def tiny_vit():
+    torch.manual_seed(0)
+    config = ViTConfig(
+        image_size=8,
+        patch_size=4,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=32,
+        num_labels=4,
+    )
+    return ViTForImageClassification(config)
+
+
+def tiny_bert():
+    """Its Trainer checkpoints load again; those of a ViT come back under older names, which the Trainer ignores."""
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=30,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=32,
+        num_labels=4,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    return BertForSequenceClassification(config)
+
+
+def trainer_for(directory, *, steps=80, callbacks=(), model=None, **others):
+    generator = torch.Generator().manual_seed(0)
+    if isinstance(model, BertForSequenceClassification):
+        inputs = [{"input_ids": torch.randint(30, (6,), generator=generator)} for _ in range(32)]
+    else:
+        inputs = [{"pixel_values": torch.randn(3, 8, 8, generator=generator)} for _ in range(32)]
+    examples = [{**values, "labels": torch.tensor(i % 4)} for i, values in enumerate(inputs)]
+    arguments = TrainingArguments(
+        str(directory),
+        max_steps=steps,
+        per_device_train_batch_size=8,
+        learning_rate=1e-2,
+        logging_steps=20,
+        report_to=[],
+        disable_tqdm=True,
+        use_cpu=True,
+        **{"save_strategy": "no", **others},
+    )
+    return Trainer(model or tiny_vit(), arguments, train_dataset=examples, callbacks=list(callbacks))
+
+
+def test_the_whole_way_rewound(tmp_path):
+    trainer = trainer_for(tmp_path)
+    initial = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    seen = []
+
+    class FirstWeights(TrainerCallback):
+        def on_train_begin(self, args, state, control, **kwargs):
+            seen.append(kwargs["model"].classifier.weight.detach().clone())
+
+    trainer.add_callback(FirstWeights())
+    ticket = train_early_bird(trainer, **SETTINGS)
+    assert ticket.provenance["draw_step"] < 80
+    assert eb.Anatomy.of(trainer.model).units == {
+        kind: tuple(int(n) for n in mask.sum(-1)) for kind, mask in ticket.masks.items()
+    }
+    assert trainer.state.global_step == 80
+    assert len(seen) == 2
+    assert torch.equal(seen[1], initial["classifier.weight"])
+
+
+def test_continuing_prunes_in_place_and_goes_on(tmp_path):
+    trainer = trainer_for(tmp_path, gradient_accumulation_steps=2, bf16=True)
+    ticket = train_early_bird(trainer, **SETTINGS, start="continue")
+    assert trainer.state.global_step == 80
+    assert eb.Anatomy.of(trainer.model).units["neurons"] == tuple(ticket.masks["neurons"].sum(-1).tolist())
+    held = {id(value) for group in trainer.optimizer.param_groups for value in group["params"]}
+    assert held == {id(value) for value in trainer.model.parameters()}
+    assert all(torch.isfinite(value).all() for value in trainer.model.parameters())
+
+
+def test_an_optimizer_of_ones_own_starts_anew(tmp_path):
+    model = tiny_vit()
+    optimizer = torch.optim.SGD(model.parameters(), 1e-2, momentum=0.9)
+    trainer = trainer_for(tmp_path, model=model)
+    trainer.optimizer = optimizer
+    train_early_bird(trainer, **SETTINGS)
+    held = {id(value) for group in optimizer.param_groups for value in group["params"]}
+    assert held == {id(value) for value in model.parameters()}
+    assert trainer.state.global_step == 80
+
+
+def test_logs_say_what_the_search_sees_and_one_callback_serves_several_fits(tmp_path):
+    trainer = trainer_for(tmp_path)
+    callback = EarlyBirdCallback(trainer, heads=0.5, neurons=0.5, detector="published-ols", score="gradient")
+    trainer.add_callback(callback)
+    with pytest.raises(eb.InputError, match="train longer"):  # 500 steps before its first check
+        trainer.train()
+    callback.detector, callback.threshold = "ols", 0.999999
+    trainer.train()
+    logged = {key for entry in trainer.state.log_history for key in entry}
+    assert {"earlybird_nuclear-norm_heads", "earlybird_nuclear-norm_neurons", "earlybird_overlap_heads"} <= logged
+    callback.detector, callback.threshold = "hamming", None
+    trainer.train()
+    first = callback.ticket
+    trainer.train()
+    assert first is not None
+    assert callback.ticket is not None
+    assert callback.ticket is not first
+    assert eb.Anatomy.of(trainer.model).units["heads"] == (4, 4)
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in trainer.model.modules())
+
+
+def test_a_resumed_training_resumes_its_search(tmp_path):
+    class StopAt(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            control.should_training_stop = state.global_step == 15
+
+    def run(directory, **others):
+        model = tiny_bert()
+        trainer = trainer_for(directory, steps=30, model=model, save_strategy="steps", save_steps=10)
+        callback = EarlyBirdCallback(trainer, heads=0.5, neurons=0.5, detector="half-time-capture", threshold=0.999)
+        trainer.add_callback(callback)
+        return trainer, callback
+
+    whole, _ = run(tmp_path / "whole")
+    whole.train()
+    cut, _ = run(tmp_path / "cut")
+    cut.add_callback(StopAt())
+    cut.train()
+    again, _ = run(tmp_path / "cut")
+    again.train(resume_from_checkpoint=str(tmp_path / "cut/checkpoint-10"))
+    a, b = (eb.Trajectory.open(tmp_path / name / "trajectory") for name in ("whole", "cut"))
+    for kind in ("heads", "neurons"):
+        assert (a.evidence(kind, "deviation") == b.evidence(kind, "deviation")).all()
+
+
+def test_fp16_is_refused(tmp_path):
+    trainer = trainer_for(tmp_path)
+    trainer.args.fp16 = True
+    trainer.add_callback(EarlyBirdCallback(trainer, heads=0.5))
+    with pytest.raises(eb.InputError, match="bf16"):
+        trainer.callback_handler.on_train_begin(trainer.args, trainer.state, trainer.control)

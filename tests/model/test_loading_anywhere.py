@@ -1,0 +1,145 @@
+"""Four ways of loading a pruned model, each in a process of its own; and no way at all where it would be wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+import earlybird as eb
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "small", "network", "would", "have", "been", "enough"]
+# Put in front of a program, it makes earlybird impossible to import.
+WITHOUT_EARLYBIRD = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "earlybird":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Blocker())
+"""
+COMPARE = """
+import sys, torch
+from safetensors.torch import load_file
+expected = load_file(sys.argv[2])
+torch.testing.assert_close(model(expected["ids"]).logits, expected["logits"], rtol=0, atol=1e-5)
+"""
+
+
+@dataclass(frozen=True)
+class Saved:
+    pruned: Path
+    uniform: Path
+    dense: Path
+    expected: Path
+    expected_uniform: Path
+
+
+def strong_bert():
+    """A tiny BERT with weights large enough that a wrong one would show."""
+    torch.manual_seed(0)
+    config = BertConfig(
+        hidden_size=48, num_hidden_layers=3, num_attention_heads=6, intermediate_size=96, vocab_size=len(WORDS)
+    )
+    model = BertForSequenceClassification(config)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+def tokenizer():
+    words = Tokenizer(WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    words.pre_tokenizer = Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    root = tmp_path_factory.mktemp("saved")
+    ids = torch.tensor([[4, 5, 6, 7, 8, 9, 10]])
+    found = Saved(root / "pruned", root / "uniform", root / "dense", root / "pruned.st", root / "uniform.st")
+    model = strong_bert()
+    ticket = eb.Ticket.random(eb.Anatomy.of(model), heads=0.25, neurons=0.4)
+    eb.save(eb.prune(model, ticket), found.pruned, ticket=ticket, accuracy=88.1, processor=tokenizer())
+    eb.export(model, found.dense, processor=tokenizer())
+    uniform = strong_bert()
+    eb.prune(uniform, eb.Ticket.random(eb.Anatomy.of(uniform), neurons=0.4, uniform=True))
+    eb.save(uniform, found.uniform)
+    with torch.no_grad():
+        save_file({"ids": ids, "logits": model(ids).logits}, found.expected)
+        save_file({"ids": ids, "logits": uniform(ids).logits}, found.expected_uniform)
+    return found
+
+
+def in_a_process_of_its_own(program, *arguments):
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_from_pretrained_after_the_import(saved):
+    program = f"""
+import sys
+import earlybird
+assert "torch" not in sys.modules and "transformers" not in sys.modules
+from transformers import AutoModel, AutoModelForSequenceClassification
+model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1])
+{COMPARE}
+base = AutoModel.from_pretrained(sys.argv[1], dtype=torch.bfloat16)
+assert earlybird.Anatomy.of(base).units == earlybird.Anatomy.of(model).units
+"""
+    in_a_process_of_its_own(program, saved.pruned, saved.expected)
+
+
+def test_pipeline_after_the_import_in_the_other_order(saved):
+    program = """
+import sys
+import transformers
+from transformers import pipeline
+transformers.quantizers.auto  # imported before earlybird
+import earlybird
+classify = pipeline("text-classification", model=sys.argv[1], device="cpu")
+model = classify.model
+print(classify("the small network would have been enough")[0]["score"])
+"""
+    score = float(in_a_process_of_its_own(program + COMPARE, saved.pruned, saved.expected))
+    probabilities = load_file(saved.expected)["logits"].softmax(-1)
+    assert score == pytest.approx(probabilities.max().item(), abs=1e-5)
+
+
+def test_a_uniform_ticket_without_earlybird_and_no_silent_loading_of_another(saved):
+    program = f"""{WITHOUT_EARLYBIRD}
+from transformers import AutoModelForSequenceClassification
+try:
+    AutoModelForSequenceClassification.from_pretrained(sys.argv[3])
+except Exception as error:
+    print(type(error).__name__)
+model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1])
+{COMPARE}
+assert not any(name.startswith("earlybird") for name in sys.modules)
+"""
+    said = in_a_process_of_its_own(program, saved.uniform, saved.expected_uniform, saved.pruned)
+    assert "Error" in said
+
+
+def test_the_dense_export_without_earlybird(saved):
+    program = f"""{WITHOUT_EARLYBIRD}
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+AutoTokenizer.from_pretrained(sys.argv[1])
+model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1])
+assert model.config.intermediate_size == 96 and model.bert.encoder.layer[1].attention.self.query.out_features == 48
+{COMPARE}
+"""
+    in_a_process_of_its_own(program, saved.dense, saved.expected)

@@ -1,0 +1,196 @@
+"""Slimming on the named families: equal to scaling heads and neurons by hand, or refused with the reason."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from families import FAMILIES, GROUPED, WITHOUT_NEURONS, build, inputs
+from transformers import Qwen3Config, Qwen3Model
+
+import earlybird as eb
+from earlybird.outputs import largest_difference, output_tensors
+from earlybird.slimming import Slimming
+
+# Why slim="before" is refused where it is.
+BIASED = (
+    "mpnet",
+    "beit",
+    "beit, one bias for all layers",
+    "swin",
+    "t5",
+    "falcon, alibi",
+    "bloom",
+    "falcon",
+    "falcon, grouped",
+)
+GATED = ("modernbert", "llama", "mistral", "mixtral", "qwen2", "gemma", "t5")
+
+
+def slimmed(model, kind, place):
+    """Slimming with coefficients of 0.5 to 1.5, and the coefficients of each block."""
+    slimming = Slimming(model, eb.Anatomy.of(model), kinds=[kind], slim=place, neuron_slim=place)
+    deviations = slimming.deviations[kind]
+    torch.manual_seed(3)
+    torch.nn.init.uniform_(deviations.values, -0.5, 0.5)
+    return slimming, [
+        1 + values[:count].clone() for values, count in zip(deviations.values.detach(), deviations.units, strict=True)
+    ]
+
+
+def run(model, name, padded=True):
+    with torch.no_grad():
+        return output_tensors(model(**inputs(name, masked=padded)))
+
+
+@pytest.mark.parametrize("kind", ["heads", "neurons"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_after_equals_scaling_what_enters_the_output_projection(name, kind):
+    if kind == "neurons" and name in WITHOUT_NEURONS:
+        pytest.skip("its experts are left out")
+    model = build(name)
+    reference, anatomy = copy.deepcopy(model), eb.Anatomy.of(model)
+    slimming, coefficients = slimmed(model, kind, "after")
+    for block, scale in zip(anatomy.attention if kind == "heads" else anatomy.mlp, coefficients, strict=True):
+        output = reference.get_submodule(block.output)
+        repeated = scale.repeat_interleave(block.value_size if kind == "heads" else 1)
+        output.register_forward_pre_hook(lambda _, args, repeated=repeated: (args[0] * repeated,))
+    expected, found = run(reference, name), run(model, name)
+    size = max(float(tensor.abs().max()) for tensor in expected)
+    assert largest_difference(expected, found) < 1e-5 * max(1, size)
+    assert largest_difference(run(build(name), name), found) > 1e-3 * min(1, size)
+    slimming.fold()
+    assert largest_difference(expected, run(model, name)) < 1e-4 * max(1, size)
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in BIASED and "deberta" not in name])
+def test_before_equals_scaling_the_scores(name, monkeypatch):
+    """The reference scales softmax's arguments inside the eager kernel, per head."""
+    # A token before a left-padded prompt sees nothing, of which every kernel makes something else.
+    padded = FAMILIES[name][3] != "prompt"
+    model = build(name, "sdpa")
+    reference, anatomy = copy.deepcopy(model), eb.Anatomy.of(model)
+    slimming, coefficients = slimmed(model, "heads", "before")
+    found = run(model, name, padded)
+    by_module = {
+        id(reference.get_submodule(block.owner)): scale
+        for block, scale in zip(anatomy.attention, coefficients, strict=True)
+    }
+    plain = torch.nn.functional.scaled_dot_product_attention
+    current = []
+
+    def scaled(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False):
+        if key.shape[1] != query.shape[1]:
+            repeats = query.shape[1] // key.shape[1]
+            key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
+        scores = query @ key.transpose(-1, -2) * (query.shape[-1] ** -0.5 if scale is None else scale)
+        scores = scores * current[-1].view(1, -1, 1, 1)
+        if is_causal:
+            attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+        if attn_mask is not None and attn_mask.dtype == torch.bool:
+            scores = scores.masked_fill(~attn_mask, torch.finfo(scores.dtype).min)
+        elif attn_mask is not None:
+            scores = scores + attn_mask
+        return scores.softmax(-1) @ value
+
+    for module in reference.modules():
+        if id(module) in by_module:
+            module.register_forward_pre_hook(lambda m, args: current.append(by_module[id(m)]))
+            module.register_forward_hook(lambda m, args, out: (current.pop(), out)[1])
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", scaled)
+    current.append(torch.ones(1))
+    expected = run(reference, name, padded)
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", plain)
+    size = max(float(tensor.abs().max()) for tensor in expected)
+    assert largest_difference(expected, found) < 1e-4 * max(1, size)
+    assert largest_difference(run(build(name, "sdpa"), name, padded), found) > 1e-4 * min(1, size)
+    slimming.fold()
+    assert largest_difference(expected, run(model, name, padded)) < 1e-4 * max(1, size)
+
+
+@pytest.mark.parametrize("name", [name for name in BIASED if name not in ("falcon", "falcon, grouped")])
+def test_before_is_refused_where_a_position_bias_is_added(name):
+    model = build(name)
+    with pytest.raises(eb.InputError, match=r'slim="before" does not work for .*position bias.*use slim="after"'):
+        Slimming(model, eb.Anatomy.of(model), kinds=["heads"], slim="before")
+
+
+def test_before_is_refused_where_queries_are_normalised():
+    model = Qwen3Model(Qwen3Config(**{**GROUPED, "num_hidden_layers": 1}))
+    with pytest.raises(eb.InputError, match="normalised after their projection"):
+        Slimming(model, eb.Anatomy.of(model), kinds=["heads"], slim="before")
+
+
+@pytest.mark.parametrize("name", [name for name in GATED if name not in WITHOUT_NEURONS])
+def test_before_is_refused_for_gated_neurons(name):
+    model = build(name)
+    with pytest.raises(eb.InputError, match=r'neuron_slim="before" .* gated'):
+        Slimming(model, eb.Anatomy.of(model), kinds=["neurons"], neuron_slim="before")
+
+
+def test_before_scales_every_term_of_disentangled_attention(monkeypatch):
+    """DeBERTa's query projection makes the position queries too, so all its scores scale alike."""
+    model = build("deberta-v2")
+    reference, anatomy = copy.deepcopy(model), eb.Anatomy.of(model)
+    _, coefficients = slimmed(model, "heads", "before")
+    found = run(model, "deberta-v2", padded=False)
+    scales = []
+    for block, scale in zip(anatomy.attention, coefficients, strict=True):
+        attention = reference.get_submodule(block.owner)
+        assert attention.share_att_key
+        attention.register_forward_pre_hook(lambda *_, scale=scale: scales.append(scale))
+    plain = torch.nn.functional.softmax
+    monkeypatch.setattr(
+        torch.nn.functional, "softmax", lambda scores, **how: plain(scores * scales[-1].view(1, -1, 1, 1), **how)
+    )
+    # Without padding: a mask would be scaled here, and is not there.
+    expected = run(reference, "deberta-v2", padded=False)
+    assert largest_difference(expected, found) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["bert", "llama", "gpt2", "t5"])
+def test_a_model_in_mid_search_can_be_copied(name):
+    model = build(name)
+    search = eb.Search(model, heads=0.3, neurons=0.4, total_steps=50)
+    for deviations in search.slimming.deviations.values():
+        torch.nn.init.uniform_(deviations.values, -0.5, 0.5)
+    copied = copy.deepcopy(model)
+    assert largest_difference(run(model, name), run(copied, name)) == 0
+    sum(tensor.sum() for tensor in output_tensors(copied(**inputs(name)))).backward()
+    assert all(not deviations.values.grad.any() for deviations in search.slimming.deviations.values())
+
+
+@pytest.mark.parametrize("name", ["bert", "llama"])
+def test_checkpointing_and_autocast_give_the_coefficients_their_gradients(name):
+    plain, saving = build(name).train(), build(name).train()
+    saving.gradient_checkpointing_enable()
+    gradients = []
+    for model in (plain, saving):
+        slimming = Slimming(model, eb.Anatomy.of(model))
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = output_tensors(
+                model(**inputs(name), use_cache=False) if name == "llama" else model(**inputs(name))
+            )
+        outputs[0].float().square().mean().backward()
+        gradients.append([deviations.values.grad.clone() for deviations in slimming.deviations.values()])
+    for one, other in zip(*gradients, strict=True):
+        assert one.any()
+        torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3 * float(one.abs().max()))
+
+
+def test_a_search_on_grouped_heads_draws_the_same_online_and_offline(tmp_path):
+    model = build("llama").train()
+    search = eb.Search(model, heads=0.5, total_steps=40, detector="hamming", record=tmp_path)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    for _ in range(40):
+        batch = inputs("llama")
+        (model(**batch, labels=batch["input_ids"]).loss + search.penalty()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        search.step()
+    search.finish()
+    offline = eb.detect(eb.Trajectory.open(tmp_path), heads=0.5, detector="hamming")
+    assert offline.step == search.draw.step
+    assert (offline.masks["heads"] == search.ticket.masks["heads"]).all()
+    eb.prune(model, search.ticket)
