@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from earlybird.criteria import captured, hamming_distance, nuclear_norm, overlap
+from earlybird.criteria import captured, effective_rank, hamming_distance, nuclear_norm, overlap, singular_values
 from earlybird.masks import mask_at_ratio
 
 MASKS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9))
@@ -201,3 +201,34 @@ def test_captured_does_not_depend_on_the_scores_unit_or_origin(shift, scale):
     np.testing.assert_allclose(
         captured(masks, shift + scale * scores, 0.5), captured(masks, scores, 0.5), rtol=1e-7, atol=1e-7
     )
+
+
+# Of scores, and effective rank
+
+
+@given(hnp.arrays(np.float64, (4, 7), elements=st.floats(-5, 5)))
+def test_nuclear_norm_of_scores_equals_the_sum_of_singular_values(scores):
+    # Small singular values come from the roots of rounding noise beside the largest one.
+    assert nuclear_norm(scores) == pytest.approx(by_singular_values(scores), rel=1e-6, abs=1e-6)
+
+
+def test_singular_values_of_scores_near_one_keep_their_digits():
+    scores = 1 + np.random.default_rng(0).normal(0, 1e-3, (12, 3072))
+    expected = np.linalg.svd(scores, compute_uv=False)[::-1]
+    np.testing.assert_allclose(singular_values(scores), expected, rtol=1e-8)
+
+
+@given(MASKS)
+def test_effective_rank_is_the_exponential_of_the_entropy_and_at_most_the_rank(mask):
+    if not mask.any():
+        assert effective_rank(mask) == 0
+        return
+    values = np.linalg.svd(mask.astype(np.float64), compute_uv=False)
+    shares = values[values > 1e-9 * values[0]] / values.sum()
+    assert effective_rank(mask) == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-6)
+    assert 1 - 1e-9 <= effective_rank(mask) <= np.linalg.matrix_rank(mask.astype(np.float64)) + 1e-6
+
+
+def test_effective_rank_of_equal_singular_values_is_their_number():
+    assert effective_rank(np.eye(5, 9, dtype=bool)) == pytest.approx(5)
+    assert effective_rank(np.ones((5, 9), dtype=bool)) == pytest.approx(1)

@@ -25,8 +25,8 @@ class Criterion:
     - hamming: distance of the mask from that `lag` steps ago, the fraction of units that differ.
     - overlap: of the mask with that `lag` steps ago.
     - captured: how much of today's best choice, by today's scores, the mask `lag` steps ago is.
-    - ema-overlap: mean overlap of the mask with all earlier ones, weighted by (1 - 1/lag)^age, so that the masks
-      are `lag` steps old on average.
+    - ema-overlap: mean share of the mask's kept units that earlier masks kept, weighted by (1 - 1/lag)^age, so that
+      these are `lag` steps old on average.
     """
 
     name: CriterionName = "nuclear-norm"

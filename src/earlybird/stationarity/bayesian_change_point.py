@@ -28,6 +28,7 @@ class BayesianChangePoint(StationarityTest):
         n = len(window)
         shifted = window - window[0]
         centred = shifted - shifted.mean()
+        centred /= np.abs(centred).max()  # whose squares may be too small to be numbers
         places = np.arange(_LEAST_SEGMENT, n - _LEAST_SEGMENT + 1)
         before = np.cumsum(centred)[places - 1]
         # The share of the sum of squares that a step after so many values explains.
