@@ -75,14 +75,8 @@ class PrunedLoader(HfQuantizer):
     quantization_config: PrunedConfig
 
     def _process_model_before_weight_loading(self, model: PreTrainedModel, **kwargs: Any) -> PreTrainedModel:
-        from earlybird.anatomy import Anatomy
-        from earlybird.pruned_shape import ticket_of_shape
-        from earlybird.surgery import prune
-
         _refuse_another_class(model)
-        said = self.quantization_config
-        shape: Any = (said.kept, said.key_value_groups, said.blocks)
-        return prune(model, ticket_of_shape(Anatomy.of(model), *shape))
+        return resize(model, self.quantization_config)
 
     def _process_model_after_weight_loading(self, model: PreTrainedModel, **kwargs: Any) -> PreTrainedModel:
         from transformers import PreTrainedModel
@@ -110,6 +104,20 @@ class PrunedLoader(HfQuantizer):
     def is_serializable(self) -> bool:
         """A pruned model saves like any other."""
         return True
+
+
+def resize(model: PreTrainedModel, said: PrunedConfig) -> PreTrainedModel:
+    """Give a freshly built model (on any device, also meta) the pruned shape; returns it.
+
+    Raises:
+        InputError: the shape does not fit the model.
+    """
+    from earlybird.anatomy import Anatomy
+    from earlybird.pruned_shape import ticket_of_shape
+    from earlybird.surgery import prune
+
+    shape: Any = (said.kept, said.key_value_groups, said.blocks)
+    return prune(model, ticket_of_shape(Anatomy.of(model), *shape))
 
 
 def _refuse_another_class(model: PreTrainedModel) -> None:

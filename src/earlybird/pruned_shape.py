@@ -8,7 +8,7 @@ transformers' documented way in for a foreign checkpoint layout (see `earlybird.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,7 @@ def record_shape(model: nn.Module, anatomy: Anatomy) -> str:
     return ""
 
 
-def is_ours(quantization_config: Any) -> bool:
+def is_ours(quantization_config: Any) -> TypeGuard[dict[str, Any]]:
     """Whether a config's `quantization_config` describes a pruned shape."""
     return isinstance(quantization_config, dict) and quantization_config.get("quant_method") == QUANT_METHOD
 
