@@ -154,7 +154,8 @@ def _arguments(model: nn.Module, block: Block, module: nn.Module, weight: Tensor
     known["relative_position_embeddings"] = random(1, 2 * _LENGTH - 1, width)
     known["rel_embeddings"] = random(_POSITIONS, width)
     if isinstance(block, AttentionBlock):
-        known["alibi"] = random(bias_heads(model.get_submodule(block.owner), block.units), 1, _LENGTH)
+        if block.bias_argument == "alibi":
+            known["alibi"] = random(bias_heads(model.get_submodule(block.owner), block.units), 1, _LENGTH)
         key_width = _inputs(model.get_submodule(block.key))
         if key_width != width or any(word in block.name.lower() for word in ("cross", "encdec", "encoder_attn")):
             known |= dict.fromkeys(("key_value_states", "encoder_hidden_states"), random(1, _LENGTH, key_width))

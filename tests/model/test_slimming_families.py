@@ -22,8 +22,6 @@ BIASED = (
     "t5",
     "falcon, alibi",
     "bloom",
-    "falcon",
-    "falcon, grouped",
 )
 GATED = ("modernbert", "llama", "mistral", "mixtral", "qwen2", "gemma", "t5")
 
@@ -109,7 +107,7 @@ def test_before_equals_scaling_the_scores(name, monkeypatch):
     assert largest_difference(expected, run(model, name, padded)) < 1e-4 * max(1, size)
 
 
-@pytest.mark.parametrize("name", [name for name in BIASED if name not in ("falcon", "falcon, grouped")])
+@pytest.mark.parametrize("name", BIASED)
 def test_before_is_refused_where_a_position_bias_is_added(name):
     model = build(name)
     with pytest.raises(eb.InputError, match=r'slim="before" does not work for .*position bias.*use slim="after"'):

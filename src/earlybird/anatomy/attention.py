@@ -259,7 +259,9 @@ def _refuse_stale_counts(
 
 def _bias(module: nn.Module) -> tuple[str, bool]:
     """The argument that brings a bias for all heads, or "", and whether there is any bias of the scores."""
-    arguments = [name for name in PER_HEAD_ARGUMENTS if name in argument_names(module)]
+    # A config that has a switch of the argument's name tells whether anything comes there (Falcon's alibi).
+    config = getattr(module, "config", None)
+    arguments = [n for n in PER_HEAD_ARGUMENTS if n in argument_names(module) and getattr(config, n, True)]
     if hasattr(module, "has_relative_attention_bias"):
         return "position_bias" if "position_bias" in arguments else "", True
     return (arguments[0], True) if arguments else ("", False)
