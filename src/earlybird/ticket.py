@@ -144,15 +144,26 @@ class Ticket:
             )
         return cls.of(anatomy, masks, how="random", seed=seed, heads_ratio=_plain(heads), neurons_ratio=_plain(neurons))
 
-    def shuffled(self, seed: int) -> Ticket:
-        """A random ticket of the same shape: as many units in every block, chosen by chance."""
+    def shuffled(self, seed: int, key_value_groups: Sequence[int] | None = None) -> Ticket:
+        """A random ticket of the same shape: as many units in every block, chosen by chance.
+
+        Args:
+            seed: of the choice.
+            key_value_groups: `Anatomy.key_value_groups`, where heads share keys and values: then as many groups
+                stay, with as many heads in each.
+        """
         generator = np.random.default_rng(seed)
         masks: dict[Kind, NDArray[np.bool_]] = {}
         for kind, mask in self.masks.items():
             masks[kind] = np.zeros_like(mask)
+            shared = key_value_groups if kind == "heads" else None
             for block, count in enumerate(self.units[kind]):
-                chosen = generator.choice(count, size=int(mask[block].sum()), replace=False)
-                masks[kind][block, chosen] = True
+                groups = count if shared is None else shared[block]
+                in_group = mask[block, :count].reshape(groups, -1).sum(1)
+                for group in generator.choice(groups, size=int((in_group > 0).sum()), replace=False):
+                    size = count // groups
+                    chosen = generator.choice(size, size=int(in_group.max()), replace=False) if size > 1 else 0
+                    masks[kind][block, group * size + chosen] = True
         provenance = {**self.provenance, "how": "random", "seed": seed}
         return replace(self, masks=masks, provenance=provenance)
 

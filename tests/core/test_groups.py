@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import earlybird as eb
-from earlybird.detectors.observe import Pruning
+from earlybird.detectors.pruning import Pruning
 from earlybird.masks import pruned_count
 
 
@@ -63,3 +63,16 @@ def test_groups_that_do_not_divide_the_heads_are_refused():
         eb.mask_at_ratio(np.ones((1, 8)), 0.5, key_value_groups=[3])
     with pytest.raises(eb.InputError, match="'half'"):
         eb.mask_at_ratio(np.ones((1, 8)), 0.5, key_value_groups=[4], groups="half")
+
+
+@pytest.mark.parametrize(("units", "groups"), [(8, 1), (8, 2), (8, 4), (8, 8)])
+def test_a_shuffled_ticket_keeps_the_shape_of_its_groups(units, groups):
+    random = np.random.default_rng(0)
+    mask = eb.mask_at_ratio(random.random((3, units)), 0.4, key_value_groups=(groups,) * 3, units=(units,) * 3)
+    ticket = eb.Ticket({"heads": mask}, {"heads": (units,) * 3}, {"heads": ("a", "b", "c")})
+    shuffled = [ticket.shuffled(seed, (groups,) * 3).masks["heads"] for seed in range(20)]
+    for other in shuffled:
+        for before, after in zip(mask, other, strict=True):
+            kept = [sorted(m.reshape(groups, -1).sum(1).tolist()) for m in (before, after)]
+            assert kept[0] == kept[1]
+    assert len({other.tobytes() for other in shuffled}) > 5

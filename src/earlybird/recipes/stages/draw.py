@@ -62,7 +62,7 @@ def draw(job: Job, *, force: bool = False) -> bool:
         verdict = draw_from(trajectory, settings, Span(trajectory.steps - 1, "steps"))
     if verdict is None:
         raise JobError("the record of the search is empty: there is nothing to draw from")
-    write_draw(job, Ticket.drawn(anatomy, verdict), verdict)
+    write_draw(job, anatomy, Ticket.drawn(anatomy, verdict), verdict)
     return True
 
 
@@ -121,7 +121,7 @@ def draw_ticket(
         )
     ticket = Ticket.drawn(anatomy, verdict)
     if output is None:
-        write_draw(job, ticket, verdict)
+        write_draw(job, anatomy, ticket, verdict)
     else:
         ticket.save(output)
     return ticket, target
@@ -139,10 +139,10 @@ def changed_settings(settings: DetectorSettings, changes: Mapping[str, Any]) -> 
         raise InputError(first_problem(error, type(settings))) from error
 
 
-def write_draw(job: Job, ticket: Ticket, verdict: Draw) -> None:
+def write_draw(job: Job, anatomy: Anatomy, ticket: Ticket, verdict: Draw) -> None:
     """Write a draw, its ticket and a random ticket of the same shape into the run's directory."""
     ticket.save(job.files.ticket("ticket"))
-    ticket.shuffled(job.recipe.seed).save(job.files.ticket("random"))
+    ticket.shuffled(job.recipe.seed, anatomy.key_value_groups).save(job.files.ticket("random"))
     write_json(job.files.draw, verdict.description())
 
 
