@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from earlybird.detectors.comparison import Verdict
 from earlybird.recipes.metric_names import deciding_metric, metric_title
@@ -53,10 +54,11 @@ def detectors_table(rows: Sequence[Mapping[str, str]]) -> Table:
         caption="Costs count operations, n values in a window and u units, beside the mask and criterion of each step.",
         caption_justify="left",
     )
-    for heading in ("detector", "draws when", "null hypothesis", "settings", "cost of a check"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("detector", no_wrap=True)  # a name that can be copied
+    table.add_column("draws when, null hypothesis, settings, cost of a check")
     for row in rows:
-        table.add_row(row["detector"], row["draws_when"], row["null_hypothesis"], row["settings"], row["cost"])
+        lines = (row["draws_when"], f"Null: {row['null_hypothesis']}", row["settings"], row["cost"])
+        table.add_row(row["detector"], Text("\n".join(lines)))
     return table
 
 

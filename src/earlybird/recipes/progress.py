@@ -20,6 +20,7 @@ class ProgressBar(TrainerCallback):
     """
 
     def __init__(self, stage: str, search: Search | None = None) -> None:
+        self._stage = stage
         self._search = search
         self._loss = ""
         self._progress = Progress(
@@ -38,6 +39,8 @@ class ProgressBar(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Start at the step that a resumed run is at."""
+        if not self._progress.console.is_terminal:  # a log shows no bar until the stage is over
+            self._progress.console.print(f"{self._stage}: from step {state.global_step} to {state.max_steps}")
         self._progress.start()
         self._progress.update(self._task, total=state.max_steps, completed=state.global_step)
 
