@@ -6,7 +6,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from earlybird.errors import InputError
@@ -110,6 +110,7 @@ def test_every_window_covers_the_context_and_shares_the_stride(tmp_path, tiny_be
     assert all(window.null == 0 for window in windows)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_the_answer_comes_back_from_its_tokens(tiny_bert, tmp_path_factory, data):
     directory = tmp_path_factory.mktemp("squad")
@@ -148,6 +149,7 @@ def test_batches_are_padded_to_the_longest_window(tmp_path, tiny_bert):
 # Answers
 
 
+@settings(deadline=None)
 @given(st.integers(1, 4), st.integers(1, 9), st.integers(1, 12), st.integers(0, 2**32 - 1))
 def test_the_best_span_is_that_of_all_spans(batch, tokens, max_length, seed):
     generator = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -296,6 +296,7 @@ def test_metrics_of_classes_by_hand():
     assert classification_metrics(np.zeros(4, int), np.array([0, 1, 2, 0]), 3)["f1"] == pytest.approx(100 * 2 / 3 / 3)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=3, max_size=30))
 def test_correlations_against_their_definition(pairs):
     predictions, labels = np.array(pairs, dtype=np.float32).T
