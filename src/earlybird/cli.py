@@ -367,7 +367,9 @@ def _compare(source: Path, changes: dict[str, Any], *, as_json: bool) -> None:
         rows = [{"detector": name, **verdict.description()} for name, verdict in verdicts.items()]
         print(json.dumps(rows, indent=1))
     else:
-        Console().print(verdicts_table(verdicts, trajectory.steps, trajectory.total_steps))
+        # What goes into a file or a pipe has no width to be folded to.
+        console = Console(width=None if sys.stdout.isatty() else 160)
+        console.print(verdicts_table(verdicts, trajectory.steps, trajectory.total_steps))
 
 
 def _report(root: Path, *, as_json: bool) -> None:

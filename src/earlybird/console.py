@@ -69,7 +69,8 @@ def verdicts_table(verdicts: Mapping[str, Verdict], steps: int, total_steps: int
         return f"step {step:,}, {100 * (step + 1) / total_steps:.1f}%"
 
     table = Table(caption=f"{steps:,} recorded steps of {total_steps:,}", caption_justify="left")
-    for heading in ("detector", *KINDS, "draw", "statistic", "threshold", ""):
+    table.add_column("detector", no_wrap=True)
+    for heading in (*KINDS, "draw", "statistic", "threshold", ""):
         table.add_column(heading, overflow="fold")
     for name, verdict in verdicts.items():
         settled = [when(verdict.settled[kind].step) if kind in verdict.settled else "" for kind in KINDS]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from earlybird.detectors.offline import detect
@@ -94,6 +95,10 @@ def analyse(run: Run) -> Analysis:
                 masks = {
                     kind: mask_series(trajectory, kind, prunings[kind], settings.score, steps) for kind in prunings
                 }
+            except InputError as error:
+                problems["masks"] = str(error)
+            # Fewer steps than its rule looks at are no problem of the record.
+            with suppress(InputError):
                 early = detect(
                     trajectory,
                     heads=settings.heads,
@@ -106,8 +111,6 @@ def analyse(run: Run) -> Analysis:
                     detector="hamming",
                 )
                 hamming = {} if early is None else {kind: draw.step for kind, draw in early.kinds.items()}
-            except InputError as error:
-                problems["masks"] = str(error)
     return Analysis(
         recorded=trajectory.steps,
         total_steps=trajectory.total_steps,
