@@ -15,8 +15,7 @@ from transformers import PreTrainedModel
 
 from earlybird import integrity
 from earlybird.anatomy import Anatomy
-from earlybird.config_fields import first_line
-from earlybird.errors import InputError
+from earlybird.errors import InputError, first_line
 from earlybird.mean_pooling import MeanPoolingViTForImageClassification
 from earlybird.model_card import write_card
 from earlybird.pruned_shape import record_shape

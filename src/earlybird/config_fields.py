@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from earlybird.errors import first_line
+
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
@@ -69,8 +71,3 @@ def set_field(config: PreTrainedConfig, path: str, value: Any) -> None:
     """Change a field in place."""
     *above, field = path.split(".")
     setattr(_part(config, above), field, value)
-
-
-def first_line(error: Exception) -> str:
-    """An error in one line."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -13,3 +13,8 @@ class JobError(RuntimeError):
 
     The command line prints it as one sentence and exits with status 1.
     """
+
+
+def first_line(error: Exception) -> str:
+    """Another's error in one line."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

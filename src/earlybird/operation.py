@@ -68,8 +68,3 @@ class Operation:
             resize(module)
 
         self._undo.append(back)
-
-
-def parameter_total(model: nn.Module) -> int:
-    """Number of a model's parameters, shared ones counted once."""
-    return sum(parameter.numel() for parameter in model.parameters())

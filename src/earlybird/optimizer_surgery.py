@@ -13,7 +13,11 @@ from earlybird.errors import InputError
 
 
 def follow(
-    optimizer: torch.optim.Optimizer, before: Mapping[str, nn.Parameter], model: nn.Module, slices: Sequence[Cut]
+    optimizer: torch.optim.Optimizer,
+    before: Mapping[str, nn.Parameter],
+    model: nn.Module,
+    slices: Sequence[Cut],
+    copies: Mapping[str, str],
 ) -> None:
     """Put the pruned model's parameters into the optimizer, in place of those that they were cut from.
 
@@ -24,22 +28,32 @@ def follow(
         optimizer: held the model's parameters before pruning.
         before: the model's parameters by name, before pruning.
         model: after pruning.
-        slices: from `cuts`, of the model before pruning.
+        slices: what was cut, of the model just before.
+        copies: parameters that the surgery made as copies of others (their state is copied along): name -> name of
+            the original.
 
     Raises:
-        InputError: the model got parameters that the optimizer has never seen, or a state has neither its
-            parameter's shape nor a single number.
+        InputError: the optimizer holds none of the parameters that were cut, the model got one that is no copy, or a
+            state has neither its parameter's shape nor a single number.
     """
-    after = dict(model.named_parameters())
-    strangers = sorted(after.keys() - before.keys())
-    if strangers:
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    changed: list[tuple[str, nn.Parameter, nn.Parameter]] = []
+    for name, new in model.named_parameters():
+        old = before.get(copies.get(name, name))
+        if old is None:
+            raise InputError(
+                f"pruning gave the model {name}, which the optimizer has no state of: prune without optimizer=, and"
+                " make a new one"
+            )
+        if new is not old and id(old) in held:
+            changed.append((name, old, new))
+    if not changed:
         raise InputError(
-            f"pruning gave the model parameters of its own ({', '.join(strangers[:3])}), which the optimizer cannot"
-            " have a state of: prune without optimizer=, and make a new one"
+            "the optimizer holds none of the parameters that are pruned: it is another model's, or still has the"
+            " parameters from before an earlier pruning"
         )
-    replaced = {before[name]: (name, new) for name, new in after.items() if new is not before[name]}
-    states: dict[nn.Parameter, dict[str, Any]] = {}
-    for old, (name, new) in replaced.items():
+    states: dict[Tensor, dict[str, Any]] = {}
+    for name, old, new in changed:
         state = dict(optimizer.state.get(old, {}))
         tensors = {key: value for key, value in state.items() if isinstance(value, Tensor) and value.numel() > 1}
         for key, value in tensors.items():
@@ -48,10 +62,19 @@ def follow(
                     f"the optimizer keeps {key} of {name} in the shape {tuple(value.shape)}, not the parameter's"
                     f" {tuple(old.shape)}, and cannot be sliced: prune without optimizer=, and make a new one"
                 )
-        states[new] = {**state, **slice_state({name: tensors}, list(slices))[name]}
+        if state:
+            states[new] = {**state, **slice_state({name: tensors}, list(slices))[name]}
+    successors: dict[nn.Parameter, list[nn.Parameter]] = {}
+    for _, old, new in changed:
+        successors.setdefault(old, []).append(new)
+    kept = set(model.parameters())
     for group in optimizer.param_groups:
-        group["params"] = [replaced[old][1] if old in replaced else old for old in group["params"]]
-    for old, (_, new) in replaced.items():
-        if old in optimizer.state:
-            del optimizer.state[old]
-            optimizer.state[new] = states[new]
+        group["params"] = [
+            parameter
+            for old in group["params"]
+            for parameter in ([old] if old in kept or old not in successors else []) + successors.get(old, [])
+        ]
+    for old in successors:
+        if old not in kept:
+            optimizer.state.pop(old, None)
+    optimizer.state.update(states)

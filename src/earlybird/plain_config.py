@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from earlybird.anatomy import Anatomy, AttentionBlock, MlpBlock
-from earlybird.config_fields import CannotSayError, changed, first_line, get_field, has_field, parts_of, set_field
+from earlybird.config_fields import CannotSayError, changed, get_field, has_field, parts_of, set_field
+from earlybird.errors import first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel

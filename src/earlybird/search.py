@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ from earlybird.masks import Scope
 from earlybird.slimming import Place, Slimming
 from earlybird.ticket import Ticket
 from earlybird.trajectory import Channel, Kind, Shape, Trajectory, TrajectoryWriter
+from earlybird.trajectory.files import DESCRIPTION
 
 _CHUNK_BYTES = 1 << 22
 
@@ -81,7 +83,8 @@ class Search:
         steps: optimizer steps observed.
 
     Raises:
-        InputError: settings out of bounds, a model without the blocks to prune, a state that does not fit.
+        InputError: settings out of bounds, a model without the blocks to prune, a state that does not fit, a
+            record that is there already and is not resumed.
     """
 
     def __init__(
@@ -121,19 +124,28 @@ class Search:
             raise InputError(f"total_steps must be at least 1, got {total_steps}")
         if resume is not None and record is None:
             raise InputError("resume needs the directory of the trajectory in record: the detector is fed from it")
-        self._channel = channels_of(score)[-1]
-        self._channels: tuple[Channel, ...] = (self._channel,)
-        if score == "coefficient":
-            self._channel = "deviation"
-            self._channels = ("deviation", "gradient") if record_gradients else ("deviation",)
+        if record is not None and resume is None and _steps_in(Path(record)):
+            raise InputError(
+                f"{record} holds a trajectory already: give the search a directory of its own, or resume= to go on with"
+                " that one"
+            )
+        channels_of(score)
         self.score: Score = score
+        self._channel: Channel = "deviation" if score == "coefficient" else "gradient"
+        self._channels: tuple[Channel, ...] = (self._channel,)
+        if score == "coefficient" and record_gradients:
+            self._channels = ("deviation", "gradient")
         self.anatomy = Anatomy.of(model) if anatomy is None else anatomy
         self.l1: dict[Kind, float] = {"heads": l1, "neurons": l1 if l1_neurons is None else l1_neurons}
+        for kind, weight in self.l1.items():
+            if not (math.isfinite(weight) and weight >= 0):
+                raise InputError(f"the L1 penalty's weight on {kind} must be a number of at least 0, got {weight}")
         self.learning_rate = learning_rate
         self.ticket: Ticket | None = None
         self.draw: Draw | None = None
         self.steps = 0
         self.total_steps = total_steps
+        admitted_heads = self.anatomy.admitted_heads if uniform and heads else None
         prunings = prunings_for(
             self.anatomy.units,
             heads=heads,
@@ -144,7 +156,7 @@ class Search:
             key_value_groups=self.anatomy.key_value_groups,
             groups=groups,
             round_to=round_to,
-            admitted_heads=self.anatomy.admitted_heads if uniform and heads else None,
+            admitted_heads=admitted_heads,
         )
         choice = detector_choice(
             detector,
@@ -172,15 +184,21 @@ class Search:
             steps_per_epoch,
             self.anatomy.fingerprint,
             self.anatomy.key_value_groups if "heads" in prunings else None,
+            admitted_heads,
         )
-        if resume is not None:
-            self._load_state(Path(resume))
         self._writer: TrajectoryWriter | None = None
-        if record is not None:
-            step_bytes = 4 * len(self._channels) * sum(v.values.numel() for v in self.slimming.deviations.values())
-            chunk = min(max(1, total_steps // 100), max(1, _CHUNK_BYTES // step_bytes))
-            self._writer = TrajectoryWriter(Path(record), shape, chunk_steps=chunk, keep_steps=self.steps)
-            self._replay(Path(record))
+        try:
+            if resume is not None:
+                self._load_state(Path(resume))
+            if record is not None:
+                step_bytes = 4 * len(self._channels) * sum(v.values.numel() for v in self.slimming.deviations.values())
+                chunk = min(max(1, total_steps // 100), max(1, _CHUNK_BYTES // step_bytes))
+                self._writer = TrajectoryWriter(Path(record), shape, chunk_steps=chunk, keep_steps=self.steps)
+                self._replay(Path(record))
+        except BaseException:
+            # Nobody holds a search that could take the coefficients off again.
+            self.slimming.detach()
+            raise
 
     def penalty(self) -> Tensor:
         """The L1 penalty to add to the task's loss, a scalar on the model's device; 0 for a gradient score."""
@@ -239,13 +257,15 @@ class Search:
         return {kind: self.detection.prunings[kind].masks(scores) for kind, scores in self._newest.items()}
 
     def draw_now(self) -> Ticket:
-        """A ticket at the newest step although the masks have not settled.
+        """A ticket at the newest step although the masks have not settled; the one drawn, if they have.
 
         Raises:
             InputError: no step was observed yet.
         """
         if self.steps == 0:
             raise InputError("no step was observed yet, so there is nothing to draw from")
+        if self.ticket is not None:
+            return self.ticket
         self.draw = self.detection.draw_now(self._newest, "end")
         self.ticket = Ticket.drawn(self.anatomy, self.draw)
         return self.ticket
@@ -337,6 +357,11 @@ class Search:
         self.draw = self.detection.update(scores)
         if self.draw is not None:
             self.ticket = Ticket.drawn(self.anatomy, self.draw)
+
+
+def _steps_in(record: Path) -> int:
+    """Steps recorded in a directory, 0 where there is no trajectory."""
+    return Trajectory.open(record).steps if (record / DESCRIPTION).exists() else 0
 
 
 def _average_gradients(values: list[nn.Parameter]) -> None:

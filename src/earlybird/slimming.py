@@ -33,7 +33,7 @@ Place = Literal["after", "before"]
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Target:
     """Where a block's coefficients act: the input features (after) or output features (before) of a module."""
 
     module: nn.Linear | Conv1D
@@ -119,16 +119,18 @@ class Slimming:
             if place not in ("after", "before"):
                 raise InputError(f'{name} must be "after" or "before", got {place!r}')
         self._model = model
-        sites_of = {kind: _sites(model, anatomy, kind, slim if kind == "heads" else neuron_slim) for kind in kinds}
-        devices = {site.module.weight.device for sites in sites_of.values() for site in sites}
+        targets_of = {kind: _targets(model, anatomy, kind, slim if kind == "heads" else neuron_slim) for kind in kinds}
+        devices = {site.module.weight.device for sites in targets_of.values() for site in sites}
         if len(devices) != 1:
             raise InputError(f"the model's blocks lie on several devices ({', '.join(map(str, devices))}); use one")
-        if any(is_scaled(site.module) for sites in sites_of.values() for site in sites):
+        if any(is_scaled(site.module) for sites in targets_of.values() for site in sites):
             raise InputError("the model has slimming coefficients already: finish or detach the search that owns them")
         device = devices.pop()
-        self.deviations = {kind: Deviations([site.units for site in sites], device) for kind, sites in sites_of.items()}
+        self.deviations = {
+            kind: Deviations([site.units for site in sites], device) for kind, sites in targets_of.items()
+        }
         self._handles: list[RemovableHandle] = []
-        for kind, sites in sites_of.items():
+        for kind, sites in targets_of.items():
             for site, leaf in zip(sites, self.deviations[kind].leaves, strict=True):
                 if site.place == "after":
                     handle = site.module.register_forward_pre_hook(ScaleInput(leaf, site.unit_of))
@@ -153,7 +155,7 @@ class Slimming:
         self._handles.clear()
 
 
-def _sites(model: nn.Module, anatomy: Anatomy, kind: Kind, place: Place) -> list[_Place]:
+def _targets(model: nn.Module, anatomy: Anatomy, kind: Kind, place: Place) -> list[_Target]:
     if kind not in anatomy.units:
         raise InputError(f"{anatomy.model} has no {kind} to give coefficients to")
     places = []
@@ -167,5 +169,5 @@ def _sites(model: nn.Module, anatomy: Anatomy, kind: Kind, place: Place) -> list
         module = model.get_submodule(site.path)
         if not isinstance(module, (nn.Linear, Conv1D)):
             raise InputError(f"{site.path} is no linear module, its units cannot be scaled")
-        places.append(_Place(module, block.units, site.unit_of, place))
+        places.append(_Target(module, block.units, site.unit_of, place))
     return places

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from earlybird.anatomy import Anatomy, AttentionBlock, AttentionPattern, MlpPattern
+from earlybird.anatomy.bias_tables import TABLE
 from earlybird.cutting import Cut, cut_of, cuts, masked_blocks, slice_state, tensor_at
 from earlybird.errors import InputError
-from earlybird.operation import Operation, parameter_total
+from earlybird.flops import parameter_count
+from earlybird.operation import Operation
 from earlybird.optimizer_surgery import follow
 from earlybird.outputs import largest_difference, output_tensors
 from earlybird.pruned_shape import record_shape
@@ -100,7 +102,8 @@ def prune(
                 operation.untie(attention)
         # A bias that was the business of another layer is now part of each block.
         before = Anatomy.of(model, patterns=patterns)
-        expected = parameter_total(model)
+        expected = parameter_count(model)
+        slices = cuts(model, before, ticket)
         trials = _trials(model, before, masks, patterns, inputs)
         for block in before.blocks:
             if block.name not in masks:
@@ -110,15 +113,20 @@ def prune(
             if isinstance(block, AttentionBlock):
                 operation.count_heads(block, int(mask.sum()), int(block.kept(mask)[block.units :].sum()))
         _check(model, Anatomy.of(model, patterns=patterns), before, masks)
-        if parameter_total(model) != expected:
+        if parameter_count(model) != expected:
             raise InputError(
-                f"{type(model).__name__} cannot be pruned: it would have {parameter_total(model):,} parameters after"
+                f"{type(model).__name__} cannot be pruned: it would have {parameter_count(model):,} parameters after"
                 f" surgery instead of {expected:,}"
             )
         for trial in trials:
             trial.check(model)
         if optimizer is not None:
-            follow(optimizer, parameters, model, planned)
+            copies = {
+                f"{block.owner}.{TABLE}.weight": f"{block.bias_table}.weight"
+                for block in anatomy.attention
+                if block.hands_on_bias and block.bias_table
+            }
+            follow(optimizer, parameters, model, slices, copies)
     except Exception:
         operation.undo()
         raise

@@ -20,6 +20,7 @@ from earlybird.errors import InputError
 from earlybird.groups import Groups
 from earlybird.masks import Scope, mask_at_ratio
 from earlybird.trajectory import KINDS, Kind
+from earlybird.whole_file import write_whole
 
 if TYPE_CHECKING:
     from earlybird.anatomy import Anatomy
@@ -203,8 +204,6 @@ class Ticket:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the ticket as JSON, in one move."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         content = {
             kind: [
                 {"block": name, "units": units, "kept": int(row.sum()), "mask": _packed(row[:units])}
@@ -214,9 +213,7 @@ class Ticket:
         }
         body = {"masks": content, "provenance": dict(self.provenance)}
         data = {"format": "earlybird-ticket", "version": FORMAT_VERSION, "sha256": _digest(body), **body}
-        temporary = target.with_name(target.name + ".tmp")
-        temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, target)
+        write_whole(Path(path), json.dumps(data, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Ticket:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from earlybird.anatomy import AttentionBlock, Block
-from earlybird.errors import InputError
+from earlybird.errors import InputError, first_line
 from earlybird.outputs import largest_difference, output_tensors
 from earlybird.position_bias import bias_heads
 
@@ -59,7 +59,7 @@ class Trial:
         except Exception as error:
             raise InputError(
                 f"{called} cannot be pruned: its forward pass depends on the number of its units in a way that"
-                f" earlybird does not know ({_first_line(error)}); {_WAY_OUT}"
+                f" earlybird does not know ({type(error).__name__}: {first_line(error)}); {_WAY_OUT}"
             ) from error
         if not _same(self.silenced, removed):
             raise InputError(
@@ -215,7 +215,3 @@ def _evaluated(module: nn.Module) -> Iterator[None]:
     finally:
         for part, training in modes:
             part.training = training
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".split("\n")[0]

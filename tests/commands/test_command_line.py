@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 SMALL = [
@@ -36,9 +37,13 @@ def earlybird(*arguments, cwd):
         (["run", "digits", "version=7"], "recipe version must be 1, got 7"),
         (["run", "digits", "search.heads=1.2"], "search.heads"),
         (["run", "digits", "search.detector=olss"], "did you mean 'ols'?"),
+        (["run", "digits", "search.detector=all(ols, adff)"], "did you mean 'adf'?"),
+        (["run", "digits", "search.criterion=overlaps"], "did you mean 'overlap'?"),
         (["run", "digits", "search.detector=ols", "search.window=5000"], "choose a shorter window"),
         (["run", "nowhere.yaml"], "there is no recipe nowhere.yaml"),
         (["draw", "nowhere"], "no run's directory"),
+        (["draw", "nowhere", "--detector", "all", "--at", "3"], "no ticket is drawn here"),
+        (["import", "nowhere"], "nowhere is no directory"),
         (["run", "digits", "data.format=parquet", "data.source=nowhere"], "nowhere"),
     ],
 )
@@ -53,6 +58,29 @@ def test_bad_input_is_one_sentence_and_status_2(arguments, said, tmp_path):
 def test_detectors_as_json(tmp_path):
     rows = json.loads(earlybird("detectors", "--json", cwd=tmp_path).stdout)
     assert {"ols", "mann-kendall", "adf", "hamming"} <= {row["detector"] for row in rows}
+    assert all(row["null_hypothesis"] and row["settings"] and row["cost"] for row in rows)
+
+
+def test_recordings_are_imported_and_every_detector_is_asked(tmp_path):
+    random = np.random.default_rng(0)
+    moves = random.normal(0, 0.1, (2, 400, 8)) * np.exp(-np.arange(400) / 60)[None, :, None]
+    np.save(tmp_path / "msa_slimming_coefs.npy", np.float32(1 + moves.cumsum(1)))
+    imported = earlybird("import", ".", "--output", "record", "--json", cwd=tmp_path)
+    assert json.loads(imported.stdout) == {"trajectory": "record", "steps": 400, "units": {"heads": [8, 8]}}
+
+    asked = ["draw", "record", "--heads", "0.5", "--detector"]
+    rows = json.loads(earlybird(*asked, "all", "--every", "10%", "--json", cwd=tmp_path).stdout)
+    verdicts = {row["detector"]: row for row in rows}
+    assert {"equivalence", "pelt", "df-gls", "markov-switching", "published-ols"} <= set(verdicts)
+    assert all((row["draw_step"] is None) == bool(row["reason"]) for row in rows)
+    assert "after the run's 400 steps" in verdicts["published-ols"]["reason"]
+    table = earlybird(*asked, "repeat(equivalence, 2)", "--every", "10%", cwd=tmp_path)
+    assert f"step {verdicts['equivalence']['draw_step'] + 40}" in " ".join(table.stdout.split())
+    assert sorted(path.name for path in (tmp_path / "record").iterdir()) == [
+        "chunks.jsonl",
+        "heads.coefficient.f32",
+        "trajectory.json",
+    ]
 
 
 def test_a_whole_run_survives_a_kill_in_the_search_and_is_not_done_twice(tmp_path):
@@ -92,6 +120,12 @@ def test_a_whole_run_survives_a_kill_in_the_search_and_is_not_done_twice(tmp_pat
     other = earlybird("run", *command, "search.heads=0.2", cwd=tmp_path)
     assert other.returncode == 2
     assert "search.heads differ" in other.stderr
+    written = (tmp_path / "run/draw.json").read_bytes()
+    every = earlybird("draw", "run", "--detector", "all", "--every", "20%", cwd=tmp_path)
+    assert every.returncode == 0, every.stderr
+    assert "mann-kendall" in every.stdout
+    assert every.stderr == ""
+    assert (tmp_path / "run/draw.json").read_bytes() == written
     changed = earlybird("draw", "run", "--at", "50%", cwd=tmp_path)
     assert changed.returncode == 2
     assert "was drawn before" in changed.stderr

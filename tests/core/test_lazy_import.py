@@ -7,7 +7,7 @@ import pytest
 
 import earlybird
 
-HEAVY = ("torch", "transformers", "accelerate")
+HEAVY = ("torch", "transformers", "accelerate", "arch", "ruptures", "scipy.stats")
 CORE_MODULES = [
     "earlybird",
     "earlybird.criteria",
@@ -17,8 +17,9 @@ CORE_MODULES = [
     "earlybird.trajectory",
     *[f"earlybird.detectors.{name}" for name in ("base", "detection", "draw", "hamming", "observe", "offline")],
     *[f"earlybird.detectors.{name}" for name in ("presets", "scores", "settings", "spans", "window")],
+    *[f"earlybird.detectors.{name}" for name in ("comparison", "expression", "listing", "series")],
     *[f"earlybird.stationarity.{name}" for name in ("adf", "base", "equivalence", "least_squares")],
-    *[f"earlybird.stationarity.{name}" for name in ("mann_kendall", "ols")],
+    *[f"earlybird.stationarity.{name}" for name in ("mann_kendall", "ols", "pelt", "phillips_perron")],
 ]
 CORE_NAMES = [
     *["Draw", "InputError", "JobError", "Ticket", "Trajectory", "captured", "detect", "hamming_distance"],

@@ -77,31 +77,34 @@ def test_a_coefficient_is_trained_by_the_gradient_of_the_loss():
     assert float(values.grad[1, 7]) == pytest.approx((losses[0] - losses[1]) / (2 * epsilon), abs=1e-4)
 
 
-def test_the_online_draw_is_the_offline_draw(tmp_path):
+@pytest.mark.parametrize("watched", [{}, {"criterion": "overlap", "lag": 5}])
+def test_the_online_draw_is_the_offline_draw(watched, tmp_path):
     model = tiny_vit()
-    search = eb.Search(model, **SETTINGS, record=tmp_path)
+    search = eb.Search(model, **SETTINGS, **watched, record=tmp_path)
     draws = train(model, search, 120)
     search.finish()
     trajectory = eb.Trajectory.open(tmp_path)
-    offline = eb.detect(trajectory, heads=0.3, neurons=0.4, threshold=0.05)
+    offline = eb.detect(trajectory, heads=0.3, neurons=0.4, threshold=0.05, **watched)
     assert draws == [offline.step] == [search.draw.step]
     assert all((offline.masks[kind] == search.ticket.masks[kind]).all() for kind in offline.masks)
 
 
-def test_a_resumed_search_goes_on_as_if_nothing_had_happened(tmp_path):
+@pytest.mark.parametrize("watched", [{}, {"criterion": "overlap", "lag": 5}])
+def test_a_resumed_search_goes_on_as_if_nothing_had_happened(watched, tmp_path):
+    settings = {**SETTINGS, **watched}
     whole = tiny_vit()
-    undisturbed = eb.Search(whole, **SETTINGS, record=tmp_path / "whole")
+    undisturbed = eb.Search(whole, **settings, record=tmp_path / "whole")
     train(whole, undisturbed, 120)
     undisturbed.close()
     model = tiny_vit()
-    first = eb.Search(model, **SETTINGS, record=tmp_path / "cut")
+    first = eb.Search(model, **settings, record=tmp_path / "cut")
     train(model, first, 40)
     first.save_state(tmp_path / "state.safetensors")
     kept = {name: value.clone() for name, value in model.state_dict().items()}
     train(model, first, 7)
     first.detach()
     model.load_state_dict(kept)
-    second = eb.Search(model, **SETTINGS, record=tmp_path / "cut", resume=tmp_path / "state.safetensors")
+    second = eb.Search(model, **settings, record=tmp_path / "cut", resume=tmp_path / "state.safetensors")
     train(model, second, 80)
     second.close()
     assert second.steps == 120

@@ -35,5 +35,5 @@ class HalfTimeCapture(Detector):
         self.checked = half is not None
         if half is None:
             return
-        self.statistic = self._pruning.captured(half.mask, observation.scores)
+        self.statistic = float(self._pruning.captured(half.mask, observation.scores))
         self.settled = self.statistic >= self.threshold and half.evidence and observation.evidence

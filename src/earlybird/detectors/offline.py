@@ -45,6 +45,8 @@ def prunings_for(
         InputError: a ratio outside [0, 1), or for a kind that is not there; `round_to` below 1.
     """
     rounded_count(1, 1, round_to)
+    if groups not in (None, "whole", "within"):
+        raise InputError(f'groups must be "whole" or "within", got {groups!r}')
     wanted: tuple[tuple[Kind, float | None, Scope], ...] = (
         ("heads", heads, heads_scope),
         ("neurons", neurons, neurons_scope),
@@ -162,7 +164,7 @@ def detect(
         uniform: keep the same count in every block.
         round_to: keep a multiple of so many neurons in every block, see `mask_at_ratio`.
         admitted_heads: with `uniform`, the numbers of heads that the model's config admits
-            (`Anatomy.admitted_heads`); by default all.
+            (`Anatomy.admitted_heads`); by default what a uniform search has recorded.
         score: what ranks the units.
         smoothing: moving average, a span: steps (int), fraction of the run (float), "2%" or "3ep".
         window: smoothed values in a test, a span.
@@ -192,7 +194,7 @@ def detect(
         key_value_groups=trajectory.shape.key_value_groups,
         groups=groups,
         round_to=round_to,
-        admitted_heads=admitted_heads,
+        admitted_heads=trajectory.shape.admitted_heads if admitted_heads is None else admitted_heads,
     )
     choice = detector_choice(
         detector,

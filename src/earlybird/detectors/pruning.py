@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earlybird.criteria import captured
-from earlybird.groups import Groups, shared_heads
+from earlybird.groups import Groups, SharedHeads, shared_heads
 from earlybird.masks import Scope, mask_at_ratio, rescued_blocks, threshold_is_tied
 
 
@@ -45,42 +45,45 @@ class Pruning:
 
     def tied(self, scores: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Where the threshold falls among many equal scores; (..., layers, units) -> (...)."""
-        ranked, slots = self._ranked(scores)
-        admitted = self.admitted if slots == self.units else None
+        shared = self._shared
         return threshold_is_tied(
-            ranked,
+            scores if shared is None else shared.gathered(scores),
             self.ratio,
             self.scope,
-            units=slots,
+            units=self.units if shared is None else shared.slots,
             uniform=self.uniform,
             round_to=self.round_to,
-            admitted=admitted,
+            admitted=self.admitted if shared is None else shared.admitted_slots(self.admitted),
         )
 
     def rescued(self, scores: NDArray[np.floating]) -> tuple[int, ...]:
         """Blocks of (layers, units) that keep a unit only because none may lose its last one."""
         scope: Scope = "layer" if self.uniform else self.scope
-        ranked, slots = self._ranked(scores)
-        return tuple(np.flatnonzero(rescued_blocks(ranked, self.ratio, scope, units=slots)).tolist())
+        shared = self._shared
+        blocks = rescued_blocks(
+            scores if shared is None else shared.gathered(scores),
+            self.ratio,
+            scope,
+            units=self.units if shared is None else shared.slots,
+        )
+        return tuple(np.flatnonzero(blocks).tolist())
 
-    def captured(self, mask: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
-        """How much of the best choice's gain over chance a mask captures, judged by scores (layers, units)."""
-        return float(
-            captured(
-                mask,
-                scores,
-                self.ratio,
-                self.scope,
-                units=self.units,
-                uniform=self.uniform,
-                key_value_groups=self.key_value_groups,
-                groups=self.groups,
-                round_to=self.round_to,
-                admitted=self.admitted,
-            )
+    def captured(self, masks: NDArray[np.bool_], scores: NDArray[np.floating]) -> NDArray[np.float64]:
+        """How much of the best choice's gain over chance masks (..., layers, units) have, by scores (layers, units)."""
+        return captured(
+            masks,
+            scores,
+            self.ratio,
+            self.scope,
+            units=self.units,
+            uniform=self.uniform,
+            key_value_groups=self.key_value_groups,
+            groups=self.groups,
+            round_to=self.round_to,
+            admitted=self.admitted,
         )
 
-    def _ranked(self, scores: NDArray[np.floating]) -> tuple[NDArray[np.floating], tuple[int, ...]]:
-        """What is ranked, units or what is pruned together of them, and how many each block has of it."""
-        shared = shared_heads(self.units, self.key_value_groups, self.groups)
-        return (scores, self.units) if shared is None else (shared.gathered(scores), shared.slots)
+    @property
+    def _shared(self) -> SharedHeads | None:
+        """What is ranked and pruned together, where heads share keys and values."""
+        return shared_heads(self.units, self.key_value_groups, self.groups)

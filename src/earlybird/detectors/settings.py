@@ -34,13 +34,16 @@ class ChosenSettings:
     @property
     def given(self) -> dict[str, Span | str | float]:
         """Those that are set."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {name: getattr(self, name) for name in SETTING_NAMES}
         return {name: value for name, value in values.items() if value is not None}
 
     def restricted(self, specification: DetectorSpecification) -> ChosenSettings:
         """Without those that a detector does not have."""
         foreign = {name: None for name in self.given if not specification.has(name, self.criterion)}
         return replace(self, **foreign)
+
+
+SETTING_NAMES = tuple(field.name for field in fields(ChosenSettings))
 
 
 @dataclass(frozen=True)

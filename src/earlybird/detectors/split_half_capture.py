@@ -43,7 +43,7 @@ class SplitHalfCapture(Detector):
         if half is None:
             return
         second = self._total(observation.scores, self._observed) - self._total(half.scores, half.observed)
-        self.statistic = self._pruning.captured(half.mask, second)
+        self.statistic = float(self._pruning.captured(half.mask, second))
         self.settled = self.statistic >= self.threshold and half.evidence and observation.evidence
 
     def _total(self, scores: NDArray[np.floating], observed: int) -> NDArray[np.floating]:

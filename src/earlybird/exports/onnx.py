@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from earlybird.errors import InputError
+from earlybird.extras import require
 
 FILE = "model.onnx"
 _PACKAGES = ("onnx", "onnxscript")
@@ -24,9 +24,8 @@ def write_onnx(model: PreTrainedModel, directory: Path) -> None:
     Raises:
         InputError: the extra is not installed, or the model is no encoder of token ids or images.
     """
-    missing = [package for package in _PACKAGES if find_spec(package) is None]
-    if missing:
-        raise InputError(f"format=onnx needs {' and '.join(missing)}: pip install 'earlybird[onnx]'")
+    for package in _PACKAGES:
+        require(package, extra="onnx", what="format=onnx")
     inputs = _example(model)
     dynamic = torch.export.Dim.DYNAMIC
     shapes = {name: {0: dynamic, 1: dynamic} if value.ndim == 2 else {0: dynamic} for name, value in inputs.items()}

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from earlybird.anatomy import Anatomy
 from earlybird.detectors.scores import Score
 from earlybird.errors import InputError, JobError
 from earlybird.integrations.trainer import SEARCH_STATE, SearchCallback
@@ -19,7 +18,7 @@ from earlybird.masks import Scope
 from earlybird.search import Search
 from earlybird.surgery import prune
 from earlybird.ticket import Ticket
-from earlybird.trajectory import Kind
+from earlybird.trajectory import Kind, discard
 
 TRAJECTORY = "trajectory"
 
@@ -32,7 +31,8 @@ class EarlyBirdCallback(TrainerCallback):
         trainer.train()  # ends at the draw; with then="continue", goes on with the small network
         callback.ticket
 
-    Each call of `train` is a search of its own. The L1 penalty's gradient is added to the coefficients, so that no
+    Each call of `train` is a search of its own; its record, `trajectory` in the Trainer's output_dir, replaces that of
+    the one before. The L1 penalty's gradient is added to the coefficients, so that no
     loss needs to be changed. With the Trainer's logs come `earlybird_nuclear-norm_*`, `earlybird_statistic_*` and
     `earlybird_overlap_*` (of the mask with that of the log before), to whatever it reports to.
 
@@ -50,7 +50,8 @@ class EarlyBirdCallback(TrainerCallback):
 
     Raises:
         InputError: when training starts: the Trainer uses fp16, whose scaled gradients would mislead the
-            coefficients; or "continue" with more than one process.
+            coefficients; "continue" with more than one process or with load_best_model_at_end; a resumed training
+            whose checkpoint holds no search.
     """
 
     def __init__(
@@ -91,8 +92,23 @@ class EarlyBirdCallback(TrainerCallback):
                 f'then="continue" prunes in place, which {args.world_size} processes cannot do together: use "stop",'
                 " prune, and train anew"
             )
+        if self.then == "continue" and args.load_best_model_at_end:
+            raise InputError(
+                'then="continue" cannot go with load_best_model_at_end=True: the best checkpoint may be from before'
+                " the pruning and does not fit the pruned model"
+            )
+        if state.global_step and args.world_size > 1:
+            raise InputError("a search in several processes cannot be resumed: start it anew")
         output = Path(args.output_dir or ".")
+        record = output / TRAJECTORY if state.is_world_process_zero else None
         resumed = output / f"checkpoint-{state.global_step}" / SEARCH_STATE
+        if state.global_step and not resumed.is_file():
+            raise InputError(
+                f"the training goes on at step {state.global_step}, but there is no search to go on: {resumed}"
+            )
+        self.abandon()
+        if not state.global_step and record is not None:
+            discard(record)
         self.ticket, self._logged_masks = None, {}
         search = Search(
             kwargs["model"],
@@ -106,8 +122,8 @@ class EarlyBirdCallback(TrainerCallback):
             neurons_scope=self.neurons_scope,
             threshold=self.threshold,
             learning_rate=self.learning_rate or args.learning_rate,
-            record=output / TRAJECTORY if state.is_world_process_zero else None,
-            resume=resumed if state.global_step and resumed.is_file() else None,
+            record=record,
+            resume=resumed if state.global_step else None,
         )
         self._driver = SearchCallback(
             search,
@@ -165,6 +181,15 @@ class EarlyBirdCallback(TrainerCallback):
         """Fold the coefficients into the weights."""
         self._finish()
 
+    def abandon(self) -> None:
+        """Take the coefficients off a model whose training was interrupted, without folding them.
+
+        The next training does it too.
+        """
+        if self._driver is not None:
+            self._driver.search.detach()
+            self._driver = None
+
     def _finish(self) -> None:
         if self._driver is not None:
             self._driver.search.finish()
@@ -206,7 +231,8 @@ def train_early_bird(
     model = trainer.model
     if not isinstance(model, torch.nn.Module):
         raise InputError("the Trainer has no model yet (model_init): build the model and give it to the Trainer")
-    Anatomy.of(model)
+    if start not in ("rewind", "continue"):
+        raise InputError(f'start must be "rewind" or "continue", got {start!r}')
     rewind = start == "rewind"
     initial = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()} if rewind else {}
     own_optimizer, own_scheduler = trainer.optimizer is not None, copy.deepcopy(trainer.lr_scheduler)
@@ -227,6 +253,7 @@ def train_early_bird(
     try:
         trainer.train()
     finally:
+        callback.abandon()
         trainer.remove_callback(callback)
     if callback.ticket is None:
         raise JobError("the masks did not settle within the training; train longer, or give draw_at_end=True")

@@ -37,7 +37,8 @@ class EarlyBirdCallback(Callback):
         ticket: of the newest fit, once it is drawn.
 
     Raises:
-        InputError: when the fit starts: no such attribute, no planned number of steps, or 16-mixed precision.
+        InputError: when the fit starts: no such attribute, no planned number of steps, more than one optimizer,
+            16-mixed precision, or "continue" with more than one process.
     """
 
     def __init__(
@@ -75,6 +76,12 @@ class EarlyBirdCallback(Callback):
             )
         if trainer.precision == "16-mixed":
             raise InputError('the search cannot follow 16-mixed\'s scaled gradients: use precision="bf16-mixed"')
+        if len(trainer.optimizers) != 1:
+            raise InputError(f"the search follows one optimizer, the module has {len(trainer.optimizers)}")
+        if self.then == "continue" and trainer.world_size > 1:
+            raise InputError(
+                f'then="continue" prunes in place, which {trainer.world_size} processes cannot do together: use "stop"'
+            )
         total = trainer.estimated_stepping_batches
         if total == float("inf"):
             raise InputError("the search needs a planned length: give the Trainer max_steps or max_epochs")
@@ -122,6 +129,12 @@ class EarlyBirdCallback(Callback):
             trainer.should_stop = True
         else:
             prune(getattr(pl_module, self.attribute), self.ticket, optimizer=trainer.optimizers[0])
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Take the coefficients off again, without folding them."""
+        if self._search is not None:
+            self._search.detach()
+            self._search = None
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Fold the coefficients into the weights."""

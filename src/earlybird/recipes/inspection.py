@@ -17,7 +17,8 @@ from earlybird.anatomy import Anatomy
 from earlybird.checkpoint import load
 from earlybird.errors import InputError
 from earlybird.flops import forward_flops, parameter_count
-from earlybird.pruned_shape import is_ours, ticket_of_shape
+from earlybird.loading import PrunedConfig, resize
+from earlybird.pruned_shape import is_ours
 from earlybird.surgery import prune
 from earlybird.ticket import Ticket
 
@@ -130,11 +131,8 @@ def _on_meta(config: PreTrainedConfig) -> PreTrainedModel:
     with torch.device("meta"):
         model = named(config) if isinstance(named, type) else AutoModel.from_config(config)
     assert isinstance(model, PreTrainedModel)
-    if isinstance(kept, dict) and is_ours(kept):
-        ticket = ticket_of_shape(
-            Anatomy.of(model), kept.get("kept", {}), kept.get("key_value_groups"), kept.get("blocks")
-        )
-        return prune(model, ticket)
+    if is_ours(kept):
+        return resize(model, PrunedConfig(**kept))
     return model
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from earlybird.errors import InputError
+from earlybird.whole_file import write_whole
 
 Start = Literal["rewind", "continue"]
 Which = Literal["ticket", "random"]
@@ -97,10 +98,7 @@ RESULT = "result.json"
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON in one move, so that the file is never seen half-written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

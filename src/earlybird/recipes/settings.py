@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
 
@@ -13,8 +13,9 @@ from earlybird.detectors.expression import choice_of
 from earlybird.detectors.offline import detector_choice, prunings_for
 from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.scores import Score
-from earlybird.detectors.settings import Choice
+from earlybird.detectors.settings import SETTING_NAMES, Choice
 from earlybird.detectors.spans import Span, parse_span
+from earlybird.groups import Groups
 from earlybird.trajectory import Kind
 
 RECIPE_VERSION = 1
@@ -90,6 +91,17 @@ class SlimmingSettings(Settings):
     learning_rate: Annotated[float, Field(gt=0)] | None = None
 
 
+class Prunable(Protocol):
+    """What tells how many units there are and which of them go together: an anatomy, or a record's shape."""
+
+    @property
+    def units(self) -> Mapping[Kind, tuple[int, ...]]: ...  # noqa: D102
+    @property
+    def key_value_groups(self) -> tuple[int, ...] | None: ...  # noqa: D102
+    @property
+    def admitted_heads(self) -> tuple[int, ...] | None: ...  # noqa: D102
+
+
 class DetectorSettings(Settings):
     """Which units are pruned, by which score, and when the masks count as settled.
 
@@ -102,6 +114,7 @@ class DetectorSettings(Settings):
     heads_scope: Literal["layer", "global"] = "layer"
     neurons_scope: Literal["layer", "global"] = "global"
     uniform: bool = False
+    groups: Groups | None = None
     round_to: Annotated[int, Field(ge=1)] = 1
     score: Score = "coefficient"
     detector: str = "equivalence"
@@ -131,21 +144,28 @@ class DetectorSettings(Settings):
             raise ValueError("search.heads and search.neurons are both 0: there is nothing to prune")
         return self
 
-    def prunings(self, units: Mapping[Kind, tuple[int, ...]]) -> dict[Kind, Pruning]:
-        """What is to be pruned of a model or record with so many units in each block.
+    def prunings(self, source: Prunable) -> dict[Kind, Pruning]:
+        """What is to be pruned of a model (its anatomy) or a record (its shape).
 
         Raises:
             InputError: a ratio for a kind that is not there.
         """
         return prunings_for(
-            units,
+            source.units,
             heads=self.heads,
             neurons=self.neurons,
             heads_scope=self.heads_scope,
             neurons_scope=self.neurons_scope,
             uniform=self.uniform,
+            key_value_groups=source.key_value_groups,
+            groups=self.groups,
             round_to=self.round_to,
+            admitted_heads=source.admitted_heads if self.uniform and self.heads else None,
         )
+
+    def with_detector(self, name: str) -> DetectorSettings:
+        """The same pruning and score, decided by another detector with its own default settings."""
+        return self.model_copy(update={**dict.fromkeys(SETTING_NAMES), "detector": name})
 
     def choice(self) -> Choice:
         """The detector with its settings."""
@@ -160,9 +180,7 @@ class DetectorSettings(Settings):
             threshold=self.threshold,
         )
 
-    def detection(
-        self, units: Mapping[Kind, tuple[int, ...]], total_steps: int, steps_per_epoch: float | None
-    ) -> Detection:
+    def detection(self, source: Prunable, total_steps: int, steps_per_epoch: float | None) -> Detection:
         """The detection that these settings ask for, before its first step.
 
         Raises:
@@ -170,7 +188,7 @@ class DetectorSettings(Settings):
                 first check after the end of the run.
         """
         return Detection(
-            self.prunings(units),
+            self.prunings(source),
             self.choice(),
             total_steps=total_steps,
             score=self.score,

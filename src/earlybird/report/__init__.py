@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from earlybird.recipes.run_directory import RunDirectory
@@ -11,6 +10,7 @@ from earlybird.report.figures import write_figures
 from earlybird.report.page import page
 from earlybird.report.run import read_run
 from earlybird.report.verdict import verdict
+from earlybird.whole_file import write_whole
 
 __all__ = ["verdict", "write_report"]
 
@@ -31,7 +31,5 @@ def write_report(root: Path) -> Path:
     analysis = analyse(run)
     write_figures(run, analysis, root / "figures")
     target = RunDirectory(root).report
-    temporary = target.with_name(target.name + ".tmp")
-    temporary.write_text(page(run, analysis), encoding="utf-8")
-    os.replace(temporary, target)
+    write_whole(target, page(run, analysis))
     return target

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from earlybird.detectors.offline import detect
 from earlybird.errors import InputError
 from earlybird.report.coefficients import Coefficients, coefficients
 from earlybird.report.run import Run
@@ -79,7 +78,7 @@ def analyse(run: Run) -> Analysis:
         problems |= dict.fromkeys(("masks", "replay"), reason)
     else:
         try:
-            prunings = settings.prunings(trajectory.shape.units)
+            prunings = settings.prunings(trajectory.shape)
         except InputError as error:
             problems |= dict.fromkeys(("masks", "replay"), str(error))
             prunings = {}
@@ -99,17 +98,7 @@ def analyse(run: Run) -> Analysis:
                 problems["masks"] = str(error)
             # Fewer steps than its rule looks at are no problem of the record.
             with suppress(InputError):
-                early = detect(
-                    trajectory,
-                    heads=settings.heads,
-                    neurons=settings.neurons,
-                    heads_scope=settings.heads_scope,
-                    neurons_scope=settings.neurons_scope,
-                    uniform=settings.uniform,
-                    round_to=settings.round_to,
-                    score=settings.score,
-                    detector="hamming",
-                )
+                early = replay(trajectory, settings.with_detector("hamming")).draw
                 hamming = {} if early is None else {kind: draw.step for kind, draw in early.kinds.items()}
     return Analysis(
         recorded=trajectory.steps,

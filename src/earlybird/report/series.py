@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from earlybird.criteria import captured, nuclear_norm, overlap
+from earlybird.criteria import nuclear_norm, overlap
 from earlybird.detectors.offline import score_channel, score_chunks
 from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.scores import RunningScore, Score
@@ -101,18 +101,7 @@ def mask_series(
         masks = pruning.masks(scores)
         norms.append(nuclear_norm(masks))
         overlaps.append(overlap(masks, last))
-        gains.append(
-            captured(
-                masks,
-                reference,
-                pruning.ratio,
-                pruning.scope,
-                units=pruning.units,
-                uniform=pruning.uniform,
-                round_to=pruning.round_to,
-                admitted=pruning.admitted,
-            )
-        )
+        gains.append(pruning.captured(masks, reference))
     return MaskSeries(steps, np.concatenate(norms), np.concatenate(overlaps), np.concatenate(gains))
 
 

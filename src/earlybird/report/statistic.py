@@ -61,7 +61,7 @@ def replay(trajectory: Trajectory, settings: DetectorSettings) -> Replay:
         InputError: a setting that the detector does not have, or scores that are not finite.
     """
     shape = trajectory.shape
-    detection = settings.detection(shape.units, shape.total_steps, shape.steps_per_epoch)
+    detection = settings.detection(shape, shape.total_steps, shape.steps_per_epoch)
     checks: dict[Kind, list[tuple[int, float]]] = {kind: [] for kind in detection.prunings}
     step = 0
     for scores in score_chunks(trajectory, tuple(detection.prunings), settings.score):

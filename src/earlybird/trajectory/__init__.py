@@ -10,8 +10,19 @@ the moment its line in `chunks.jsonl` is complete, and that line is written last
 moment leaves a trajectory that opens up to its last complete chunk, and only numbers are read from a file.
 """
 
+from earlybird.trajectory.files import discard
 from earlybird.trajectory.reading import Trajectory
 from earlybird.trajectory.shape import CHANNELS, KINDS, Channel, Kind, Shape
 from earlybird.trajectory.writing import TrajectoryWriter, write_trajectory
 
-__all__ = ["CHANNELS", "KINDS", "Channel", "Kind", "Shape", "Trajectory", "TrajectoryWriter", "write_trajectory"]
+__all__ = [
+    "CHANNELS",
+    "KINDS",
+    "Channel",
+    "Kind",
+    "Shape",
+    "Trajectory",
+    "TrajectoryWriter",
+    "discard",
+    "write_trajectory",
+]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from earlybird.trajectory.shape import CHANNELS, KINDS, Channel, Kind, Shape
 FORMAT_VERSION = 1
 DESCRIPTION = "trajectory.json"
 CHUNKS = "chunks.jsonl"
+_COUNTS = ("key_value_groups", "admitted_heads")
 _LARGEST_STEP = 1 << 33  # bytes; a description that claims more is lying, not large
 
 
@@ -36,11 +36,10 @@ def record_bytes(shape: Shape, kind: Kind) -> int:
     return 4 * layers * width
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Replace a small file in one move, so that it is never seen half-written."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+def discard(directory: Path) -> None:
+    """Remove the trajectory of a directory, if there is one, and nothing else."""
+    for path in (directory / DESCRIPTION, directory / CHUNKS, *directory.glob("*.f32")):
+        path.unlink(missing_ok=True)
 
 
 def describe(shape: Shape) -> dict[str, Any]:
@@ -53,7 +52,7 @@ def describe(shape: Shape) -> dict[str, Any]:
         "total_steps": shape.total_steps,
         "steps_per_epoch": shape.steps_per_epoch,
         "model": shape.model,
-        **({} if shape.key_value_groups is None else {"key_value_groups": list(shape.key_value_groups)}),
+        **{name: list(counts) for name in _COUNTS if (counts := getattr(shape, name)) is not None},
     }
 
 
@@ -74,8 +73,8 @@ def read_description(path: Path) -> Shape:
             kind: tuple(data["units"][kind]) for kind in KINDS if kind in data["units"]
         }
         channels: tuple[Channel, ...] = tuple(channel for channel in CHANNELS if channel in data["channels"])
-        groups = tuple(data["key_value_groups"]) if "key_value_groups" in data else None
-        shape = Shape(units, channels, data["total_steps"], data["steps_per_epoch"], data["model"], groups)
+        groups, admitted = (tuple(data[name]) if name in data else None for name in _COUNTS)
+        shape = Shape(units, channels, data["total_steps"], data["steps_per_epoch"], data["model"], groups, admitted)
         counts: Sequence[Any] = [count for row in units.values() for count in row]
         plausible = (
             bool(units)
@@ -86,6 +85,7 @@ def read_description(path: Path) -> Shape:
             and isinstance(shape.steps_per_epoch, (int, float, type(None)))
             and isinstance(shape.model, str)
             and (groups is None or _divide(groups, units.get("heads", ())))
+            and all(type(count) is int and count > 0 for count in admitted or ())
             and sum(record_bytes(shape, kind) for kind in units) <= _LARGEST_STEP
         )
     except InputError:

@@ -16,7 +16,8 @@ CHANNELS: tuple[Channel, ...] = get_args(Channel)
 class Shape:
     """What is recorded: units of each block per kind, the channels, and the planned length of the run.
 
-    `key_value_groups` are those of each attention block, given where any of them shares keys and values.
+    `key_value_groups` are those of each attention block, given where any of them shares keys and values;
+    `admitted_heads` the numbers of heads that a uniform ticket may keep, given where the search asked for one.
     """
 
     units: Mapping[Kind, tuple[int, ...]]
@@ -25,6 +26,7 @@ class Shape:
     steps_per_epoch: float | None = None
     model: str = ""  # fingerprint of the anatomy, so that a foreign trajectory is recognised
     key_value_groups: tuple[int, ...] | None = None
+    admitted_heads: tuple[int, ...] | None = None
 
     def record(self, kind: Kind) -> tuple[int, int]:
         """Shape of one step of a kind: (layers, widest block)."""

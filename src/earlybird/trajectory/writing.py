@@ -24,10 +24,10 @@ from earlybird.trajectory.files import (
     pairs,
     read_description,
     record_bytes,
-    write_whole,
 )
 from earlybird.trajectory.reading import Trajectory
 from earlybird.trajectory.shape import Channel, Kind, Shape
+from earlybird.whole_file import write_whole
 
 
 class TrajectoryWriter:

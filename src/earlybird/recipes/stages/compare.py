@@ -9,7 +9,7 @@ from typing import Any
 from earlybird.detectors.comparison import Verdict, detect_each
 from earlybird.detectors.expression import choice_of
 from earlybird.detectors.presets import DETECTORS
-from earlybird.detectors.settings import Choice, ChosenSettings
+from earlybird.detectors.settings import SETTING_NAMES, Choice, ChosenSettings
 from earlybird.errors import InputError
 from earlybird.recipes.settings import DetectorSettings
 from earlybird.recipes.stages.draw import changed_settings
@@ -17,7 +17,6 @@ from earlybird.recipes.stages.job import Job
 from earlybird.trajectory import Trajectory
 
 ALL = "all"
-_CHOSEN = ("smoothing", "window", "every", "start", "lag", "criterion", "threshold")
 
 
 def compare(source: Path, changes: Mapping[str, Any]) -> tuple[Trajectory, dict[str, Verdict]]:
@@ -42,11 +41,11 @@ def compare(source: Path, changes: Mapping[str, Any]) -> tuple[Trajectory, dict[
         job = Job.open(source)
         trajectory = Trajectory.open(job.files.trajectory)
         # The recipe's spans are those of its own detector.
-        settings = changed_settings(job.recipe.search, {**dict.fromkeys(_CHOSEN), **others})
-    chosen = ChosenSettings(**{key: getattr(settings, key) for key in _CHOSEN})
+        settings = changed_settings(job.recipe.search, {**dict.fromkeys(SETTING_NAMES), **others})
+    chosen = ChosenSettings(**{key: getattr(settings, key) for key in SETTING_NAMES})
     choices = {name: choice_of(name, chosen)} if name != ALL else _all_choices(chosen)
     verdicts = detect_each(
-        trajectory, choices, settings.prunings(trajectory.shape.units), score=settings.score, joint=settings.joint
+        trajectory, choices, settings.prunings(trajectory.shape), score=settings.score, joint=settings.joint
     )
     return trajectory, verdicts
 

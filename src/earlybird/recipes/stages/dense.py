@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from earlybird.flops import forward_flops, parameter_count
-from earlybird.recipes.run_directory import RESULT, write_json
+from earlybird.recipes.run_directory import RESULT
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.training import planned_steps, schedule_of, train
 
@@ -25,10 +24,5 @@ def train_dense(job: Job) -> bool:
         schedule=schedule_of(job.task, settings),
         steps=planned_steps(job.task, settings),
     )
-    job.save(model, directory / "model")
-    costs = {
-        "parameters": parameter_count(model),
-        "flops": forward_flops(model, job.task.example_inputs()),
-    }
-    write_json(directory / RESULT, {**outcome.as_json(), **costs})
+    job.write_trained(model, outcome, directory)
     return True

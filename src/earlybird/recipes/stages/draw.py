@@ -27,11 +27,11 @@ def draw_from(trajectory: Trajectory, settings: DetectorSettings, at: Span | Non
     Raises:
         InputError: a setting out of bounds, or a step that was not recorded.
     """
-    units, total, per_epoch = trajectory.shape.units, trajectory.total_steps, trajectory.shape.steps_per_epoch
+    shape, total, per_epoch = trajectory.shape, trajectory.total_steps, trajectory.shape.steps_per_epoch
     if at is not None:
         step = int(at.amount) if at.unit == "steps" else at.steps(total, per_epoch) - 1
-        return draw_at(trajectory, step, settings.prunings(units), settings.score)
-    detection = settings.detection(units, total, per_epoch)
+        return draw_at(trajectory, step, settings.prunings(shape), settings.score)
+    detection = settings.detection(shape, total, per_epoch)
     for scores in score_chunks(trajectory, tuple(detection.prunings), settings.score):
         if detection.update(scores) is not None:
             break
@@ -107,6 +107,7 @@ def draw_ticket(
             heads_scope=settings.heads_scope,
             neurons_scope=settings.neurons_scope,
             uniform=settings.uniform,
+            groups=settings.groups,
             round_to=settings.round_to,
         )
         ticket.save(target)

@@ -12,14 +12,17 @@ from transformers import PreTrainedModel
 
 from earlybird.checkpoint import load, save
 from earlybird.errors import InputError
+from earlybird.flops import forward_flops, parameter_count
 from earlybird.recipes.reading import validated
-from earlybird.recipes.run_directory import RunDirectory
+from earlybird.recipes.run_directory import RESULT, RunDirectory, write_json
 from earlybird.recipes.settings import Recipe
 from earlybird.recipes.tasks import task_of
 from earlybird.recipes.tasks.base import Task
+from earlybird.recipes.training import Outcome
+from earlybird.whole_file import write_whole
 
-# What may change between two calls on one directory: it only adds stages, and touches no finished one.
-_ADDITIVE = ({"dense"}, {"random"}, {"retraining", "start"})
+# What may change between two calls on one directory: it adds stages or lets them go on, and touches no finished one.
+_ADDITIVE = ({"dense"}, {"random"}, {"retraining", "start"}, {"search", "unsettled"})
 
 
 class Job:
@@ -61,10 +64,7 @@ class Job:
                 )
         elif root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise InputError(f"{root} exists and holds no run of earlybird; choose another directory with output=DIR")
-        root.mkdir(parents=True, exist_ok=True)
-        temporary = job.files.recipe.with_suffix(".tmp")
-        temporary.write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
-        temporary.replace(job.files.recipe)
+        write_whole(job.files.recipe, yaml.safe_dump(written, sort_keys=False))
         return job
 
     @classmethod
@@ -96,6 +96,12 @@ class Job:
         """Write a model with what its task needs besides the weights."""
         save(model, directory)
         self.task.save_companions(directory)
+
+    def write_trained(self, model: PreTrainedModel, outcome: Outcome, directory: Path) -> None:
+        """Write a trained model and what its training gave, with what it costs; the result last, as a seal."""
+        self.save(model, directory / "model")
+        costs = {"parameters": parameter_count(model), "flops": forward_flops(model, self.task.example_inputs())}
+        write_json(directory / RESULT, {**outcome.as_json(), **costs})
 
 
 def _read_written(path: Path) -> dict[str, Any]:

@@ -8,10 +8,9 @@ from pydantic import ValidationError
 
 from earlybird.checkpoint import load
 from earlybird.errors import InputError
-from earlybird.flops import forward_flops, parameter_count
 from earlybird.recipes.optimizer_state import OPTIMIZER, read_optimizer_state
 from earlybird.recipes.reading import first_problem
-from earlybird.recipes.run_directory import RESULT, Start, Which, write_json
+from earlybird.recipes.run_directory import RESULT, Start, Which
 from earlybird.recipes.settings import RetrainingSettings, TrainingSettings
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.training import planned_steps, schedule_of, train
@@ -62,9 +61,7 @@ def retrain(job: Job, start: Start, which: Which) -> bool:
         steps=steps,
         optimizer_state=state,
     )
-    job.save(model, directory / "model")
-    costs = {"parameters": parameter_count(model), "flops": forward_flops(model, job.task.example_inputs())}
-    write_json(directory / RESULT, {**outcome.as_json(), **costs})
+    job.write_trained(model, outcome, directory)
     return True
 
 

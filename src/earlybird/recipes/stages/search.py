@@ -14,10 +14,11 @@ from earlybird.checkpoint import save
 from earlybird.errors import JobError
 from earlybird.integrations.trainer import SearchCallback
 from earlybird.recipes.optimizer_state import OPTIMIZER, optimizer_state_by_name, write_optimizer_state
-from earlybird.recipes.run_directory import RESULT, replace_directory, write_json
+from earlybird.recipes.run_directory import RESULT, read_json, replace_directory, write_json
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.training import planned_steps, schedule_of, steps_per_epoch, train
 from earlybird.search import Search
+from earlybird.trajectory import discard
 
 DRAWN = "drawn.json"
 
@@ -26,7 +27,7 @@ def check_detector(job: Job) -> None:
     """Raise InputError if the recipe's detector cannot work in a run of its length, before anything is trained."""
     training = job.recipe.training
     job.recipe.search.detection(
-        Anatomy.of(job.initial_model()).units,
+        Anatomy.of(job.initial_model()),
         planned_steps(job.task, training),
         steps_per_epoch(job.task, training),
     )
@@ -40,6 +41,7 @@ def search(job: Job) -> bool:
     """
     files, recipe = job.files, job.recipe
     if (files.search / RESULT).is_file():
+        _check_settled(job)
         return False
     settings, wanted, slimming = recipe.training, recipe.search, recipe.slimming
     model = job.initial_model()
@@ -47,6 +49,9 @@ def search(job: Job) -> bool:
     searches: list[Search] = []
 
     def attach(state: Path | None) -> tuple[Search, TrainerCallback]:
+        if state is None:
+            # Killed before its first checkpoint, a search begins anew.
+            discard(files.trajectory)
         attached = Search(
             model,
             heads=wanted.heads,
@@ -62,6 +67,7 @@ def search(job: Job) -> bool:
             heads_scope=wanted.heads_scope,
             neurons_scope=wanted.neurons_scope,
             uniform=wanted.uniform,
+            groups=wanted.groups,
             round_to=wanted.round_to,
             smoothing=wanted.smoothing,
             window=wanted.window,
@@ -99,20 +105,27 @@ def search(job: Job) -> bool:
     )
     finished = searches[0]
     finished.close()
-    if finished.draw is None:
-        raise JobError(
-            f"the masks did not settle within the {total} steps of the search by detector {wanted.detector};"
-            " train longer, choose another detector, or draw at the end with search.unsettled=draw"
-        )
-    settled = finished.draw.detector != "end"
+    draw = finished.draw
+    settled = draw is not None and draw.detector != "end"
     result = {
         **outcome.as_json(),
         "total_steps": total,
         "settled": settled,
-        "draw_step": finished.draw.step if settled else None,
+        "draw_step": draw.step if draw is not None and settled else None,
     }
     write_json(files.search / RESULT, result)
+    _check_settled(job)
     return True
+
+
+def _check_settled(job: Job) -> None:
+    wanted, result = job.recipe.search, read_json(job.files.search / RESULT)
+    if wanted.unsettled == "fail" and not result["settled"]:
+        raise JobError(
+            f"the masks did not settle within the {result['total_steps']} steps of the search by detector"
+            f" {wanted.detector}; draw at the end with search.unsettled=draw, which needs no new search, train longer,"
+            " or choose another detector"
+        )
 
 
 def save_drawn(search: Search, model: PreTrainedModel, optimizer: torch.optim.Optimizer, target: Path) -> None:

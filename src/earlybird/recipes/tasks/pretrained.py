@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
-from earlybird.errors import InputError
+from earlybird.errors import InputError, first_line
 
 # What transformers raises for a model that is not there, is damaged, or is of a family without the task's head.
 FAILURES = (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError, SafetensorError)
@@ -99,13 +99,9 @@ def pretrained_tokenizer(name: str, max_length: int) -> PreTrainedTokenizerBase:
 def not_found(name: str, what: str, error: Exception) -> str:
     """The sentence on a part of a pretrained model that could not be loaded."""
     if Path(name).exists():
-        return f"model.pretrained {name} holds no {what} that can be used here: {_first_line(error)}"
+        return f"model.pretrained {name} holds no {what} that can be used here: {first_line(error)}"
     return (
         f"model.pretrained {name} is neither a directory (seen from {Path.cwd()}) nor a {what} that could be fetched"
-        f" from the Hugging Face hub ({type(error).__name__}: {_first_line(error)}); check the name, or fetch it"
+        f" from the Hugging Face hub ({type(error).__name__}: {first_line(error)}); check the name, or fetch it"
         " ahead where there is a network with `earlybird data RECIPE`"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200]
