@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from earlybird.anatomy import Anatomy
@@ -24,6 +22,7 @@ from earlybird.detectors.spans import SpanLike
 from earlybird.errors import InputError, JobError
 from earlybird.groups import Groups
 from earlybird.masks import Scope
+from earlybird.search_state import read_search_state, write_search_state
 from earlybird.slimming import Place, Slimming
 from earlybird.ticket import Ticket
 from earlybird.trajectory import Channel, Kind, Shape, Trajectory, TrajectoryWriter
@@ -189,7 +188,13 @@ class Search:
         self._writer: TrajectoryWriter | None = None
         try:
             if resume is not None:
-                self._load_state(Path(resume))
+                self.steps = read_search_state(
+                    Path(resume),
+                    self.slimming.deviations,
+                    self._optimizer,
+                    model=self.anatomy.fingerprint,
+                    trained=self.score == "coefficient",
+                )
             if record is not None:
                 step_bytes = 4 * len(self._channels) * sum(v.values.numel() for v in self.slimming.deviations.values())
                 chunk = min(max(1, total_steps // 100), max(1, _CHUNK_BYTES // step_bytes))
@@ -227,8 +232,7 @@ class Search:
         Raises:
             JobError: a coefficient is not finite any more (the loss diverged); the record ends before it.
         """
-        values = [deviations.values for deviations in self.slimming.deviations.values()]
-        _average_gradients(values)
+        self.slimming.average_gradients()
         evidence: dict[tuple[Kind, Channel], NDArray[np.float32]] = {}
         if "gradient" in self._channels:
             for kind, deviations in self.slimming.deviations.items():
@@ -300,38 +304,9 @@ class Search:
         The record is flushed first, so that it covers the state.
         """
         self.flush()
-        tensors: dict[str, Tensor] = {}
-        for kind, deviations in self.slimming.deviations.items():
-            tensors[kind] = deviations.values.detach()
-            state = self._optimizer.state.get(deviations.values, {})
-            tensors |= {f"{kind}.{name}": torch.as_tensor(value) for name, value in state.items()}
-        target = Path(path)
-        temporary = target.with_name(target.name + ".tmp")
-        metadata = {"steps": str(self.steps), "model": self.anatomy.fingerprint}
-        save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, temporary, metadata)
-        os.replace(temporary, target)
-
-    def _load_state(self, path: Path) -> None:
-        try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            self.steps = int(metadata["steps"])
-            if metadata["model"] != self.anatomy.fingerprint:
-                raise InputError(f"{path} is the state of a search on another model")
-            for kind, deviations in self.slimming.deviations.items():
-                # In place: the blocks' leaves are views into this buffer.
-                deviations.values.data.copy_(tensors[kind])
-                if self.steps and self.score == "coefficient":
-                    names = ("step", "exp_avg", "exp_avg_sq")
-                    self._optimizer.state[deviations.values] = {
-                        name: tensors[f"{kind}.{name}"].to("cpu" if name == "step" else deviations.values.device)
-                        for name in names
-                    }
-        except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path} cannot be read as the state of this search: {error}") from error
+        write_search_state(
+            Path(path), self.slimming.deviations, self._optimizer, steps=self.steps, model=self.anatomy.fingerprint
+        )
 
     def _replay(self, record: Path) -> None:
         """Feed the detector what was recorded before the resumed step."""
@@ -362,13 +337,3 @@ class Search:
 def _steps_in(record: Path) -> int:
     """Steps recorded in a directory, 0 where there is no trajectory."""
     return Trajectory.open(record).steps if (record / DESCRIPTION).exists() else 0
-
-
-def _average_gradients(values: list[nn.Parameter]) -> None:
-    """Average the coefficients' gradients over the processes: they belong to no wrapped model that would."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        for parameter in values:
-            gradient = parameter.grad
-            if gradient is not None:
-                torch.distributed.all_reduce(gradient)
-                gradient /= torch.distributed.get_world_size()

@@ -138,6 +138,13 @@ class Slimming:
                     handle = site.module.register_forward_hook(ScaleOutput(leaf, site.unit_of))
                 self._handles.append(handle)
 
+    def average_gradients(self) -> None:
+        """Average the gradients over the processes: the coefficients belong to no wrapped model that would."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            for deviations in self.deviations.values():
+                torch.distributed.all_reduce(deviations.gradient)
+                deviations.gradient.div_(torch.distributed.get_world_size())
+
     def penalty(self, heads: float, neurons: float) -> Tensor:
         """L1 penalty: heads x sum |head coefficients| + neurons x sum |neuron coefficients|; a scalar."""
         weights: dict[Kind, float] = {"heads": heads, "neurons": neurons}

@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from earlybird.errors import InputError
 from earlybird.groups import Groups
 from earlybird.masks import Scope, mask_at_ratio
+from earlybird.ratios_by_name import mask_by_name
 from earlybird.trajectory import KINDS, Kind
 from earlybird.whole_file import write_whole
 
@@ -130,7 +130,7 @@ class Ticket:
             scores = generator.random((len(units), max(units)))
             shared = anatomy.key_value_groups if kind == "heads" else None
             if isinstance(ratio, Mapping):
-                masks[kind] = _mask_by_name(scores, ratio, anatomy.names[kind], units, shared, groups)
+                masks[kind] = mask_by_name(scores, ratio, anatomy.names[kind], units, shared, groups)
                 continue
             masks[kind] = mask_at_ratio(
                 scores,
@@ -264,27 +264,6 @@ class Ticket:
 
 def _plain(ratio: Ratio) -> float | dict[str, float] | None:
     return dict(ratio) if isinstance(ratio, Mapping) else ratio
-
-
-def _mask_by_name(
-    scores: NDArray[np.floating],
-    ratios: Mapping[str, float],
-    names: Sequence[str],
-    units: Sequence[int],
-    key_value_groups: Sequence[int] | None,
-    groups: Groups | None,
-) -> NDArray[np.bool_]:
-    """Masks (layers, units) at the ratio of the first name pattern that fits each block."""
-    for pattern in ratios:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise InputError(f"a ratio was given for {pattern!r}, which fits no block; they are {', '.join(names)}")
-    result = np.zeros(scores.shape, dtype=np.bool_)
-    for block, name in enumerate(names):
-        ratio = next((value for pattern, value in ratios.items() if fnmatchcase(name, pattern)), 0.0)
-        here = slice(block, block + 1)
-        shared = None if key_value_groups is None else key_value_groups[here]
-        result[here] = mask_at_ratio(scores[here], ratio, units=units[here], key_value_groups=shared, groups=groups)
-    return result
 
 
 def _packed(row: NDArray[np.bool_]) -> str:

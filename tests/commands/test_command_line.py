@@ -167,3 +167,29 @@ def test_a_disk_that_takes_no_more_ends_with_status_1_and_the_run_goes_on_later(
     assert not list(tmp_path.glob("run/search/checkpoints/*/earlybird-clock.json"))
     resumed = earlybird(*command, cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
+
+
+def test_a_search_that_did_not_settle_fails_and_may_be_drawn_at_its_end(tmp_path):
+    never = ["search.detector=half-time-capture", "search.threshold=0.9999999"]
+    then = ["retraining.start=both", "retraining.epochs=2", "dense=false", "random=false"]
+    command = ["run", "digits", *SMALL, *never, *then, "output=run"]
+    failed = earlybird(*command, "search.unsettled=fail", cwd=tmp_path)
+    assert failed.returncode == 1
+    assert "search.unsettled=draw, which needs no new search" in failed.stderr
+    result = (tmp_path / "run/search/result.json").read_bytes()
+    assert earlybird("run", "run/recipe.yaml", cwd=tmp_path).returncode == 1
+    drawn = earlybird(*command, "search.unsettled=draw", "--json", cwd=tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+    assert {"ticket", "ticket_continued"} <= set(json.loads(drawn.stdout))
+    assert (tmp_path / "run/search/result.json").read_bytes() == result
+
+    # Another ticket takes with it what was made of the one it replaces.
+    replaced = earlybird("draw", "run", "--at", "50%", "--force", cwd=tmp_path)
+    assert replaced.returncode == 0, replaced.stderr
+    assert not list(tmp_path.glob("run/pruned/*/*"))
+    assert not list(tmp_path.glob("run/trained/*/*"))
+    chance = earlybird("draw", "run", "--random", "3", cwd=tmp_path)
+    assert chance.returncode == 2
+    assert "--output" in chance.stderr
+    assert earlybird("draw", "run", "--random", "3", "--output", "chance.json", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "chance.json").is_file()

@@ -163,3 +163,47 @@ def test_fp16_is_refused(tmp_path):
     trainer.add_callback(EarlyBirdCallback(trainer, heads=0.5))
     with pytest.raises(eb.InputError, match="bf16"):
         trainer.callback_handler.on_train_begin(trainer.args, trainer.state, trainer.control)
+
+
+def test_the_best_of_models_that_differ_in_shape_is_refused(tmp_path):
+    trainer = trainer_for(tmp_path)
+    trainer.args.load_best_model_at_end = True
+    with pytest.raises(eb.InputError, match="load_best_model_at_end"):
+        train_early_bird(trainer, **SETTINGS, start="continue")
+    assert trainer.state.global_step == 0
+
+
+def test_a_misspelt_start_is_refused_before_training(tmp_path):
+    trainer = trainer_for(tmp_path)
+    with pytest.raises(eb.InputError, match='start must be "rewind" or "continue"'):
+        train_early_bird(trainer, **SETTINGS, start="rewound")
+    assert trainer.state.global_step == 0
+
+
+class InterruptAt(TrainerCallback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_training_leaves_no_coefficients_and_can_be_begun_anew(tmp_path):
+    trainer = trainer_for(tmp_path)
+    interrupt = InterruptAt(3)
+    trainer.add_callback(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train_early_bird(trainer, **SETTINGS)
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in trainer.model.modules())
+    trainer.remove_callback(interrupt)
+    assert train_early_bird(trainer, **SETTINGS).provenance["draw_step"] > 3
+
+
+def test_a_training_that_goes_on_without_its_search_is_refused(tmp_path):
+    plain = trainer_for(tmp_path, steps=20, model=tiny_bert(), save_strategy="steps", save_steps=10)
+    plain.train()
+    trainer = trainer_for(tmp_path, steps=20, model=tiny_bert())
+    trainer.add_callback(EarlyBirdCallback(trainer, heads=0.5))
+    with pytest.raises(eb.InputError, match="no search to go on"):
+        trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-10"))

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from families import build, inputs
 from transformers import BertConfig, BertForSequenceClassification
 
 import earlybird as eb
@@ -79,3 +80,30 @@ def test_a_state_that_cannot_be_sliced_is_refused_and_nothing_changes():
     assert all(before[name] is value for name, value in model.named_parameters())
     assert {id(value) for group in optimizer.param_groups for value in group["params"]} == set(map(id, before.values()))
     train(model, optimizer, 1)
+
+
+def test_the_optimizer_of_another_model_is_refused():
+    model, other = tiny_bert(), tiny_bert()
+    ticket = eb.Ticket.random(eb.Anatomy.of(model), heads=0.5, neurons=0.5)
+    before = dict(model.named_parameters())
+    with pytest.raises(eb.InputError, match="another model's"):
+        eb.prune(model, ticket, optimizer=torch.optim.AdamW(other.parameters()))
+    assert all(before[name] is value for name, value in model.named_parameters())
+
+
+def test_a_position_bias_that_the_layers_shared_takes_its_state_along():
+    model = build("t5")
+    tensors = {**inputs("t5"), "labels": torch.randint(5, 60, (2, 4), generator=torch.Generator().manual_seed(0))}
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    model(**tensors).loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), heads=0.5, seed=1), optimizer=optimizer)
+    parameters = dict(model.named_parameters())
+    assert sum("relative_attention_bias" in name for name in parameters) > 2  # of every layer, no longer of the first
+    held = [id(value) for group in optimizer.param_groups for value in group["params"]]
+    assert sorted(held) == sorted(map(id, parameters.values()))
+    for name, value in parameters.items():
+        assert optimizer.state[value]["exp_avg"].shape == value.shape, name
+    model(**tensors).loss.backward()
+    optimizer.step()

@@ -182,3 +182,39 @@ def test_the_recorded_gradient_is_that_of_the_task_without_the_penalty(tmp_path)
         torch.testing.assert_close(
             torch.tensor(scores[kind][0]), torch.tensor(gradient).double() ** 2, rtol=1e-2, atol=1e-9
         )
+
+
+def test_a_record_that_is_there_is_neither_mixed_up_nor_lost(tmp_path):
+    model = tiny_vit()
+    search = eb.Search(model, **SETTINGS, record=tmp_path)
+    train(model, search, 5)
+    search.finish()
+    with pytest.raises(eb.InputError, match="holds a trajectory already"):
+        eb.Search(model, **SETTINGS, record=tmp_path)
+    assert eb.Trajectory.open(tmp_path).steps == 5
+    eb.Search(model, **SETTINGS)  # the model was left without coefficients
+
+
+def test_a_search_that_cannot_be_resumed_leaves_the_model_as_it_was(tmp_path):
+    model = tiny_vit()
+    (tmp_path / "state").write_bytes(b"no state")
+    with pytest.raises(eb.InputError, match="cannot be read as the state"):
+        eb.Search(model, **SETTINGS, record=tmp_path / "record", resume=tmp_path / "state")
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_drawing_now_gives_the_ticket_that_is_drawn_already():
+    model = tiny_vit()
+    search = eb.Search(model, **SETTINGS)
+    with pytest.raises(eb.InputError, match="no step was observed"):
+        search.draw_now()
+    train(model, search, 120)
+    step = search.draw.step
+    assert search.draw_now() is search.ticket
+    assert search.draw.step == step
+
+
+@pytest.mark.parametrize("weight", [-1e-4, float("nan"), float("inf")])
+def test_a_penalty_that_is_none_is_refused(weight):
+    with pytest.raises(eb.InputError, match="weight on neurons"):
+        eb.Search(tiny_vit(), **SETTINGS, l1_neurons=weight)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from earlybird.report.markup import Markup, details, element, joined, scrollable, table
-from earlybird.report.plots import Plot
+from earlybird.report.plot import Plot
 
 
 def framed(plot: Plot, title: str, caption: str, legend: Markup | None = None) -> Markup:

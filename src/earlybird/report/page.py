@@ -14,7 +14,7 @@ from earlybird.report.markup import Markup, element, joined
 from earlybird.report.origin import origin
 from earlybird.report.outcomes import outcomes
 from earlybird.report.palette import style_variables
-from earlybird.report.plots import Plot
+from earlybird.report.plot import Plot
 from earlybird.report.run import Run
 from earlybird.report.script import SCRIPT
 from earlybird.report.settling import settling

@@ -7,8 +7,9 @@ import numpy as np
 from earlybird.report.analysis import Analysis
 from earlybird.report.frames import framed, missing
 from earlybird.report.markup import Markup, element
-from earlybird.report.plots import Plot, agreement_plot, norm_plot, statistic_plot
+from earlybird.report.plot import Plot
 from earlybird.report.run import Run
+from earlybird.report.settling_plots import agreement_plot, norm_plot, statistic_plot
 
 
 def settling(run: Run, analysis: Analysis, plots: list[Plot]) -> list[Markup]:

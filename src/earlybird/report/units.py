@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from earlybird.report.analysis import Analysis
 from earlybird.report.coefficients import CoefficientLines
+from earlybird.report.coefficients_plot import coefficients_plot
 from earlybird.report.frames import framed, missing
 from earlybird.report.markup import Markup, element
 from earlybird.report.palette import variable
-from earlybird.report.plots import Plot, coefficients_plot, survivors_plot
+from earlybird.report.plot import Plot
 from earlybird.report.run import Run
+from earlybird.report.survivors_plot import survivors_plot
 from earlybird.report.verdict import percent
 from earlybird.trajectory import KINDS, Kind
 

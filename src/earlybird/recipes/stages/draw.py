@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -14,7 +15,7 @@ from earlybird.detectors.offline import draw_at, score_chunks
 from earlybird.detectors.spans import Span, parse_span
 from earlybird.errors import InputError, JobError
 from earlybird.recipes.reading import first_problem
-from earlybird.recipes.run_directory import RESULT, read_json, write_json
+from earlybird.recipes.run_directory import RESULT, Start, read_json, write_json
 from earlybird.recipes.settings import DetectorSettings
 from earlybird.recipes.stages.job import Job
 from earlybird.ticket import Ticket
@@ -82,7 +83,7 @@ def draw_ticket(
         changes: of the recipe's `search` settings.
         at: a span from the start of the run, instead of a detector.
         random_seed: at random, instead of a detector.
-        output: where the ticket goes; by default it becomes the run's own.
+        output: where the ticket goes; by default it becomes the run's own, which one at random cannot.
         force: replace the run's own ticket.
 
     Returns:
@@ -91,9 +92,11 @@ def draw_ticket(
     Raises:
         InputError: a setting out of bounds, a ticket that is there already, or nothing settled.
     """
+    if random_seed is not None and output is None:
+        raise InputError("a ticket at random is no draw of the run: give --output to say where it goes")
     target = output or job.files.ticket("ticket")
     if output is None and target.is_file() and not force:
-        if not changes and at is None and random_seed is None:
+        if not changes and at is None:
             return Ticket.load(target), target
         raise InputError(f"{target} was drawn before; give --output to write elsewhere, or --force to replace it")
     settings = changed_settings(job.recipe.search, changes)
@@ -141,7 +144,14 @@ def changed_settings(settings: DetectorSettings, changes: Mapping[str, Any]) -> 
 
 
 def write_draw(job: Job, anatomy: Anatomy, ticket: Ticket, verdict: Draw) -> None:
-    """Write a draw, its ticket and a random ticket of the same shape into the run's directory."""
+    """Write a draw, its ticket and a random ticket of the same shape into the run's directory.
+
+    What was pruned and trained by the tickets that they replace is removed: it would pass for theirs.
+    """
+    for start in get_args(Start):
+        for stage in (job.files.pruned(start, "ticket").parent, job.files.trained(start, "ticket").parent):
+            if stage.exists():
+                shutil.rmtree(stage)
     ticket.save(job.files.ticket("ticket"))
     ticket.shuffled(job.recipe.seed, anatomy.key_value_groups).save(job.files.ticket("random"))
     write_json(job.files.draw, verdict.description())

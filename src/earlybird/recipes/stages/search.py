@@ -88,7 +88,8 @@ def search(job: Job) -> bool:
             learning_rate=settings.learning_rate,
             on_draw=lambda optimizer: save_drawn(attached, model, optimizer, files.drawn),
             stop_at_draw=not wanted.to_the_end,
-            draw_at_end=wanted.unsettled == "draw",
+            # Even if that is a failure: it keeps the weights to go on from, should the recipe think better of it.
+            draw_at_end=True,
         )
         return attached, callback
 

@@ -1,4 +1,4 @@
-"""The commands: parse, call, print."""
+"""The commands of a job and its stages: from the recipe to the report."""
 
 from __future__ import annotations
 
@@ -9,20 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from earlybird.errors import InputError, JobError
+from earlybird.cli.application import AsJson, app, quieten_libraries, show
+from earlybird.errors import InputError
 
 if TYPE_CHECKING:
     from earlybird.recipes.stages.job import Job
 
-app = typer.Typer(
-    name="earlybird",
-    help="Find the part of a Transformer worth keeping early in training, and train only that.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Force = Annotated[bool, typer.Option("--force", help="Do again what was done before, replacing it.")]
 RecipeName = Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that ships with earlybird.")]
 Overrides = Annotated[
@@ -33,13 +25,6 @@ WhichOption = Annotated[Literal["ticket", "random"], typer.Option(help="The draw
 StartOption = Annotated[
     Literal["rewind", "continue"], typer.Option(help="From the initial weights, or from those at the draw.")
 ]
-
-
-@app.callback()
-def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
-) -> None:
-    """Options of all commands; `main` has taken --debug off before they are parsed."""
 
 
 @app.command()
@@ -75,7 +60,7 @@ def search(
     done = run_search(job)
     result = read_json(job.files.search / RESULT)
     drawn = f"drawn at step {result['draw_step']}" if result["settled"] else "not settled"
-    _print(result, f"search {'finished' if done else 'was done before'}: {drawn} of {result['total_steps']}", as_json)
+    show(result, f"search {'finished' if done else 'was done before'}: {drawn} of {result['total_steps']}", as_json)
 
 
 @app.command()
@@ -105,7 +90,9 @@ def draw(
     at: Annotated[
         str | None, typer.Option(help='At this step (260), fraction ("20%") or epoch ("3ep") instead.')
     ] = None,
-    random: Annotated[int | None, typer.Option(help="At random with this seed instead.", metavar="SEED")] = None,
+    random: Annotated[
+        int | None, typer.Option(help="At random with this seed instead, into --output.", metavar="SEED")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Write the ticket here instead of into the run.")] = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -142,7 +129,7 @@ def draw(
         output=output,
         force=force,
     )
-    _print({"ticket": str(written), **ticket.provenance}, f"{ticket}\nwritten to {written}", as_json)
+    show({"ticket": str(written), **ticket.provenance}, f"{ticket}\nwritten to {written}", as_json)
 
 
 @app.command()
@@ -160,7 +147,7 @@ def prune(
 
     done = prune_run(job, start, which)
     target = job.files.pruned(start, which)
-    _print({"model": str(target)}, f"{'wrote' if done else 'there was already'} {target}", as_json)
+    show({"model": str(target)}, f"{'wrote' if done else 'there was already'} {target}", as_json)
 
 
 @app.command()
@@ -189,7 +176,7 @@ def train(
     result = read_json(target / RESULT)
     metric = deciding_metric(result)
     said = f"{'trained' if done else 'was trained before'}: {metric_title(metric)} {result[metric]:.1f}%"
-    _print(result, said, as_json)
+    show(result, said, as_json)
 
 
 @app.command()
@@ -204,127 +191,11 @@ def data(recipe: RecipeName, overrides: Overrides = None, as_json: AsJson = Fals
     from earlybird.recipes.reading import read_recipe
 
     settings = read_recipe(recipe, overrides or [])
-    _quieten()
+    quieten_libraries()
     from earlybird.recipes.tasks import task_of
 
     counts = task_of(settings).fetch()
-    _print(
-        {"train": counts.train, "evaluation": counts.evaluation, "labels": list(counts.labels)}, str(counts), as_json
-    )
-
-
-@app.command("import")
-def import_recordings(
-    source: Annotated[Path | None, typer.Argument(help="A directory of the study's recordings.")] = None,
-    output: Annotated[Path, typer.Option(help="The trajectory's directory, new.")] = Path("trajectory"),
-    heads: Annotated[Path | None, typer.Option(help="A .npy file, layers x steps x units.")] = None,
-    neurons: Annotated[Path | None, typer.Option(help="A .npy file, layers x steps x units.")] = None,
-    total_steps: Annotated[int | None, typer.Option(help="Planned steps of the run, if more than recorded.")] = None,
-    steps_per_epoch: Annotated[float | None, typer.Option(help="For spans in epochs.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Import the study's .npy recordings as a trajectory, for `earlybird draw` and Trajectory.open."""
-    from earlybird.trajectory import Trajectory, write_trajectory
-
-    trajectory = Trajectory.from_npy(
-        source, heads=heads, neurons=neurons, total_steps=total_steps, steps_per_epoch=steps_per_epoch
-    )
-    write_trajectory(trajectory, output)
-    units = {kind: list(trajectory.shape.units[kind]) for kind in trajectory.kinds}
-    _print(
-        {"trajectory": str(output), "steps": trajectory.steps, "units": units},
-        f"{trajectory.steps:,} steps of {' and '.join(trajectory.kinds)} written to {output}",
-        as_json,
-    )
-
-
-@app.command()
-def inspect(
-    model: Annotated[str, typer.Argument(help="A hub name, a directory, or a config.json alone.", metavar="MODEL")],
-    heads: Annotated[float | None, typer.Option(help="Ratio of heads to prune, to see what is left.")] = None,
-    neurons: Annotated[float | None, typer.Option(help="Ratio of neurons to prune, to see what is left.")] = None,
-    length: Annotated[int, typer.Option(help="Tokens of the example that FLOPs are counted for.")] = 128,
-    as_json: AsJson = False,
-) -> None:
-    """Print a model's attention heads and MLP neurons, block by block, its parameters and FLOPs."""
-    from earlybird.recipes.inspection import inspect_model
-
-    _quieten()
-    found = inspect_model(model, heads=heads, neurons=neurons, length=length)
-    _print(found.as_json(), str(found), as_json)
-
-
-@app.command()
-def export(
-    model: Annotated[Path, typer.Argument(help="The directory of a pruned model.", metavar="MODEL")],
-    directory: Annotated[Path, typer.Argument(help="Where to write it.", metavar="DIRECTORY")],
-    format: Annotated[
-        Literal["dense", "onnx", "per-layer-config"],
-        typer.Option(help="The original shape with zeros; an ONNX graph; a config that tells the layers apart."),
-    ] = "dense",
-    ticket: Annotated[Path | None, typer.Option(help="The ticket it was pruned by, for dense.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write a pruned model for tools that do not know earlybird; tokenizers and the like are copied along."""
-    _quieten()
-    from earlybird.exports.command import export_directory
-
-    written = export_directory(model, directory, format, ticket)
-    _print({"directory": str(written), "format": format}, f"wrote {written}", as_json)
-
-
-@app.command()
-def detectors(as_json: AsJson = False) -> None:
-    """List the detectors with their null hypotheses and default settings."""
-    from rich.console import Console
-
-    from earlybird.console import detectors_table
-    from earlybird.detectors.listing import described_detectors
-
-    rows = described_detectors()
-    if as_json:
-        print(json.dumps(rows, indent=1))
-    else:
-        Console().print(detectors_table(rows))
-
-
-def main() -> None:
-    """The entry point: exit status 0, 1 (the job failed) or 2 (bad arguments or input)."""
-    debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    try:
-        status = app(arguments, standalone_mode=False)
-    except typer.TyperException as error:
-        # Errors of use can say more than their message alone: which argument is missing.
-        describe = getattr(error, "format_message", error.__str__)
-        _fail(f"{describe()} See earlybird --help.", 2)
-    except (typer.Abort, KeyboardInterrupt):
-        _fail("interrupted; the same command goes on from the last checkpoint", 130)
-    except InputError as error:
-        if debug:
-            raise
-        _fail(str(error), 2)
-    except JobError as error:
-        if debug:
-            raise
-        _fail(str(error), 1)
-    except Exception as error:
-        if debug:
-            raise
-        if _is_of_the_file_system(error):
-            _fail(f"the job failed: {error}; what was written before it is kept", 1)
-        _fail(f"unexpected {type(error).__name__}: {error}; --debug shows where", 1)
-    sys.exit(status if isinstance(status, int) else 0)
-
-
-def _is_of_the_file_system(error: Exception) -> bool:
-    """Whether a file could not be read or written: the libraries that write in other languages have own errors."""
-    return isinstance(error, OSError) or "os error" in str(error) or "inline_container" in str(error)
-
-
-def _fail(message: str, status: int) -> None:
-    print(f"earlybird: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(status)
+    show({"train": counts.train, "evaluation": counts.evaluation, "labels": list(counts.labels)}, str(counts), as_json)
 
 
 def _run(recipe: str, overrides: list[str], *, force: bool, as_json: bool) -> None:
@@ -341,14 +212,14 @@ def _begin(recipe: str, overrides: list[str], *, force: bool) -> Job:
     from earlybird.recipes.reading import read_recipe
 
     settings = read_recipe(recipe, overrides)
-    _quieten()
+    quieten_libraries()
     from earlybird.recipes.stages.job import Job
 
     return Job.begin(settings, force=force)
 
 
 def _open(root: Path) -> Job:
-    _quieten()
+    quieten_libraries()
     from earlybird.recipes.stages.job import Job
 
     return Job.open(root)
@@ -359,7 +230,7 @@ def _compare(source: Path, changes: dict[str, Any], *, as_json: bool) -> None:
 
     from earlybird.console import verdicts_table
 
-    _quieten()
+    quieten_libraries()
     from earlybird.recipes.stages.compare import compare
 
     trajectory, verdicts = compare(source, changes)
@@ -392,22 +263,8 @@ def _report(root: Path, *, as_json: bool) -> None:
     console.print(f"Report: {page}", soft_wrap=True)
 
 
-def _quieten() -> None:
-    """Our own progress bars speak; those of the libraries are silent."""
-    import datasets
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
-
-
 def _restart(stage: Path, force: bool) -> None:
     import shutil
 
     if force and stage.exists():
         shutil.rmtree(stage)
-
-
-def _print(content: Any, text: str, as_json: bool) -> None:
-    print(json.dumps(content, indent=1) if as_json else text)

@@ -1,0 +1,86 @@
+"""The commands that need no run: recordings, models, detectors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from earlybird.cli.application import AsJson, app, quieten_libraries, show
+
+
+@app.command("import")
+def import_recordings(
+    source: Annotated[Path | None, typer.Argument(help="A directory of the study's recordings.")] = None,
+    output: Annotated[Path, typer.Option(help="The trajectory's directory, new.")] = Path("trajectory"),
+    heads: Annotated[Path | None, typer.Option(help="A .npy file, layers x steps x units.")] = None,
+    neurons: Annotated[Path | None, typer.Option(help="A .npy file, layers x steps x units.")] = None,
+    total_steps: Annotated[int | None, typer.Option(help="Planned steps of the run, if more than recorded.")] = None,
+    steps_per_epoch: Annotated[float | None, typer.Option(help="For spans in epochs.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import the study's .npy recordings as a trajectory, for `earlybird draw` and Trajectory.open."""
+    from earlybird.trajectory import Trajectory, write_trajectory
+
+    trajectory = Trajectory.from_npy(
+        source, heads=heads, neurons=neurons, total_steps=total_steps, steps_per_epoch=steps_per_epoch
+    )
+    write_trajectory(trajectory, output)
+    units = {kind: list(trajectory.shape.units[kind]) for kind in trajectory.kinds}
+    show(
+        {"trajectory": str(output), "steps": trajectory.steps, "units": units},
+        f"{trajectory.steps:,} steps of {' and '.join(trajectory.kinds)} written to {output}",
+        as_json,
+    )
+
+
+@app.command()
+def inspect(
+    model: Annotated[str, typer.Argument(help="A hub name, a directory, or a config.json alone.", metavar="MODEL")],
+    heads: Annotated[float | None, typer.Option(help="Ratio of heads to prune, to see what is left.")] = None,
+    neurons: Annotated[float | None, typer.Option(help="Ratio of neurons to prune, to see what is left.")] = None,
+    length: Annotated[int, typer.Option(help="Tokens of the example that FLOPs are counted for.")] = 128,
+    as_json: AsJson = False,
+) -> None:
+    """Print a model's attention heads and MLP neurons, block by block, its parameters and FLOPs."""
+    from earlybird.recipes.inspection import inspect_model
+
+    quieten_libraries()
+    found = inspect_model(model, heads=heads, neurons=neurons, length=length)
+    show(found.as_json(), str(found), as_json)
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="The directory of a pruned model.", metavar="MODEL")],
+    directory: Annotated[Path, typer.Argument(help="Where to write it.", metavar="DIRECTORY")],
+    format: Annotated[
+        Literal["dense", "onnx", "per-layer-config"],
+        typer.Option(help="The original shape with zeros; an ONNX graph; a config that tells the layers apart."),
+    ] = "dense",
+    ticket: Annotated[Path | None, typer.Option(help="The ticket it was pruned by, for dense.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a pruned model for tools that do not know earlybird; tokenizers and the like are copied along."""
+    quieten_libraries()
+    from earlybird.exports.command import export_directory
+
+    written = export_directory(model, directory, format, ticket)
+    show({"directory": str(written), "format": format}, f"wrote {written}", as_json)
+
+
+@app.command()
+def detectors(as_json: AsJson = False) -> None:
+    """List the detectors with their null hypotheses and default settings."""
+    from rich.console import Console
+
+    from earlybird.console import detectors_table
+    from earlybird.detectors.listing import described_detectors
+
+    rows = described_detectors()
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    else:
+        Console().print(detectors_table(rows))

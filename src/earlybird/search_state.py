@@ -1,0 +1,73 @@
+"""The file that a search is resumed from: the coefficients, their optimizer's state and the step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from earlybird.errors import InputError
+from earlybird.slimming import Deviations
+from earlybird.trajectory import Kind
+
+_ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
+
+
+def write_search_state(
+    path: Path, deviations: Mapping[Kind, Deviations], optimizer: torch.optim.Optimizer, *, steps: int, model: str
+) -> None:
+    """Write the state of a search on the model of a fingerprint as safetensors, in one move."""
+    tensors: dict[str, Tensor] = {}
+    for kind, own in deviations.items():
+        tensors[kind] = own.values.detach()
+        state = optimizer.state.get(own.values, {})
+        tensors |= {f"{kind}.{name}": torch.as_tensor(value) for name, value in state.items()}
+    temporary = path.with_name(path.name + ".tmp")
+    metadata = {"steps": str(steps), "model": model}
+    save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, temporary, metadata)
+    os.replace(temporary, path)
+
+
+def read_search_state(
+    path: Path, deviations: Mapping[Kind, Deviations], optimizer: torch.optim.Optimizer, *, model: str, trained: bool
+) -> int:
+    """Read a state back into coefficients and their optimizer.
+
+    Args:
+        path: the file.
+        deviations: of the search that goes on, per kind.
+        optimizer: of the deviations, Adam.
+        model: fingerprint of the model's anatomy.
+        trained: whether the coefficients are trained, not only differentiated: then the optimizer has a state.
+
+    Returns:
+        The steps that were observed before.
+
+    Raises:
+        InputError: the file is missing or damaged, or of a search on another model or with other settings.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        steps = int(metadata["steps"])
+        if metadata["model"] != model:
+            raise InputError(f"{path} is the state of a search on another model")
+        for kind, own in deviations.items():
+            # In place: the blocks' leaves are views into this buffer.
+            own.values.data.copy_(tensors[kind])
+            if steps and trained:
+                optimizer.state[own.values] = {
+                    name: tensors[f"{kind}.{name}"].to("cpu" if name == "step" else own.values.device)
+                    for name in _ADAM_STATE
+                }
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} cannot be read as the state of this search: {error}") from error
+    return steps
