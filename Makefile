@@ -2,12 +2,13 @@
 # make test   run the tests
 # make lint   format check, lint, types, architecture
 # make scan   prune every architecture that transformers ships, in about five minutes
+# make detectors   compare the detectors on the recorded runs, and choose among their settings
 # Everything else they need (a virtual environment in .venv) is made on first use.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint format scan
+.PHONY: setup demo test lint format scan detectors
 
 setup: .venv/complete
 
@@ -36,3 +37,7 @@ format: setup
 
 scan: setup
 	$(BIN)/python benchmarks/scan/scan.py
+
+detectors: setup
+	$(BIN)/python benchmarks/detectors/compare.py
+	$(BIN)/python benchmarks/detectors/choose.py
