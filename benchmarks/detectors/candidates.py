@@ -38,7 +38,7 @@ def _at(members: tuple[Member, ...], thresholds: tuple[float, ...]) -> tuple[Mem
 
 
 _RULES = (
-    *_at(_HALVES, (0.80, 0.85, 0.90, 0.93, 0.95, 0.97, 0.98, 0.99)),
+    *_at(_HALVES, (0.70, 0.80, 0.85, 0.90, 0.93, 0.95, 0.97, 0.98, 0.99)),
     *_at(_LAGGED, (0.80, 0.85, 0.90, 0.95, 0.98)),
     *_at(_DISTANCES, (0.01, 0.02, 0.05, 0.1)),
 )

@@ -47,7 +47,7 @@ def save_figure(by_score: Mapping[Score, Mapping[str, Summary]], directory: Path
     handles.append(panels[0].scatter([], [], facecolors="none", edgecolors=LIGHT["muted"], s=22, label="misses some"))
     figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=8)
     for suffix in ("png", "svg"):
-        figure.savefig(directory / f"figure.{suffix}", dpi=150, metadata={"Date": None} if suffix == "svg" else None)
+        figure.savefig(directory / f"figure.{suffix}", dpi=120, metadata={"Date": None} if suffix == "svg" else None)
 
 
 def _panel(axes: Axes, score: Score, summaries: Mapping[str, Summary]) -> None:
@@ -67,12 +67,11 @@ def _panel(axes: Axes, score: Score, summaries: Mapping[str, Summary]) -> None:
     axes.set_xticks([0.5, 1, 2, 5, 10, 20, 50, 100], ["0.5", "1", "2", "5", "10", "20", "50", "100"])
     axes.set_ylim(_LEAST - 0.03, 1.02)
     axes.set_ylabel("captured by nine of ten draws, at least")
-    axes.set_title(f"score: {score}", loc="left", fontsize=10)
+    never = [name for name in summaries if name not in drawn]
+    remark = f" (never draws: {', '.join(never)})" if never else ""
+    axes.set_title(f"score: {score}{remark}", loc="left", fontsize=10)
     axes.grid(color=LIGHT["grid"], linewidth=0.6)
     axes.set_axisbelow(True)
-    never = [name for name in summaries if name not in drawn]
-    if never:
-        axes.text(0.01, 0.01, f"never draws: {', '.join(never)}", transform=axes.transAxes, fontsize=6.5)
 
 
 def _label(axes: Axes, places: Mapping[str, tuple[float, float]]) -> None:
@@ -87,5 +86,12 @@ def _label(axes: Axes, places: Mapping[str, tuple[float, float]]) -> None:
             va="center",
             fontsize=6.5,
             color=_FAMILIES[_family(name)][0],
-            arrowprops={"arrowstyle": "-", "color": LIGHT["muted"], "linewidth": 0.35, "shrinkA": 0, "shrinkB": 2},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": LIGHT["muted"],
+                "linewidth": 0.35,
+                "shrinkA": 0,
+                "shrinkB": 2,
+                "relpos": (0, 0.5),
+            },
         )
