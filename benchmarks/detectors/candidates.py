@@ -43,13 +43,19 @@ _RULES = (
     *_at(_DISTANCES, (0.01, 0.02, 0.05, 0.1)),
 )
 
-# Among these the default is chosen: alone, twice in a row, and a rule on halves beside a norm that stands still.
+_FROM_EARLY_ON = tuple(
+    member
+    for member in _RULES
+    if member.detector in ("half-time-capture", "split-half-capture") and member.start == "2%"
+)
+_BESIDE = (
+    *(Member("equivalence", start="5%", threshold=threshold) for threshold in (0.02, 0.04)),
+    *(Member("lagged-overlap", start="4%", lag="5%", every="1%", threshold=threshold) for threshold in (0.85, 0.90)),
+)
+
+# Among these the default is chosen: alone, twice in a row, and a rule on halves beside another that holds still.
 CHOICES = (
     *(Candidate((member,)) for member in (*_RULES, *_EQUIVALENCES)),
     *(Candidate((member,), repeats=2) for member in _RULES),
-    *(
-        Candidate((member, Member("equivalence", start="5%", threshold=threshold)))
-        for member, threshold in product(_RULES, (0.02, 0.04))
-        if member.detector in ("half-time-capture", "split-half-capture") and member.start == "2%"
-    ),
+    *(Candidate(members) for members in product(_FROM_EARLY_ON, _BESIDE)),
 )
