@@ -11,6 +11,7 @@ from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS
 from earlybird.anatomy.projections import below
 
 ATTENTION_WORDS = ("attention", "attn")
+ATTENTION_NAMES = ("attention", "attn", "self_attn")
 MLP_WORDS = ("mlp", "feedforward", "feed_forward", "ffn", "experts")
 _DESCRIBE = (
     "describe them by Anatomy.of(model, patterns=[AttentionPattern(query=..., key=..., value=..., output=...),"
@@ -33,7 +34,8 @@ def unknown_blocks(
     result: list[LeftOut] = []
     for name, module in modules.items():
         kind = type(module).__name__.lower()
-        if not any(word in kind for word in (*ATTENTION_WORDS, *MLP_WORDS)):
+        called = name.rpartition(".")[2] in ATTENTION_NAMES
+        if not called and not any(word in kind for word in (*ATTENTION_WORDS, *MLP_WORDS)):
             continue
         if not any(parameter.ndim >= 2 for parameter in module.parameters()):
             continue
