@@ -104,6 +104,12 @@ def test_heads_that_cannot_be_removed_are_left_out_with_the_reason(name, reason)
         eb.Ticket.random(anatomy, heads=0.5)
 
 
+def test_an_attention_pool_is_said_to_be_left_out_though_its_mlp_is_known():
+    anatomy = eb.Anatomy.of(build("vit_base_patch16_siglip_224"))
+    assert "attn_pool.mlp" in anatomy.names["neurons"]
+    assert [left.name for left in anatomy.left_out] == ["attn_pool"]
+
+
 @pytest.mark.parametrize("name", sorted(REFUSED))
 @pytest.mark.parametrize("seen", [False, True])
 def test_a_refusal_leaves_the_model_as_it_was(name, seen):
