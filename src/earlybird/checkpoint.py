@@ -137,7 +137,10 @@ def directory_for(model: Any, directory: str | os.PathLike[str]) -> Path:
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; give a directory to save to")
     if not isinstance(model, PreTrainedModel):
-        raise InputError(f"this needs a Hugging Face model, got {type(model).__name__}; for others save the state dict")
+        raise InputError(
+            f"this needs a Hugging Face model, got {type(model).__name__}; of any other save the ticket and the state"
+            " dict, prune a fresh model with the ticket, and let it load the state dict"
+        )
     return target
 
 

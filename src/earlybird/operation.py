@@ -10,6 +10,7 @@ from earlybird.anatomy import AttentionBlock
 from earlybird.anatomy.blocks import Counted
 from earlybird.anatomy.projections import resize
 from earlybird.cutting import Cut
+from earlybird.input_width import narrow
 from earlybird.position_bias import is_untied, tie_again, untie
 
 
@@ -30,6 +31,10 @@ class Operation:
         if not is_untied(self._model.get_submodule(block.owner)):
             untie(self._model, block)
             self._undo.append(lambda: tie_again(self._model, block))
+
+    def narrow(self, block: AttentionBlock) -> None:
+        """Make an attention take its width from the heads that it has, not from its input."""
+        self._undo += narrow(self._model, block)
 
     def cut(self, cut: Cut) -> int:
         """Keep a slice of a parameter or buffer; returns how many numbers of a parameter went."""
@@ -57,7 +62,11 @@ class Operation:
         }
         for count in block.head_counts:
             path, _, attribute = count.path.rpartition(".")
-            self._set(self._model.get_submodule(path), attribute, counts[count.counted])
+            module = self._model.get_submodule(path)
+            if count.counted == "bias shape":
+                self._set(module, attribute, (*getattr(module, attribute)[:-1], heads))
+            else:
+                self._set(module, attribute, counts[count.counted])
 
     def _set(self, module: nn.Module, name: str, value: object) -> None:
         old = getattr(module, name)

@@ -16,6 +16,7 @@ from earlybird.anatomy.bias_tables import TABLE
 from earlybird.cutting import Cut, cut_of, cuts, masked_blocks, slice_state, tensor_at
 from earlybird.errors import InputError
 from earlybird.flops import parameter_count
+from earlybird.input_width import wanting_width
 from earlybird.operation import Operation
 from earlybird.optimizer_surgery import follow
 from earlybird.outputs import largest_difference, output_tensors
@@ -112,12 +113,15 @@ def prune(
             expected -= sum(operation.cut(cut_of(part, block, mask)) for part in block.parts)
             if isinstance(block, AttentionBlock):
                 operation.count_heads(block, int(mask.sum()), int(block.kept(mask)[block.units :].sum()))
-        _check(model, Anatomy.of(model, patterns=patterns), before, masks)
+        after = Anatomy.of(model, patterns=patterns)
+        _check(model, after, before, masks)
         if parameter_count(model) != expected:
             raise InputError(
                 f"{type(model).__name__} cannot be pruned: it would have {parameter_count(model):,} parameters after"
                 f" surgery instead of {expected:,}"
             )
+        for block in wanting_width(model, [block for block in after.attention if block.name in masks]):
+            operation.narrow(block)
         for trial in trials:
             trial.check(model)
         if optimizer is not None:

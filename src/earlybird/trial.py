@@ -182,10 +182,11 @@ def _arguments(model: nn.Module, block: Block, module: nn.Module, weight: Tensor
 
 
 def _window_areas(module: nn.Module) -> set[int]:
-    """Positions of the windows that attention is computed in (Swin)."""
+    """Positions of the windows that attention is computed in (Swin), also with a class token (BEiT)."""
     sizes = {vars(part).get("window_size") for part in module.modules()}
     squares = {(size, size) if type(size) is int else size for size in sizes}
-    return {size[0] * size[1] for size in squares if isinstance(size, tuple) and len(size) == 2}
+    areas = {size[0] * size[1] for size in squares if isinstance(size, tuple) and len(size) == 2}
+    return areas | {area + 1 for area in areas}
 
 
 def _inputs(module: nn.Module) -> int:

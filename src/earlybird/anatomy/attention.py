@@ -11,6 +11,7 @@ from torch import nn
 from earlybird.anatomy.beside import beside_the_projections
 from earlybird.anatomy.blocks import AttentionBlock, Counted, HeadCount, LeftOut, Part, Site, consecutive, joined
 from earlybird.anatomy.patterns import (
+    BIAS_SHAPE_NAMES,
     GROUP_NAMES,
     GROUP_WIDTH_NAMES,
     HEAD_NAMES,
@@ -228,6 +229,11 @@ def _counts(
         for path, value in _integers(modules, holders, names).items():
             if value == expected and not (counted == "width" and unit_size == value_size):
                 yield HeadCount(path, counted)
+    for holder in holders:
+        for name in BIAS_SHAPE_NAMES:
+            shape = vars(modules[holder]).get(name)
+            if isinstance(shape, tuple) and shape[-1:] == (units,):
+                yield HeadCount(below(holder, name), "bias shape")
 
 
 def _refuse_stale_counts(

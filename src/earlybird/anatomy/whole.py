@@ -15,7 +15,7 @@ from earlybird.anatomy.attention import attention_at
 from earlybird.anatomy.bias_tables import with_bias_tables
 from earlybird.anatomy.blocks import AttentionBlock, Block, LeftOut, MlpBlock
 from earlybird.anatomy.mlp import mlp_at
-from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS, AttentionPattern, MlpPattern
+from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS, POSITION_MLPS, AttentionPattern, MlpPattern
 from earlybird.anatomy.unknown import nothing_found, unknown_blocks
 from earlybird.errors import InputError
 from earlybird.head_counts import admitted_head_counts
@@ -173,7 +173,7 @@ def _mlp(
     blocks: list[MlpBlock] = []
     left: list[LeftOut] = []
     for name in modules:
-        found = mlp_at(modules, name, patterns)
+        found = None if name.endswith(POSITION_MLPS) else mlp_at(modules, name, patterns)
         if isinstance(found, LeftOut):
             left.append(found)
         elif found is not None and claimed.isdisjoint({*found.inputs, found.output}):
