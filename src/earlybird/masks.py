@@ -259,7 +259,7 @@ def _cut_blocks(
     """Each block without its `pruned` smallest scores, and where the threshold of any is tied."""
     if len(set(pruned)) == 1 and set(counts) == {values.shape[-1]}:
         kept, tied = _cut(values, pruned[0])
-        return kept, tied.any(-1)
+        return kept, np.asarray(tied.any(-1))
     kept = np.zeros(values.shape, dtype=np.bool_)
     tied = np.zeros(values.shape[:-2], dtype=np.bool_)
     for block, (count, lost) in enumerate(zip(counts, pruned, strict=True)):

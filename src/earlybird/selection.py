@@ -19,7 +19,7 @@ def boundary(rows: NDArray[np.floating], pruned: int) -> tuple[NDArray[np.floati
     Finite values, 0 < pruned < n.
     """
     parted = np.partition(rows, pruned - 1, axis=-1)
-    return parted[..., pruned - 1], parted[..., pruned:].min(-1)
+    return parted[..., pruned - 1], np.asarray(parted[..., pruned:].min(-1))
 
 
 class SuccessiveBoundary:
@@ -41,7 +41,7 @@ class SuccessiveBoundary:
     def _next(self, row: NDArray[np.floating], pruned: int) -> tuple[float, float]:
         for low, high in self._brackets(row, pruned):
             inside = row >= low
-            place = pruned - 1 - (len(row) - np.count_nonzero(inside))
+            place = pruned - 1 - (len(row) - int(np.count_nonzero(inside)))
             inside &= row <= high
             near = np.sort(row[inside.nonzero()[0]])
             if 0 <= place < len(near) - 1:

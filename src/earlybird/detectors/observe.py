@@ -38,7 +38,7 @@ class Observer:
             InputError: a score is not finite; the message names the kind, the step and the place.
         """
         finite = np.isfinite(scores)
-        unusable = [] if finite.all() else np.argwhere(~finite)
+        unusable = np.empty((0, 3), dtype=np.int64) if finite.all() else np.argwhere(~finite)
         # What comes before is still observed: online, a draw there would have come first.
         usable = scores[: unusable[0][0]] if len(unusable) else scores
         masks, tied = self._pruning.masks_and_ties(usable, self._boundary)

@@ -133,7 +133,7 @@ class Trajectory:
                 records[kind, channel] = np.zeros((steps, layers, width), dtype=np.float32)
                 continue
             file = channel_file(path, kind, channel)
-            records[kind, channel] = partial(np.memmap, file, dtype="<f4", mode="r", shape=(steps, layers, width))
+            records[kind, channel] = partial(_mapped, file, (steps, layers, width))
         return cls(shape, records)
 
     def evidence(self, kind: Kind, channel: Channel) -> NDArray[np.floating]:
@@ -148,6 +148,10 @@ class Trajectory:
             recorded = ", ".join(f"{k} by {c}" for k, c in self._sources)
             raise InputError(f"the trajectory did not record {kind} by {channel}; it holds {recorded}")
         return self._sources[kind, channel]()[: self.steps]
+
+
+def _mapped(file: Path, shape: tuple[int, int, int]) -> NDArray[np.floating]:
+    return np.memmap(file, dtype="<f4", mode="r", shape=shape)
 
 
 def _same(values: NDArray[np.floating]) -> NDArray[np.floating]:
