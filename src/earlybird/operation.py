@@ -46,8 +46,8 @@ class Operation:
             return 0
         kept = old.detach().index_select(cut.dim, cut.index.to(old.device)).clone()
         new = nn.Parameter(kept, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else kept
-        self._set(module, name, new)
-        resize(module)
+        self._set(path, name, new)
+        self._resize(path)
         return old.numel() - kept.numel() if isinstance(old, nn.Parameter) else 0
 
     def count_heads(self, block: AttentionBlock, heads: int, groups: int) -> None:
@@ -62,18 +62,24 @@ class Operation:
         }
         for count in block.head_counts:
             path, _, attribute = count.path.rpartition(".")
-            module = self._model.get_submodule(path)
             if count.counted == "bias shape":
-                self._set(module, attribute, (*getattr(module, attribute)[:-1], heads))
+                shape = getattr(self._model.get_submodule(path), attribute)
+                self._set(path, attribute, (*shape[:-1], heads))
             else:
-                self._set(module, attribute, counts[count.counted])
+                self._set(path, attribute, counts[count.counted])
 
-    def _set(self, module: nn.Module, name: str, value: object) -> None:
+    def _set(self, path: str, name: str, value: object) -> None:
+        module = self._model.get_submodule(path)
         old = getattr(module, name)
         setattr(module, name, value)
 
         def back() -> None:
             setattr(module, name, old)
-            resize(module)
+            self._resize(path)
 
         self._undo.append(back)
+
+    def _resize(self, path: str) -> None:
+        """Let a projection, and the adapter that may be around it, say the sizes of its weight."""
+        for size_of in (path, path.rpartition(".")[0]):
+            resize(self._model.get_submodule(size_of))

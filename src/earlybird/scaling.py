@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
+
+from earlybird.errors import InputError
+from earlybird.wrappers import is_lora, lora_matrices
 
 
 class UnitScale:
@@ -36,7 +40,21 @@ class UnitScale:
         return scale[self.unit_of]
 
     def scaled(self, features: Tensor) -> Tensor:
-        """features (..., features) scaled, in their own dtype; the product is taken in float32."""
+        """features (..., features) scaled, in their own dtype; the product is taken in float32.
+
+        Raises:
+            InputError: they are computed, for training, in float16 by autocast.
+        """
+        if (
+            features.dtype == torch.float16
+            and self.deviation.requires_grad
+            and torch.is_grad_enabled()
+            and torch.is_autocast_enabled(features.device.type)
+        ):
+            raise InputError(
+                "training under float16 autocast scales the loss, and with it the gradients of the slimming"
+                " coefficients, by a number that changes: use bfloat16"
+            )
         return (features * self.scale()).to(features.dtype)
 
 
@@ -62,18 +80,28 @@ def fold(model: nn.Module) -> None:
         for module in model.modules():
             for hooks in (module._forward_pre_hooks, module._forward_hooks):
                 for key, hook in list(hooks.items()):
-                    if isinstance(hook, UnitScale) and isinstance(module, (nn.Linear, Conv1D)):
+                    if isinstance(hook, UnitScale):
                         _fold_into(module, hook)
                         del hooks[key]
 
 
-def _fold_into(module: nn.Linear | Conv1D, hook: UnitScale) -> None:
+def _fold_into(module: nn.Module, hook: UnitScale) -> None:
     scale = hook.scale().double()
-    inputs_last = isinstance(module, nn.Linear)
     rows = isinstance(hook, ScaleOutput)
-    module.weight.copy_(module.weight.double() * (scale[:, None] if rows == inputs_last else scale))
-    if rows and module.bias is not None:
-        module.bias.copy_(module.bias.double() * scale)
+    for matrix in _matrices(module, "lora_B" if rows else "lora_A"):
+        inputs_last = isinstance(matrix, nn.Linear)
+        matrix.weight.copy_(matrix.weight.double() * (scale[:, None] if rows == inputs_last else scale))
+        if rows and matrix.bias is not None:
+            matrix.bias.copy_(matrix.bias.double() * scale)
+
+
+def _matrices(module: nn.Module, adapters: str) -> Iterator[nn.Linear | Conv1D]:
+    """The matrices whose scaling scales a projection's inputs (with "lora_A") or outputs (with "lora_B")."""
+    if is_lora(module):
+        yield from (matrix for _, matrix in lora_matrices(module, adapters))
+        module = module.get_submodule("base_layer")
+    assert isinstance(module, (nn.Linear, Conv1D))
+    yield module
 
 
 def is_scaled(module: nn.Module) -> bool:

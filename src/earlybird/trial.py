@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from earlybird.anatomy import AttentionBlock, Block
 from earlybird.errors import InputError, first_line
@@ -190,7 +191,7 @@ def _window_areas(module: nn.Module) -> set[int]:
 
 
 def _inputs(module: nn.Module) -> int:
-    return int(module.in_features if isinstance(module, nn.Linear) else module.nx)  # type: ignore[arg-type]
+    return int(module.nx if isinstance(module, Conv1D) else module.in_features)  # type: ignore[arg-type]
 
 
 def _run(module: nn.Module, arguments: Mapping[str, Any]) -> list[Tensor]:

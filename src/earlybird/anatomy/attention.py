@@ -64,7 +64,7 @@ def _block(
     parts = _projection_parts(pattern, (query, key, value), pieces, units, groups)
     rows = parts[0].unit_of
     columns = consecutive(units, value_size)
-    parts.append(Part(f"{output.path}.weight", output.input_dim, columns))
+    parts += output.input_parts(columns)
     beside, reasons, normalised = beside_the_projections(
         modules, name, found.values(), units=units, groups=groups, unit_size=unit_size, value_size=value_size
     )
@@ -183,10 +183,10 @@ def _projection_parts(
     """Rows of the query, key and value projections, the query's first; `pieces` are their units and groups."""
     query, key, value = projections
     if query.path == value.path:
-        return _rows(query, _fused(pattern, pieces, units, groups))
+        return query.output_parts(_fused(pattern, pieces, units, groups))
     if key.path == value.path:
-        return [*_rows(query, pieces[0]), *_rows(key, joined(pieces[1:]))]
-    return [*_rows(query, pieces[0]), *_rows(key, pieces[1]), *_rows(value, pieces[2])]
+        return [*query.output_parts(pieces[0]), *key.output_parts(joined(pieces[1:]))]
+    return [*query.output_parts(pieces[0]), *key.output_parts(pieces[1]), *value.output_parts(pieces[2])]
 
 
 def _fused(
@@ -200,13 +200,6 @@ def _fused(
         group = np.where(rows < units, rows // (units // groups), rows - units)
         rows = rows[np.argsort(group, kind="stable")]
     return rows
-
-
-def _rows(projection: Projection, unit_of: NDArray[np.int64]) -> list[Part]:
-    parts = [Part(f"{projection.path}.weight", projection.output_dim, unit_of)]
-    if projection.has_bias:
-        parts.append(Part(f"{projection.path}.bias", 0, unit_of))
-    return parts
 
 
 def _counts(

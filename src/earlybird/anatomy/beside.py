@@ -26,14 +26,14 @@ def beside_the_projections(
     Returns:
         What goes with a head; reasons why the attention cannot be pruned; whether queries are normalised.
     """
-    known = {projection.path for projection in projections}
+    known = tuple(projection.path for projection in projections)
     parts: list[Part] = []
     reasons: list[str] = []
     normalised = False
     for path, module in modules.items():
         if path != name and not path.startswith(below(name, "")):
             continue
-        if path in known:
+        if path in known or path.startswith(tuple(below(projection, "") for projection in known)):
             continue
         last = path.rpartition(".")[2]
         normalised |= path != name and last.startswith("q") and "norm" in last and not isinstance(module, nn.Identity)

@@ -9,6 +9,7 @@ from torch import nn
 from earlybird.anatomy.blocks import AttentionBlock, LeftOut, MlpBlock
 from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS
 from earlybird.anatomy.projections import below
+from earlybird.wrappers import is_adapted
 
 ATTENTION_WORDS = ("attention", "attn")
 ATTENTION_NAMES = ("attention", "attn", "self_attn")
@@ -64,6 +65,12 @@ def _reason(module: nn.Module, kind: str) -> str:
         )
     if "experts" in kind:
         return "the experts of a mixture are stored as one tensor, whose neurons are not pruned"
+    for name, part in module.named_modules():
+        if is_adapted(part):
+            return (
+                f"{name} is wrapped by {type(part).__module__}.{type(part).__name__}, and of adapters only plain LoRA"
+                " on weights that are not quantized is known: merge it into the weights first (merge_and_unload())"
+            )
     return f"{type(module).__name__} fits no known naming pattern"
 
 
