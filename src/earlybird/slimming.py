@@ -26,7 +26,7 @@ from torch.utils.hooks import RemovableHandle
 
 from earlybird.anatomy import Anatomy
 from earlybird.errors import InputError
-from earlybird.scaling import ScaleInput, ScaleOutput, fold, is_scaled
+from earlybird.scaling import fold, is_scaled, scale_input, scale_output
 from earlybird.trajectory import Kind
 from earlybird.wrappers import forget_compiled_code, unwrapped
 
@@ -145,11 +145,8 @@ class Slimming:
         self._handles: list[RemovableHandle] = []
         for kind, sites in targets_of.items():
             for site, leaf in zip(sites, self.deviations[kind].leaves, strict=True):
-                if site.place == "after":
-                    handle = site.module.register_forward_pre_hook(ScaleInput(leaf, site.unit_of))
-                else:
-                    handle = site.module.register_forward_hook(ScaleOutput(leaf, site.unit_of))
-                self._handles.append(handle)
+                scale = scale_input if site.place == "after" else scale_output
+                self._handles += scale(site.module, leaf, site.unit_of)
         forget_compiled_code()
 
     def check_attached(self) -> None:
