@@ -123,8 +123,12 @@ class _Point:
 
     @property
     def of_the_dense_network(self) -> dict[str, Any]:
-        other = ("search.", "slimming.", "retraining.")
-        return {key: value for key, value in self.axes.items() if not key.startswith(other)}
+        return {key: value for key, value in self.axes.items() if concerns_dense(key)}
+
+
+def concerns_dense(key: str) -> bool:
+    """Whether a key of the recipe is anything to the training of the dense network."""
+    return not key.startswith(("search.", "slimming.", "retraining."))
 
 
 def _after_the_search(key: str) -> bool:

@@ -16,6 +16,8 @@ from earlybird.recipes.sweep.directory import SweepDirectory
 from earlybird.recipes.sweep.engines import Engine
 from earlybird.recipes.sweep.outcome import is_settled, read_cell, write_failed
 from earlybird.recipes.sweep.plan import Cell, Plan
+from earlybird.recipes.sweep.tickets import draw_tickets
+from earlybird.recipes.sweep.training import train_cells
 
 _TRIES = 2
 
@@ -88,8 +90,6 @@ def _first_tasks(files: SweepDirectory, plan: Plan, undone: list[Cell], keep_mod
     for name, recipe in plan.searches.items():
         waiting = [cell for cell in undone if cell.search == name]
         if waiting:
-            from earlybird.recipes.sweep.tickets import draw_tickets
-
             fed = [cell for cell in plan.cells.values() if cell.search == name]
             yield _Task(f"search {name}", draw_tickets, (files, name, recipe, fed), {}, waiting)
     for cell in undone:
@@ -98,8 +98,6 @@ def _first_tasks(files: SweepDirectory, plan: Plan, undone: list[Cell], keep_mod
 
 
 def _training(files: SweepDirectory, cells: list[Cell], keep_models: bool) -> _Task:
-    from earlybird.recipes.sweep.training import train_cells
-
     more = f" (and {len(cells) - 1} more with the same network)" if len(cells) > 1 else ""
     return _Task(f"{cells[0]}{more}", train_cells, (files, cells), {"keep_models": keep_models}, cells)
 

@@ -14,7 +14,7 @@ from earlybird.recipes.metric_names import deciding_metric
 from earlybird.recipes.run_directory import read_json
 from earlybird.recipes.sweep.directory import CELL, SweepDirectory
 from earlybird.recipes.sweep.outcome import read_cell
-from earlybird.recipes.sweep.plan import recipe_value
+from earlybird.recipes.sweep.plan import concerns_dense, recipe_value
 from earlybird.recipes.sweep.settings import DENSE
 
 
@@ -112,7 +112,7 @@ def gather(files: SweepDirectory) -> Table:
         finished = [name for name in names if name in done]
         rows.append(
             Row(
-                {**_common(labels), **{key: labels["axes"].get(key, recipe_value(base, key)) for key in axes}},
+                {**_common(labels), **{key: _value(labels, key, base) for key in axes}},
                 len(names),
                 [done[name] for name in finished],
                 sum(found[name].get("status") == "nothing-left" for name in names),
@@ -127,6 +127,13 @@ def gather(files: SweepDirectory) -> Table:
     rows.sort(key=lambda row: row.labels["draw"] != DENSE)
     metric = deciding_metric(next(iter(done.values())))
     return Table(metric, axes, tuple(rows), tuple(_notes(files, planned, found, rows)))
+
+
+def _value(labels: Mapping[str, Any], key: str, base: Mapping[str, Any]) -> Any:
+    """A cell's value on an axis; None where it is nothing to a dense network."""
+    if labels["draw"] == DENSE and not concerns_dense(key):
+        return None
+    return labels["axes"].get(key, recipe_value(base, key))
 
 
 def _common(labels: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,12 +26,18 @@ from earlybird.trajectory import Trajectory
 def draw_tickets(files: SweepDirectory, name: str, recipe: Recipe, cells: Sequence[Cell]) -> list[list[str]]:
     """Search, draw each cell's ticket, and keep what the continued ones need.
 
-    A cell that cannot be drawn is written down as failed.
+    A cell that cannot be drawn is written down as failed; if the search fails, so are all.
 
     Returns:
         Names of the cells that are to be trained; those of one list train the same network the same way, so that one
         training serves them all.
     """
+    with guarded(files, [cell for cell in cells if not is_settled(files, cell)]):
+        return _same_training(_drawn(files, name, recipe, cells))
+    return []
+
+
+def _drawn(files: SweepDirectory, name: str, recipe: Recipe, cells: Sequence[Cell]) -> list[Cell]:
     job = open_run(recipe)
     search(job)
     anatomy = Anatomy.of(job.initial_model())
@@ -57,7 +63,7 @@ def draw_tickets(files: SweepDirectory, name: str, recipe: Recipe, cells: Sequen
         replay(job, {_step(cell) for cell in continued}, files.kept(name))
         for cell in continued:
             _link(_files(cell).drawn, files.kept(name) / str(_step(cell)))
-    return _same_training([cell for cell in drawn if cell.name not in failed])
+    return [cell for cell in drawn if cell.name not in failed]
 
 
 def _draw(job: Job, cell: Cell, anatomy: Anatomy, trajectory: Trajectory, result: Mapping[str, Any]) -> None:

@@ -26,10 +26,10 @@ def train_cells(files: SweepDirectory, cells: Sequence[Cell], *, keep_models: bo
     """
     with guarded(files, [cell for cell in cells if not is_settled(files, cell)]):
         first = next((cell for cell in cells if (_trained(cell) / RESULT).is_file()), cells[0])
-        job = open_run(first.recipe)
+        job, fresh = open_run(first.recipe), not (_trained(first) / RESULT).is_file()
         if first.which == "dense":
             train_dense(job)
-        else:
+        elif fresh:
             prune_run(job, first.start, first.which)
             retrain(job, first.start, first.which)
         for cell in cells:
@@ -38,11 +38,10 @@ def train_cells(files: SweepDirectory, cells: Sequence[Cell], *, keep_models: bo
                 _trained(cell).symlink_to(os.path.relpath(_trained(first), _trained(cell).parent))
             if not is_settled(files, cell):
                 write_done(files, cell)
-        if not keep_models:
-            shutil.rmtree(_trained(first) / "model", ignore_errors=True)
-            shutil.rmtree(job.files.root / "pruned", ignore_errors=True)
-            if first.which == "dense":
-                shutil.rmtree(job.files.initial)
+        if fresh and not keep_models:
+            shutil.rmtree(_trained(first) / "model")
+            for made in [job.files.initial] if first.which == "dense" else [job.files.root / "pruned"]:
+                shutil.rmtree(made)
 
 
 def _trained(cell: Cell) -> Path:

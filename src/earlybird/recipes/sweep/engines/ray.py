@@ -22,11 +22,11 @@ class RayTasks(Executor):
             ray.init(log_to_driver=False)
         else:
             ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
-        self._needed = {"num_cpus": 1, "num_gpus": 1 if ray.cluster_resources().get("GPU") else 0}
+        self._task = ray.remote(num_cpus=1, num_gpus=1 if ray.cluster_resources().get("GPU") else 0)
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Hand over a call; the future that `ray.ObjectRef` has."""
-        future: Future[Any] = ray.remote(**self._needed)(function).remote(*args, **kwargs).future()
+        future: Future[Any] = self._task(function).remote(*args, **kwargs).future()
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
