@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
 import pytest
+import torch
 
 from earlybird.recipes.run_directory import read_json
 from earlybird.recipes.sweep.directory import SweepDirectory, begin_sweep
@@ -88,7 +89,9 @@ def test_a_sweep_survives_the_loss_of_its_workers_and_its_own(tmp_path):
     given = {"detector": "hamming", "draw_at": "50%", "start": "rewind,continue"}
     plan = plan_sweep(RECIPE[0], RECIPE[1:], sweep_settings(given, []), whole.root)
     begin_sweep(whole, plan)
+    threads = torch.get_num_threads()
     list(run_sweep(whole, plan, Engine(lambda: ThreadPoolExecutor(1), 1, 1)))
+    torch.set_num_threads(threads)
     assert numbers(root) == numbers(whole.root)
     assert len(numbers(root)) == 4
     assert all(cell["status"] == "done" for cell in numbers(root).values())

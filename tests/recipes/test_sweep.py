@@ -67,6 +67,8 @@ def test_a_search_without_a_coefficient_score_trains_none(tmp_path):
     assert len(scores.cells) == 4
     mixed = planned(tmp_path, score="gradient,coefficient")
     assert [recipe.search.score for recipe in mixed.searches.values()] == ["coefficient"]
+    # The same score on another training is another cell.
+    assert not set(mixed.cells) & set(planned(tmp_path, score="gradient").cells)
 
 
 @pytest.mark.parametrize(

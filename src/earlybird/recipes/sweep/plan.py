@@ -20,6 +20,8 @@ from earlybird.recipes.stages.run import starts_of
 from earlybird.recipes.sweep.directory import SweepDirectory
 from earlybird.recipes.sweep.settings import DENSE, FINAL, RANDOM, SweepSettings
 
+Coefficients = Literal["trained", "fixed"]
+
 # The whole search: the mask of its last step.
 _END = Span(1.0, "fraction")
 # These say which kinds of unit get coefficients, so a search depends on them.
@@ -33,8 +35,8 @@ class Cell:
 
     Attributes:
         name: of its directory.
-        labels: what tells it from the others: draw, ratio, score, start, seed, and the axes' values that are not the
-            base recipe's.
+        labels: what tells it from the others: draw, ratio, score, whether its search trains coefficients, start, seed,
+            and the axes' values that are not the base recipe's.
         which: the dense network, the drawn ticket or the random one.
         at: where to draw; None leaves it to the recipe's detector.
         recipe: of the cell's own run directory.
@@ -98,13 +100,12 @@ def plan_sweep(name: str, overrides: Sequence[str], settings: SweepSettings, roo
     files = SweepDirectory(root)
     for point, index in itertools.product(points, range(settings.seeds)):
         seed = base.seed + index
-        search = _named("search", {"seed": seed, "axes": point.of_the_search})
         # Where no score needs trained coefficients, they stay at 1 and the training is what it would be without.
-        trained: Any = "coefficient" if "coefficient" in scores else "gradient"
-        search += f"-{trained}"
+        coefficients: Coefficients = "trained" if "coefficient" in scores else "fixed"
+        search = _named("search", {"seed": seed, "coefficients": coefficients, "axes": point.of_the_search})
         if search not in searches:
-            searches[search] = _search_recipe(point.search_recipe, seed, trained, files.search(search))
-        for cell in _cells(point, seed, search, settings, files):
+            searches[search] = _search_recipe(point.search_recipe, seed, coefficients, files.search(search))
+        for cell in _cells(point, seed, search, coefficients, settings, files):
             cells.setdefault(cell.name, cell)
     return Plan(base, cells, searches)
 
@@ -151,7 +152,8 @@ def _points(name: str, overrides: Sequence[str], settings: SweepSettings, base: 
         yield _Point(recipe, read_recipe(name, [*overrides, *search]), varied)
 
 
-def _search_recipe(recipe: Recipe, seed: int, score: Any, root: Path) -> Recipe:
+def _search_recipe(recipe: Recipe, seed: int, coefficients: Coefficients, root: Path) -> Recipe:
+    score = "coefficient" if coefficients == "trained" else "gradient"
     wanted = {"score": score, "record": "all", "to_the_end": True, "unsettled": "draw"}
     return recipe.model_copy(
         update={
@@ -164,8 +166,15 @@ def _search_recipe(recipe: Recipe, seed: int, score: Any, root: Path) -> Recipe:
     )
 
 
-def _cells(point: _Point, seed: int, search: str, settings: SweepSettings, files: SweepDirectory) -> Iterator[Cell]:
-    nothing = dict.fromkeys(("ratio", "score", "start"))
+def _cells(
+    point: _Point,
+    seed: int,
+    search: str,
+    coefficients: Coefficients,
+    settings: SweepSettings,
+    files: SweepDirectory,
+) -> Iterator[Cell]:
+    nothing = dict.fromkeys(("ratio", "score", "coefficients", "start"))
     dense_labels = {"draw": DENSE, **nothing, "seed": seed, "axes": point.of_the_dense_network}
     dense = _named(DENSE, dense_labels)
     common = {"seed": seed, "dense": False, "random": False}
@@ -176,6 +185,7 @@ def _cells(point: _Point, seed: int, search: str, settings: SweepSettings, files
             "draw": draw,
             "ratio": {"heads": wanted.heads, "neurons": wanted.neurons},
             "score": wanted.score,
+            "coefficients": coefficients,
             "start": recipe.retraining.start,
             "seed": seed,
             "axes": dict(point.axes),

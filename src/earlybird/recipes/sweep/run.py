@@ -91,7 +91,7 @@ def _first_tasks(files: SweepDirectory, plan: Plan, undone: list[Cell], keep_mod
         waiting = [cell for cell in undone if cell.search == name]
         if waiting:
             fed = [cell for cell in plan.cells.values() if cell.search == name]
-            yield _Task(f"search {name}", draw_tickets, (files, name, recipe, fed), {}, waiting)
+            yield _Task(name, draw_tickets, (files, name, recipe, fed), {}, waiting)
     for cell in undone:
         if cell.which == "dense":
             yield _training(files, [cell], keep_models)

@@ -39,7 +39,7 @@ class Row:
     """The cells that differ in nothing but their seed.
 
     Attributes:
-        labels: what they have in common: draw, ratio, score, start, and the value of every axis.
+        labels: what they have in common: draw, ratio, score, coefficients, start, and the value of every axis.
         planned: how many were asked for.
         cells: those that are done.
         nothing_left: how many were to be continued from the end of the search.
@@ -137,7 +137,7 @@ def _value(labels: Mapping[str, Any], key: str, base: Mapping[str, Any]) -> Any:
 
 
 def _common(labels: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: labels[key] for key in ("draw", "ratio", "score", "start")}
+    return {key: labels[key] for key in ("draw", "ratio", "score", "coefficients", "start")}
 
 
 def _notes(

@@ -43,14 +43,14 @@ def central_grid(table: Table) -> Grid:
         ratio = row.labels["ratio"]
         for column in [written_ratio(ratio)] if ratio else ratios:
             line[column] = _percent(row, row.spread(table.metric))
-    headings = [*_label_headings(table), *(f"{metric_title(table.metric)} at ratio {ratio}" for ratio in ratios)]
+    headings = [*_label_keys(table), *(f"{metric_title(table.metric)} at ratio {ratio}" for ratio in ratios)]
     return headings, [[*labels, *(line.get(ratio, "") for ratio in ratios)] for labels, line in lines.items()]
 
 
 def grid(table: Table) -> Grid:
     """Every row with its number, its change against dense, its draw and its cost."""
     title = metric_title(table.metric)
-    headings = [*_label_headings(table), "ratio", title, "against dense", "drawn at", "seconds in all", "parameters"]
+    headings = [*_label_keys(table), "ratio", title, "against dense", "drawn at", "seconds in all", "parameters"]
     lines = []
     for row in table.rows:
         parameters = row.spread("parameters")
@@ -68,13 +68,14 @@ def grid(table: Table) -> Grid:
     return headings, lines
 
 
-def _label_headings(table: Table) -> list[str]:
-    return [*table.axes, "draw", "score", "start"]
+def _label_keys(table: Table) -> list[str]:
+    # Whether a search trained its coefficients is said where not all did alike.
+    mixed = len({row.labels["coefficients"] for row in table.rows} - {None}) > 1
+    return [*table.axes, "draw", "score", *(["coefficients"] if mixed else []), "start"]
 
 
 def _labels(row: Row, table: Table) -> list[str]:
-    keys = [*table.axes, "draw", "score", "start"]
-    return ["" if row.labels[key] is None else str(row.labels[key]) for key in keys]
+    return ["" if row.labels[key] is None else str(row.labels[key]) for key in _label_keys(table)]
 
 
 def _percent(row: Row, spread: Spread | None) -> str:
@@ -133,7 +134,7 @@ def _csv(table: Table) -> str:
     text = io.StringIO()
     spreads = list(_spreads(table.rows[0], table))
     columns = [f"{name}_{part}" for name in spreads for part in ("mean", "deviation")]
-    labels = [*table.axes, "draw", "score", "start", "heads_ratio", "neurons_ratio"]
+    labels = [*table.axes, "draw", "score", "coefficients", "start", "heads_ratio", "neurons_ratio"]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*labels, "cells", "planned", "settled", *columns])
     for row in table.rows:
