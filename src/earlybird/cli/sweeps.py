@@ -82,11 +82,13 @@ def sweep(
         for cell, error in finished.failures.items():
             print(f"failed: {cell}: {error}", file=sys.stderr)
         failures |= finished.failures
-    show_sweep(root, as_json=as_json)
+    if len(failures) < len(plan.cells):
+        show_sweep(root, as_json=as_json)
     if failures:
+        cell, error = next(iter(failures.items()))
         raise JobError(
-            f"{len(failures)} of {len(plan.cells)} cells failed; the same command tries them again, and the others are"
-            " kept"
+            f"{len(failures)} of {len(plan.cells)} cells failed, the first ({cell}) because {error}; the same command"
+            " tries them again, and the others are kept"
         )
 
 

@@ -62,7 +62,7 @@ def grid(table: Table) -> Grid:
                 "" if row.labels["draw"] == "dense" else _written(row.change(table.metric), "{:+.1f}", "{:.1f}"),
                 _drawn(row),
                 _written(row.seconds, "{:,.0f}"),
-                _written(parameters, "{:,.0f}"),
+                "" if parameters is None else f"{parameters.mean:,.0f}",
             ]
         )
     return headings, lines
