@@ -47,10 +47,11 @@ def bert():
 
 
 def batch(step=0):
+    """More tokens than the model is wide, so that weights are scaled in place of features, but beside LoRA."""
     generator = torch.Generator().manual_seed(step)
     return {
-        "input_ids": torch.randint(60, (4, 7), generator=generator),
-        "labels": torch.randint(3, (4,), generator=generator),
+        "input_ids": torch.randint(60, (8, 7), generator=generator),
+        "labels": torch.randint(3, (8,), generator=generator),
     }
 
 
