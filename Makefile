@@ -1,14 +1,16 @@
-# make demo   see the whole idea work on real images, in about three minutes
-# make test   run the tests
-# make lint   format check, lint, types, architecture
-# make scan   prune every architecture that transformers ships, in about five minutes
+# make demo        see the whole idea work on real images, in about three minutes
+# make test        run the tests
+# make lint        format check, lint, types, architecture
+# make test-timm   run the tests of timm models in .venv-timm (5.5 GB)
+# make timm-table  write the table of what of them is pruned
+# make scan        prune every architecture that transformers ships, in about five minutes
 # make detectors   compare the detectors on the recorded runs, and choose among their settings
 # Everything else they need (a virtual environment in .venv) is made on first use.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint format scan detectors
+.PHONY: setup demo test lint format scan test-timm timm-table detectors
 
 setup: .venv/complete
 
@@ -41,3 +43,16 @@ scan: setup
 detectors: setup
 	$(BIN)/python benchmarks/detectors/compare.py
 	$(BIN)/python benchmarks/detectors/choose.py
+
+.venv-timm/complete: pyproject.toml constraints.txt constraints-timm.txt
+	$(PYTHON) -m venv .venv-timm
+	grep -v '^torch==' constraints.txt | cat - constraints-timm.txt > .venv-timm/constraints.txt
+	.venv-timm/bin/python -m pip install --quiet --constraint .venv-timm/constraints.txt torch torchvision
+	.venv-timm/bin/python -m pip install --quiet --constraint .venv-timm/constraints.txt --editable '.[timm]' pytest
+	touch $@
+
+test-timm: .venv-timm/complete
+	.venv-timm/bin/python -m pytest tests/model/test_timm.py
+
+timm-table: .venv-timm/complete
+	.venv-timm/bin/python benchmarks/timm/table.py

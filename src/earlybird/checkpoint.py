@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import transformers
 from safetensors import SafetensorError
+from torch import nn
 from transformers import PreTrainedModel
 
 from earlybird import integrity
@@ -19,7 +20,9 @@ from earlybird.errors import InputError, first_line
 from earlybird.mean_pooling import MeanPoolingViTForImageClassification
 from earlybird.model_card import write_card
 from earlybird.pruned_shape import record_shape
+from earlybird.surgery import refuse_while_slimming
 from earlybird.ticket import Ticket
+from earlybird.wrappers import is_adapted, unwrapped
 
 _log = logging.getLogger(__name__)
 
@@ -57,9 +60,11 @@ def save(
         The directory.
 
     Raises:
-        InputError: it is a file, the model is none of Hugging Face's, or the accuracy is no percentage.
+        InputError: it is a file, the model is none of Hugging Face's, has adapters on it or a search, or the accuracy
+            is no percentage.
     """
-    target = directory_for(model, directory)
+    model = writable(model)
+    target = directory_for(directory)
     if accuracy is not None and not (math.isfinite(accuracy) and 0 <= accuracy <= 100):
         raise InputError(f"accuracy must be a percentage in [0, 100], got {accuracy}")
     anatomy = Anatomy.of(model)
@@ -127,18 +132,39 @@ def load(directory: str | os.PathLike[str], *, dtype: Any = "auto") -> PreTraine
     return model
 
 
-def directory_for(model: Any, directory: str | os.PathLike[str]) -> Path:
-    """The directory to write a Hugging Face model to.
+def directory_for(directory: str | os.PathLike[str]) -> Path:
+    """The directory to write to.
 
     Raises:
-        InputError: there is a file of that name, or the model is another.
+        InputError: there is a file of that name.
     """
     target = Path(directory)
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; give a directory to save to")
-    if not isinstance(model, PreTrainedModel):
-        raise InputError(f"this needs a Hugging Face model, got {type(model).__name__}; for others save the state dict")
     return target
+
+
+def writable(model: Any) -> PreTrainedModel:
+    """A Hugging Face model, without the wrapper that compiles it.
+
+    Raises:
+        InputError: it is another model, in the middle of a search, or has adapters beside its weights.
+    """
+    inner = unwrapped(model) if isinstance(model, nn.Module) else model
+    if not isinstance(inner, PreTrainedModel):
+        raise InputError(
+            f"this needs a Hugging Face model, got {type(model).__name__}; of any other save the ticket and the state"
+            " dict, prune a fresh model with the ticket, and let it load the state dict"
+        )
+    refuse_while_slimming(inner)
+    adapted = next((name for name, module in inner.named_modules() if is_adapted(module)), None)
+    if adapted is not None:
+        raise InputError(
+            f"there is an adapter on {adapted}: merge it into the weights, model = model.merge_and_unload(), or keep it"
+            " beside them: model.save_pretrained(...) writes the adapter alone, and model.unload() gives the model to"
+            " write here"
+        )
+    return inner
 
 
 def _class_of(architecture: Any, config_file: Path) -> type[PreTrainedModel]:

@@ -84,3 +84,13 @@ def verdicts_table(verdicts: Mapping[str, Verdict], steps: int, total_steps: int
             verdict.reason,
         )
     return table
+
+
+def grid_table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
+    """Plain text in rows and columns."""
+    table = Table()
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for line in lines:
+        table.add_row(*(Text(field) for field in line))
+    return table

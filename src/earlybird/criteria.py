@@ -6,7 +6,6 @@ Shapes: masks and scores are `(..., layers, units)`; results are `(...)` in floa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,17 +39,30 @@ def singular_values(matrices: NDArray[np.bool_] | NDArray[np.floating]) -> NDArr
     """Singular values of each matrix, ascending; (..., layers, units) -> (..., min(layers, units)).
 
     Computed from the eigenvalues of the Gram matrix of the shorter side, ten times cheaper than by decomposing a
-    wide matrix. That of masks counts common kept units: integers, exact in float32 below 2**24.
+    wide matrix.
     """
-    matrices = np.asarray(matrices)
-    rows: NDArray[Any] = matrices.astype(np.float32 if matrices.dtype == np.bool_ else np.float64)
+    rows = np.asarray(matrices)
     if rows.shape[-1] < rows.shape[-2]:
         rows = rows.swapaxes(-1, -2)
-    gram = (rows @ rows.swapaxes(-1, -2)).astype(np.float64)
+    if rows.dtype == np.bool_:
+        gram = _common_units(rows).astype(np.float64)
+    else:
+        rows = rows.astype(np.float64)
+        gram = rows @ rows.swapaxes(-1, -2)
     eigenvalues = np.linalg.eigvalsh(gram)
     # A rank-deficient matrix has exact zeros here, which come out as rounding noise whose root is not small.
     noise = rows.shape[-2] * np.finfo(np.float64).eps * eigenvalues[..., -1:]
-    return np.sqrt(np.where(eigenvalues > noise, eigenvalues, 0.0))
+    eigenvalues[eigenvalues <= noise] = 0.0
+    return np.asarray(np.sqrt(eigenvalues))
+
+
+def _common_units(masks: NDArray[np.bool_]) -> NDArray[np.uint32]:
+    """How many units each two rows both keep, the Gram matrix; (..., rows, units) -> (..., rows, rows)."""
+    *leading, rows, units = masks.shape
+    words = np.zeros((*leading, rows, -(-units // 64)), dtype=np.uint64)
+    words.view(np.uint8)[..., : -(-units // 8)] = np.packbits(masks, axis=-1)
+    common = words[..., :, None, :] & words[..., None, :, :]
+    return np.asarray(np.bitwise_count(common).sum(-1, dtype=np.uint32))
 
 
 def hamming_distance(

@@ -82,6 +82,7 @@ class PrunedLoader(HfQuantizer):
         from transformers import PreTrainedModel
 
         from earlybird.anatomy import Anatomy
+        from earlybird.input_width import narrow, wanting_width
         from earlybird.off_by_one import use_off_by_one
         from earlybird.pruned_shape import record_shape
 
@@ -93,7 +94,10 @@ class PrunedLoader(HfQuantizer):
                 module.config._is_quantized = False
         if self.quantization_config.softmax == "off_by_one":
             use_off_by_one(model)
-        record_shape(model, Anatomy.of(model))
+        anatomy = Anatomy.of(model)
+        for block in wanting_width(model, anatomy.attention):
+            narrow(model, block)
+        record_shape(model, anatomy)
         return model
 
     @property

@@ -8,7 +8,7 @@ padding is never kept, counted or ranked.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -16,8 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from earlybird.errors import InputError
 from earlybird.groups import Groups, shared_heads
+from earlybird.selection import boundary
 
 Scope = Literal["layer", "global"]
+Boundary = Callable[[NDArray[np.floating], int], tuple[NDArray[np.floating], NDArray[np.floating]]]
 
 # A threshold that falls among equal scores of more units than this share of its scope says nothing yet.
 _TIED_SHARE = 0.05
@@ -74,27 +76,60 @@ def mask_at_ratio(
     Raises:
         InputError: ratio outside [0, 1), an unknown scope, scores that are not finite, or `round_to` below 1.
     """
-    values, valid = _checked(scores, units)
-    if (shared := shared_heads(valid.sum(-1).tolist(), key_value_groups, groups)) is not None:
-        slots = mask_at_ratio(
-            shared.gathered(values),
+    masks, _ = masks_and_ties(
+        _checked(scores, units),
+        ratio,
+        scope,
+        units=units,
+        uniform=uniform,
+        key_value_groups=key_value_groups,
+        groups=groups,
+        round_to=round_to,
+        admitted=admitted,
+    )
+    return masks
+
+
+def masks_and_ties(
+    scores: NDArray[np.floating],
+    ratio: float,
+    scope: Scope = "layer",
+    *,
+    units: Sequence[int] | None = None,
+    uniform: bool = False,
+    key_value_groups: Sequence[int] | None = None,
+    groups: Groups | None = None,
+    round_to: int = 1,
+    admitted: Sequence[int] | None = None,
+    global_boundary: Boundary = boundary,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """`mask_at_ratio` and `threshold_is_tied` at once, of scores that are known to be finite float arrays.
+
+    Args:
+        scores: as the others are: of `mask_at_ratio`.
+        ratio, scope, units, uniform, key_value_groups, groups, round_to, admitted: the same.
+        global_boundary: finds the threshold over all blocks.
+    """
+    counts = _counts(scores, units)
+    if (shared := shared_heads(counts, key_value_groups, groups)) is not None:
+        slots, tied = masks_and_ties(
+            shared.gathered(scores),
             ratio,
             scope,
             units=shared.slots,
             uniform=uniform,
             round_to=round_to,
             admitted=shared.admitted_slots(admitted),
+            global_boundary=global_boundary,
         )
-        return shared.spread(slots, values)
+        return shared.spread(slots, scores), tied
     if scope == "layer" or uniform:
-        return _without_smallest(values, valid, _pruned_per_block(valid, ratio, uniform, round_to, admitted))
+        return _cut_blocks(scores, counts, _pruned_per_block(counts, ratio, uniform, round_to, admitted))
     if scope != "global":
         raise InputError(f'scope must be "layer" or "global", got {scope!r}')
-    flat = _flattened(values)
-    pruned = [pruned_count(ratio, int(valid.sum()))]
-    kept = _without_smallest(flat, valid.reshape(1, -1), pruned).reshape(values.shape)
-    kept = _keep_last_unit(kept, values, valid)
-    return kept if round_to == 1 or ratio == 0 else _rounded(kept, values, valid, round_to)
+    kept, tied = _cut_together(scores, counts, pruned_count(ratio, sum(counts)), global_boundary)
+    _keep_last_unit(kept, scores, counts)
+    return kept if round_to == 1 or ratio == 0 else _rounded(kept, scores, counts, round_to), tied
 
 
 def rounded_count(kept: int, units: int, round_to: int = 1, admitted: Sequence[int] | None = None) -> int:
@@ -121,13 +156,12 @@ def rescued_blocks(
     scores: ArrayLike, ratio: float, scope: Scope = "layer", *, units: Sequence[int] | None = None
 ) -> NDArray[np.bool_]:
     """Which blocks keep a unit only because none may lose its last one; (layers, units) -> (layers,)."""
-    values, valid = _checked(scores, units)
+    values = _checked(scores, units)
+    counts = _counts(values, units)
     if scope == "layer":
-        return np.array([0 < n <= pruned_count(ratio, int(n)) for n in valid.sum(-1)])
-    kept = _without_smallest(
-        values.reshape(1, -1), valid.reshape(1, -1), [pruned_count(ratio, int(valid.sum()))]
-    ).reshape(values.shape)
-    return np.asarray(~kept.any(-1) & valid.any(-1))
+        return np.array([0 < n <= pruned_count(ratio, n) for n in counts])
+    kept, _ = _cut_together(values, counts, pruned_count(ratio, sum(counts)), boundary)
+    return np.asarray(~kept.any(-1) & (np.asarray(counts) > 0))
 
 
 def threshold_is_tied(
@@ -146,26 +180,14 @@ def threshold_is_tied(
     the scope's units and more than two, in any block for scope "layer"; scores (..., layers, units) ->
     bool (...). Over all blocks the threshold is that before rounding.
     """
-    values, valid = _checked(scores, units)
-    if scope == "layer" or uniform:
-        pruned_counts = _pruned_per_block(valid, ratio, uniform, round_to, admitted)
-    else:
-        values, valid = _flattened(values), valid.reshape(1, -1)
-        pruned_counts = [pruned_count(ratio, int(valid.sum()))]
-    tied = np.zeros(values.shape[:-2], dtype=np.bool_)
-    for block, (inside, pruned) in enumerate(zip(valid, pruned_counts, strict=True)):
-        total = int(inside.sum())
-        if not 0 < pruned < total:
-            continue
-        row = values[..., block, :][..., inside]
-        threshold, above = _kth_smallest(row, pruned - 1), _kth_smallest(row, pruned)
-        equal = (row == threshold[..., None]).sum(-1)
-        tied |= (threshold == above) & (equal > max(_TIED_UNITS, _TIED_SHARE * total))
+    _, tied = masks_and_ties(
+        _checked(scores, units), ratio, scope, units=units, uniform=uniform, round_to=round_to, admitted=admitted
+    )
     return tied
 
 
-def _checked(scores: ArrayLike, units: Sequence[int] | None) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
-    """The scores as a float array, and where they belong to a unit: (..., layers, units), (layers, units)."""
+def _checked(scores: ArrayLike, units: Sequence[int] | None) -> NDArray[np.floating]:
+    """The scores as a float array (..., layers, units), finite where there is a unit."""
     values = np.asarray(scores)
     if values.dtype not in (np.float32, np.float64):
         values = values.astype(np.float64)
@@ -175,21 +197,30 @@ def _checked(scores: ArrayLike, units: Sequence[int] | None) -> tuple[NDArray[np
     counts = np.full(layers, width) if units is None else np.asarray(units)
     if counts.shape != (layers,) or (counts > width).any() or (counts < 0).any():
         raise InputError(f"units must give each of the {layers} blocks a count up to {width}, got {counts.tolist()}")
-    valid = np.arange(width) < counts[:, None]
-    finite = np.isfinite(values) | ~valid
+    finite = np.isfinite(values) | ~_valid(counts, width)
     if not finite.all():
         first = tuple(np.argwhere(~finite)[0])
         *leading, layer, unit = first
         step = f" at step {leading[0]}" if leading else ""
         raise InputError(f"scores must be finite, got {values[first]}{step} in layer {layer}, unit {unit}")
-    return values, valid
+    return values
+
+
+def _counts(values: NDArray[np.floating], units: Sequence[int] | None) -> list[int]:
+    """Units of each block."""
+    layers, width = values.shape[-2:]
+    return [width] * layers if units is None else [int(count) for count in units]
+
+
+def _valid(counts: Sequence[int] | NDArray[np.integer], width: int) -> NDArray[np.bool_]:
+    """Where rows hold a unit and no padding, (layers, width)."""
+    return np.arange(width) < np.asarray(counts)[:, None]
 
 
 def _pruned_per_block(
-    valid: NDArray[np.bool_], ratio: float, uniform: bool, round_to: int = 1, admitted: Sequence[int] | None = None
+    counts: Sequence[int], ratio: float, uniform: bool, round_to: int, admitted: Sequence[int] | None
 ) -> list[int]:
     """How many units each block loses where the threshold is its own; at most all but one."""
-    counts = [int(n) for n in valid.sum(-1)]
     if ratio == 0:
         round_to, admitted = 1, None
     if uniform:
@@ -197,49 +228,65 @@ def _pruned_per_block(
         kept_everywhere = max(1, smallest - pruned_count(ratio, smallest))
         kept_everywhere = rounded_count(kept_everywhere, smallest, round_to, admitted)
         return [max(0, n - kept_everywhere) for n in counts]
-    return [n - rounded_count(max(1, n - pruned_count(ratio, n)), n, round_to) if n else 0 for n in counts]
+    lost = {n: n - rounded_count(max(1, n - pruned_count(ratio, n)), n, round_to) if n else 0 for n in set(counts)}
+    return [lost[n] for n in counts]
 
 
-def _flattened(values: NDArray[np.floating]) -> NDArray[np.floating]:
-    """All blocks as one: (..., layers, units) -> (..., 1, layers * units), of no steps at all too."""
-    *leading, layers, units = values.shape
-    return values.reshape(*leading, 1, layers * units)
+def _cut(
+    rows: NDArray[np.floating], pruned: int, boundary_of: Boundary = boundary
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Masks of rows (..., n) without their `pruned` smallest scores, and where the threshold is tied (...)."""
+    n = rows.shape[-1]
+    tied = np.zeros(rows.shape[:-1], dtype=np.bool_)
+    if not 0 < pruned < n:
+        return np.full(rows.shape, pruned == 0), tied
+    threshold, above = boundary_of(rows, pruned)
+    kept = rows > threshold[..., None]
+    between_equals = threshold == above
+    if between_equals.any():
+        # Equal scores go in order of position.
+        here = rows[between_equals]
+        equal = here == threshold[between_equals][..., None]
+        pruned_equals = pruned - (here < threshold[between_equals][..., None]).sum(-1)
+        kept[between_equals] |= equal & (np.cumsum(equal, -1) > pruned_equals[..., None])
+        tied[between_equals] = equal.sum(-1) > max(_TIED_UNITS, _TIED_SHARE * n)
+    return kept, tied
 
 
-def _kth_smallest(row: NDArray[np.floating], k: int) -> NDArray[np.floating]:
-    return np.asarray(np.partition(row, k, axis=-1)[..., k])
-
-
-def _without_smallest(
-    values: NDArray[np.floating], valid: NDArray[np.bool_], pruned: Sequence[int]
-) -> NDArray[np.bool_]:
-    """Mask without the `pruned[i]` smallest scores of row i; equal scores go in order of position.
-
-    The threshold comes from a partition, linear in the units, where a stable sort would cost the step path
-    several times as much.
-    """
+def _cut_blocks(
+    values: NDArray[np.floating], counts: Sequence[int], pruned: Sequence[int]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Each block without its `pruned` smallest scores, and where the threshold of any is tied."""
+    if len(set(pruned)) == 1 and set(counts) == {values.shape[-1]}:
+        kept, tied = _cut(values, pruned[0])
+        return kept, np.asarray(tied.any(-1))
     kept = np.zeros(values.shape, dtype=np.bool_)
-    for block, (inside, count) in enumerate(zip(valid, pruned, strict=True)):
-        if count == 0:
-            kept[..., block, :] = inside
-            continue
-        # Over all blocks at once, padding lies between the units, not only behind them.
-        units = slice(None) if inside.all() else inside
-        row = values[..., block, units]
-        threshold = _kth_smallest(row, count - 1)[..., None]
-        equal = row == threshold
-        below = (row < threshold).sum(-1, keepdims=True)
-        kept[..., block, units] = (row > threshold) | (equal & (np.cumsum(equal, -1) > count - below))
-    return kept
+    tied = np.zeros(values.shape[:-2], dtype=np.bool_)
+    for block, (count, lost) in enumerate(zip(counts, pruned, strict=True)):
+        kept[..., block, :count], tied_here = _cut(values[..., block, :count], lost)
+        tied |= tied_here
+    return kept, tied
+
+
+def _cut_together(
+    values: NDArray[np.floating], counts: Sequence[int], pruned: int, boundary_of: Boundary
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """All blocks as one row without its `pruned` smallest scores, and where its threshold is tied."""
+    *leading, layers, width = values.shape
+    if set(counts) == {width}:
+        kept, tied = _cut(values.reshape(*leading, layers * width), pruned, boundary_of)
+        return kept.reshape(values.shape), tied
+    kept, valid = np.zeros(values.shape, dtype=np.bool_), _valid(counts, width)
+    kept[..., valid], tied = _cut(values[..., valid], pruned, boundary_of)
+    return kept, tied
 
 
 def _rounded(
-    kept: NDArray[np.bool_], values: NDArray[np.floating], valid: NDArray[np.bool_], round_to: int
+    kept: NDArray[np.bool_], values: NDArray[np.floating], counts: Sequence[int], round_to: int
 ) -> NDArray[np.bool_]:
     """In every block the largest scores, as many as the multiple nearest to the number kept."""
     result = np.zeros_like(kept)
-    for block, inside in enumerate(valid):
-        units = int(inside.sum())
+    for block, units in enumerate(counts):
         target = np.array([0, *(rounded_count(count, units, round_to) for count in range(1, units + 1))])
         # Padding lies behind the units; equal scores go in order of position, as everywhere.
         order = np.argsort(values[..., block, :units], axis=-1, kind="stable")
@@ -248,13 +295,10 @@ def _rounded(
     return result
 
 
-def _keep_last_unit(
-    kept: NDArray[np.bool_], values: NDArray[np.floating], valid: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def _keep_last_unit(kept: NDArray[np.bool_], values: NDArray[np.floating], counts: Sequence[int]) -> None:
     """Give every block that would be empty its largest unit back."""
-    empty = ~kept.any(-1) & valid.any(-1)
+    empty = ~kept.any(-1)
     if empty.any():
-        largest = np.where(valid, values, -np.inf).argmax(-1)
-        where = np.nonzero(empty)
+        largest = np.where(_valid(counts, values.shape[-1]), values, -np.inf).argmax(-1)
+        where = np.nonzero(empty & (np.asarray(counts) > 0))
         kept[(*where, largest[where])] = True
-    return kept

@@ -10,6 +10,7 @@ from earlybird.anatomy import AttentionBlock
 from earlybird.anatomy.blocks import Counted
 from earlybird.anatomy.projections import resize
 from earlybird.cutting import Cut
+from earlybird.input_width import narrow
 from earlybird.position_bias import is_untied, tie_again, untie
 
 
@@ -31,6 +32,10 @@ class Operation:
             untie(self._model, block)
             self._undo.append(lambda: tie_again(self._model, block))
 
+    def narrow(self, block: AttentionBlock) -> None:
+        """Make an attention take its width from the heads that it has, not from its input."""
+        self._undo += narrow(self._model, block)
+
     def cut(self, cut: Cut) -> int:
         """Keep a slice of a parameter or buffer; returns how many numbers of a parameter went."""
         path, _, name = cut.parameter.rpartition(".")
@@ -41,8 +46,8 @@ class Operation:
             return 0
         kept = old.detach().index_select(cut.dim, cut.index.to(old.device)).clone()
         new = nn.Parameter(kept, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else kept
-        self._set(module, name, new)
-        resize(module)
+        self._set(path, name, new)
+        self._resize(path)
         return old.numel() - kept.numel() if isinstance(old, nn.Parameter) else 0
 
     def count_heads(self, block: AttentionBlock, heads: int, groups: int) -> None:
@@ -57,14 +62,24 @@ class Operation:
         }
         for count in block.head_counts:
             path, _, attribute = count.path.rpartition(".")
-            self._set(self._model.get_submodule(path), attribute, counts[count.counted])
+            if count.counted == "bias shape":
+                shape = getattr(self._model.get_submodule(path), attribute)
+                self._set(path, attribute, (*shape[:-1], heads))
+            else:
+                self._set(path, attribute, counts[count.counted])
 
-    def _set(self, module: nn.Module, name: str, value: object) -> None:
+    def _set(self, path: str, name: str, value: object) -> None:
+        module = self._model.get_submodule(path)
         old = getattr(module, name)
         setattr(module, name, value)
 
         def back() -> None:
             setattr(module, name, old)
-            resize(module)
+            self._resize(path)
 
         self._undo.append(back)
+
+    def _resize(self, path: str) -> None:
+        """Let a projection, and the adapter that may be around it, say the sizes of its weight."""
+        for size_of in (path, path.rpartition(".")[0]):
+            resize(self._model.get_submodule(size_of))

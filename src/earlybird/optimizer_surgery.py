@@ -33,8 +33,8 @@ def follow(
             the original.
 
     Raises:
-        InputError: the optimizer holds none of the parameters that were cut, the model got one that is no copy, or a
-            state has neither its parameter's shape nor a single number.
+        InputError: the optimizer holds no parameter that was cut, and none at all or others than the model's; the
+            model got one that is no copy, or a state has neither its parameter's shape nor a single number.
     """
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     changed: list[tuple[str, nn.Parameter, nn.Parameter]] = []
@@ -47,7 +47,8 @@ def follow(
             )
         if new is not old and id(old) in held:
             changed.append((name, old, new))
-    if not changed:
+    stale = held - {id(parameter) for parameter in before.values()}
+    if not changed and (stale or not held):
         raise InputError(
             "the optimizer holds none of the parameters that are pruned: it is another model's, or still has the"
             " parameters from before an earlier pruning"

@@ -1,14 +1,23 @@
-"""Hooks that scale the inputs or the outputs of a projection, unit by unit."""
+"""Hooks that scale the inputs or the outputs of a projection, unit by unit.
+
+Scaling the columns of a weight scales what enters it, scaling its rows and bias what leaves it. That costs as much as
+the weight is large, and scaling the features themselves as much as there are features: the cheaper of the two is done.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from transformers.pytorch_utils import Conv1D
+
+from earlybird.errors import InputError
+from earlybird.wrappers import is_lora, lora_matrices
 
 
 class UnitScale:
@@ -39,21 +48,101 @@ class UnitScale:
         """features (..., features) scaled, in their own dtype; the product is taken in float32."""
         return (features * self.scale()).to(features.dtype)
 
+    def refuse_scaled_losses(self, device: str) -> None:
+        """Refuse what trains under float16 autocast.
+
+        Raises:
+            InputError: autocast computes in float16, and gradients are wanted.
+        """
+        training = self.deviation.requires_grad and torch.is_grad_enabled()
+        if training and torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16:
+            raise InputError(
+                "training under float16 autocast scales the loss, and with it the gradients of the slimming"
+                " coefficients, by a number that changes: use bfloat16"
+            )
+
 
 class ScaleInput(UnitScale):
-    """Forward pre-hook: scales a module's input."""
+    """Forward pre-hook: scales a module's input, or in its place the columns of its weight."""
 
-    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The inputs, the first of them scaled."""
-        return (self.scaled(inputs[0]), *inputs[1:])
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """The inputs, the first of them scaled; None where the weight is."""
+        self.refuse_scaled_losses(inputs[0].device.type)
+        if not weighs_less(module, inputs[0], other_side=0):
+            return (self.scaled(inputs[0]), *inputs[1:])
+        scale = self.scale()
+        put_in_place(module, "weight", scale if isinstance(module, nn.Linear) else scale[:, None])
+        return None
+
+
+class ScaleRows(UnitScale):
+    """Forward pre-hook: scales the rows of a module's weight and its bias, where that costs less than its output."""
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """Leave the inputs as they are."""
+        self.refuse_scaled_losses(inputs[0].device.type)
+        if weighs_less(module, inputs[0], other_side=1):
+            scale = self.scale()
+            put_in_place(module, "weight", scale[:, None] if isinstance(module, nn.Linear) else scale)
+            put_in_place(module, "bias", scale)
 
 
 class ScaleOutput(UnitScale):
-    """Forward hook: scales a module's output."""
+    """Forward hook: scales a module's output, where its rows were not."""
 
-    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        """The output, scaled."""
-        return self.scaled(output)
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        """The output, scaled; None where it is already."""
+        return None if "weight" in module.__dict__ else self.scaled(output)
+
+
+class WeightsAgain:
+    """Forward hook, also after an error: takes away what stood in the place of a module's weight and bias."""
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        """Leave the output as it is."""
+        for name in ("weight", "bias"):
+            module.__dict__.pop(name, None)
+
+
+def weighs_less(module: nn.Module, features: Tensor, *, other_side: int) -> bool:
+    """Whether a module's own weight is smaller than the features (..., inputs) that enter it, or those that leave it.
+
+    Args:
+        module: whose weight may be scaled in place of its features; beside LoRA, or where it is no parameter of the
+            module, it may not.
+        features: that enter the module.
+        other_side: dimension of a Linear's weight that the scale does not run over.
+    """
+    weight = module._parameters.get("weight")
+    if weight is None or not isinstance(module, (nn.Linear, Conv1D)):
+        return False
+    other = weight.shape[other_side if isinstance(module, nn.Linear) else 1 - other_side]
+    return bool(features.numel() > other * features.shape[-1])
+
+
+def put_in_place(module: nn.Module, name: str, scale: Tensor) -> None:
+    """Let a module find its parameter scaled, until `WeightsAgain`; the parameter itself stays as it is."""
+    parameter = module._parameters[name]
+    if parameter is not None:
+        # An attribute of the instance goes before a parameter, and no state dict or optimizer sees it.
+        module.__dict__[name] = (parameter * scale).to(parameter.dtype)
+
+
+def scale_input(module: nn.Module, deviation: Tensor, unit_of: NDArray[np.int64]) -> list[RemovableHandle]:
+    """Scale what enters a projection; returns what takes the scale off again. For the arguments see `UnitScale`."""
+    return [
+        module.register_forward_pre_hook(ScaleInput(deviation, unit_of)),
+        module.register_forward_hook(WeightsAgain(), always_call=True),
+    ]
+
+
+def scale_output(module: nn.Module, deviation: Tensor, unit_of: NDArray[np.int64]) -> list[RemovableHandle]:
+    """Scale what leaves a projection; returns what takes the scale off again. For the arguments see `UnitScale`."""
+    return [
+        module.register_forward_pre_hook(ScaleRows(deviation, unit_of)),
+        module.register_forward_hook(ScaleOutput(deviation, unit_of)),
+        module.register_forward_hook(WeightsAgain(), always_call=True),
+    ]
 
 
 def fold(model: nn.Module) -> None:
@@ -62,18 +151,30 @@ def fold(model: nn.Module) -> None:
         for module in model.modules():
             for hooks in (module._forward_pre_hooks, module._forward_hooks):
                 for key, hook in list(hooks.items()):
-                    if isinstance(hook, UnitScale) and isinstance(module, (nn.Linear, Conv1D)):
+                    if isinstance(hook, (ScaleInput, ScaleOutput)):
                         _fold_into(module, hook)
+                    if isinstance(hook, (UnitScale, WeightsAgain)):
                         del hooks[key]
+                        module._forward_hooks_always_called.pop(key, None)
 
 
-def _fold_into(module: nn.Linear | Conv1D, hook: UnitScale) -> None:
+def _fold_into(module: nn.Module, hook: ScaleInput | ScaleOutput) -> None:
     scale = hook.scale().double()
-    inputs_last = isinstance(module, nn.Linear)
     rows = isinstance(hook, ScaleOutput)
-    module.weight.copy_(module.weight.double() * (scale[:, None] if rows == inputs_last else scale))
-    if rows and module.bias is not None:
-        module.bias.copy_(module.bias.double() * scale)
+    for matrix in _matrices(module, "lora_B" if rows else "lora_A"):
+        inputs_last = isinstance(matrix, nn.Linear)
+        matrix.weight.copy_(matrix.weight.double() * (scale[:, None] if rows == inputs_last else scale))
+        if rows and matrix.bias is not None:
+            matrix.bias.copy_(matrix.bias.double() * scale)
+
+
+def _matrices(module: nn.Module, adapters: str) -> Iterator[nn.Linear | Conv1D]:
+    """The matrices whose scaling scales a projection's inputs (with "lora_A") or outputs (with "lora_B")."""
+    if is_lora(module):
+        yield from (matrix for _, matrix in lora_matrices(module, adapters))
+        module = module.get_submodule("base_layer")
+    assert isinstance(module, (nn.Linear, Conv1D))
+    yield module
 
 
 def is_scaled(module: nn.Module) -> bool:

@@ -29,6 +29,8 @@ from earlybird.trajectory import Channel, Kind, Shape, Trajectory, TrajectoryWri
 from earlybird.trajectory.files import DESCRIPTION
 
 _CHUNK_BYTES = 1 << 22
+# A head of a model that starts at 0 lets no gradient through in the very first steps.
+_STEPS_WITHOUT_GRADIENT = 10
 
 
 class Search:
@@ -144,6 +146,10 @@ class Search:
         self.draw: Draw | None = None
         self.steps = 0
         self.total_steps = total_steps
+        ratios: dict[Kind, float | None] = {"heads": heads, "neurons": neurons}
+        for kind, ratio in ratios.items():
+            if ratio and kind not in self.anatomy.units:
+                raise InputError(self.anatomy.lack_of(kind))
         admitted_heads = self.anatomy.admitted_heads if uniform and heads else None
         prunings = prunings_for(
             self.anatomy.units,
@@ -173,6 +179,7 @@ class Search:
         self._running = {kind: RunningScore(score, self._channel) for kind in prunings}
         self._newest: dict[Kind, NDArray[np.float64]] = {}
         self._penalised = False
+        self._without_gradient: dict[Kind, int] = dict.fromkeys(prunings, 0)
         self.slimming = Slimming(model, self.anatomy, kinds=tuple(prunings), slim=slim, neuron_slim=neuron_slim)
         parameters = [deviations.values for deviations in self.slimming.deviations.values()]
         self._optimizer = torch.optim.Adam(parameters, lr=learning_rate)
@@ -230,9 +237,11 @@ class Search:
             None until the masks have settled, from then on the ticket.
 
         Raises:
+            InputError: no gradient of the loss has reached the coefficients since the first step.
             JobError: a coefficient is not finite any more (the loss diverged); the record ends before it.
         """
         self.slimming.average_gradients()
+        self._look_for_gradients()
         evidence: dict[tuple[Kind, Channel], NDArray[np.float32]] = {}
         if "gradient" in self._channels:
             for kind, deviations in self.slimming.deviations.items():
@@ -277,7 +286,10 @@ class Search:
     def finish(self) -> None:
         """Fold the coefficients into the weights, take them off the model and close the record.
 
-        The model's outputs stay the same; it can be pruned and trained on.
+        The model's outputs stay the same; it can be pruned and trained on. Beside LoRA the base weights change, too.
+
+        Raises:
+            InputError: a projection with coefficients was replaced, by merging an adapter for instance.
         """
         self.slimming.fold()
         self.close()
@@ -307,6 +319,21 @@ class Search:
         write_search_state(
             Path(path), self.slimming.deviations, self._optimizer, steps=self.steps, model=self.anatomy.fingerprint
         )
+
+    def _look_for_gradients(self) -> None:
+        """Refuse to search on by the penalty alone, or by nothing: the masks would say nothing of the task."""
+        for kind in list(self._without_gradient):
+            if self.slimming.deviations[kind].task_gradient_arrived():
+                del self._without_gradient[kind]
+                continue
+            self._without_gradient[kind] += 1
+            self.slimming.check_attached()
+            if self._without_gradient[kind] == _STEPS_WITHOUT_GRADIENT:
+                raise InputError(
+                    f"no gradient of the loss has reached the coefficients of the {kind} in {_STEPS_WITHOUT_GRADIENT}"
+                    " steps: does another copy of the model train, or does gradient checkpointing recompute layers"
+                    " whose inputs need no gradient (then use_reentrant=False, or model.enable_input_require_grads())?"
+                )
 
     def _replay(self, record: Path) -> None:
         """Feed the detector what was recorded before the resumed step."""

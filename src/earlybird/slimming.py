@@ -2,8 +2,9 @@
 
 A head's coefficient scales what the head feeds into the output projection (`slim="after"`: its softmax
 output) or its query (`slim="before"`: its pre-softmax scores); a neuron's scales its activation (`"after"`) or
-what enters the activation function (`"before"`). All four are inputs or outputs of one linear module, so they
-work under any attention kernel, and folding multiplies the coefficients into that module's weights.
+what enters the activation function (`"before"`). All four are inputs or outputs of one linear module, LoRA's
+matrices beside it included, so they work under any attention kernel, and folding multiplies the coefficients into
+that module's weights. docs/slimming.md says what they can be combined with.
 
 The coefficients are no parameters of the model: they do not enter gradient clipping, weight decay, the state
 dict or a saved checkpoint. They are stored as deviations from 1 in float32 whatever the model's dtype, because
@@ -22,12 +23,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
-from transformers.pytorch_utils import Conv1D
 
 from earlybird.anatomy import Anatomy
 from earlybird.errors import InputError
-from earlybird.scaling import ScaleInput, ScaleOutput, fold, is_scaled
+from earlybird.scaling import fold, is_scaled, scale_input, scale_output
 from earlybird.trajectory import Kind
+from earlybird.wrappers import forget_compiled_code, unwrapped
 
 Place = Literal["after", "before"]
 
@@ -36,7 +37,8 @@ Place = Literal["after", "before"]
 class _Target:
     """Where a block's coefficients act: the input features (after) or output features (before) of a module."""
 
-    module: nn.Linear | Conv1D
+    path: str
+    module: nn.Module
     units: int
     unit_of: NDArray[np.int64]
     place: Place
@@ -85,6 +87,14 @@ class Deviations:
         """Gradient of l1 x sum |coefficient|, (layers, widest block); padding is 0."""
         return l1 * torch.sign(1 + self.values.detach()) * self._real
 
+    def task_gradient_arrived(self) -> bool:
+        """Whether the task's gradient is in the buffer, while all coefficients are as they were at the start.
+
+        The penalty's alone is the same for all units then; a single unit is not told apart.
+        """
+        gradient = self.gradient[self._real]
+        return gradient.numel() == 1 or bool((gradient != gradient[0]).any())
+
     def magnitude_sum(self) -> Tensor:
         """Sum of |coefficient| over all units, a differentiable scalar."""
         return torch.stack([(1 + leaf).abs().sum() for leaf in self.leaves]).sum()
@@ -118,9 +128,11 @@ class Slimming:
         for name, place in (("slim", slim), ("neuron_slim", neuron_slim)):
             if place not in ("after", "before"):
                 raise InputError(f'{name} must be "after" or "before", got {place!r}')
-        self._model = model
-        targets_of = {kind: _targets(model, anatomy, kind, slim if kind == "heads" else neuron_slim) for kind in kinds}
-        devices = {site.module.weight.device for sites in targets_of.values() for site in sites}
+        self._model = unwrapped(model)
+        targets_of = {
+            kind: _targets(self._model, anatomy, kind, slim if kind == "heads" else neuron_slim) for kind in kinds
+        }
+        devices = {next(site.module.parameters()).device for sites in targets_of.values() for site in sites}
         if len(devices) != 1:
             raise InputError(f"the model's blocks lie on several devices ({', '.join(map(str, devices))}); use one")
         if any(is_scaled(site.module) for sites in targets_of.values() for site in sites):
@@ -129,14 +141,27 @@ class Slimming:
         self.deviations = {
             kind: Deviations([site.units for site in sites], device) for kind, sites in targets_of.items()
         }
+        self._targets = [site for sites in targets_of.values() for site in sites]
         self._handles: list[RemovableHandle] = []
         for kind, sites in targets_of.items():
             for site, leaf in zip(sites, self.deviations[kind].leaves, strict=True):
-                if site.place == "after":
-                    handle = site.module.register_forward_pre_hook(ScaleInput(leaf, site.unit_of))
-                else:
-                    handle = site.module.register_forward_hook(ScaleOutput(leaf, site.unit_of))
-                self._handles.append(handle)
+                scale = scale_input if site.place == "after" else scale_output
+                self._handles += scale(site.module, leaf, site.unit_of)
+        forget_compiled_code()
+
+    def check_attached(self) -> None:
+        """Refuse if a projection is no longer the module that its coefficients were attached to.
+
+        Raises:
+            InputError: an adapter was put around it, or merged into it, in the meantime.
+        """
+        for target in self._targets:
+            if self._model.get_submodule(target.path) is not target.module:
+                raise InputError(
+                    f"{target.path} is another module than the one that the slimming coefficients were attached to: put"
+                    " adapters on the model before the search begins and merge them after its finish(); to go on,"
+                    " detach() this search and make a new one"
+                )
 
     def average_gradients(self) -> None:
         """Average the gradients over the processes: the coefficients belong to no wrapped model that would."""
@@ -151,20 +176,28 @@ class Slimming:
         return torch.stack([weights[kind] * values.magnitude_sum() for kind, values in self.deviations.items()]).sum()
 
     def fold(self) -> None:
-        """Multiply the coefficients into the weights that they scale, and take them off: outputs stay the same."""
-        fold(self._model)
-        self._handles.clear()
+        """Multiply the coefficients into the weights that they scale, and take them off: outputs stay the same.
+
+        Raises:
+            InputError: see `check_attached`.
+        """
+        if self._handles:
+            self.check_attached()
+            fold(self._model)
+            self._handles.clear()
+            forget_compiled_code()
 
     def detach(self) -> None:
         """Take the coefficients off the model without folding them."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        forget_compiled_code()
 
 
 def _targets(model: nn.Module, anatomy: Anatomy, kind: Kind, place: Place) -> list[_Target]:
     if kind not in anatomy.units:
-        raise InputError(f"{anatomy.model} has no {kind} to give coefficients to")
+        raise InputError(anatomy.lack_of(kind))
     places = []
     for block in anatomy.attention if kind == "heads" else anatomy.mlp:
         site = block.after if place == "after" else block.before
@@ -174,7 +207,5 @@ def _targets(model: nn.Module, anatomy: Anatomy, kind: Kind, place: Place) -> li
                 f'{argument}="before" does not work for {block.name}: {site.refusal}; use {argument}="after"'
             )
         module = model.get_submodule(site.path)
-        if not isinstance(module, (nn.Linear, Conv1D)):
-            raise InputError(f"{site.path} is no linear module, its units cannot be scaled")
-        places.append(_Target(module, block.units, site.unit_of, place))
+        places.append(_Target(site.path, module, block.units, site.unit_of, place))
     return places

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from earlybird.anatomy import Anatomy, AttentionBlock, AttentionPattern, MlpPattern
 from earlybird.anatomy.bias_tables import TABLE
+from earlybird.anatomy.projections import projection_at
 from earlybird.cutting import Cut, cut_of, cuts, masked_blocks, slice_state, tensor_at
 from earlybird.errors import InputError
 from earlybird.flops import parameter_count
+from earlybird.input_width import wanting_width
 from earlybird.operation import Operation
 from earlybird.optimizer_surgery import follow
 from earlybird.outputs import largest_difference, output_tensors
@@ -23,6 +25,7 @@ from earlybird.pruned_shape import record_shape
 from earlybird.scaling import is_scaled
 from earlybird.ticket import Ticket
 from earlybird.trial import Trial, silenced, trial_key, trial_of, trial_of_model, untried
+from earlybird.wrappers import unwrapped
 
 __all__ = ["Cut", "apply_mask", "cuts", "prune", "slice_state", "verify"]
 
@@ -44,15 +47,18 @@ def apply_mask(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Mode
     Raises:
         InputError: the ticket is for another model.
     """
-    _refuse_while_slimming(model)
-    blocks = masked_blocks(Anatomy.of(model, patterns=patterns), ticket)
+    refuse_while_slimming(model)
+    inner = unwrapped(model)
+    blocks = masked_blocks(Anatomy.of(inner, patterns=patterns), ticket)
+    modules = dict(inner.named_modules())
     with torch.no_grad():
         for block, mask in blocks:
-            weight = model.get_submodule(block.after.path).weight
-            assert isinstance(weight, Tensor)
-            pruned = torch.from_numpy(~mask[block.after.unit_of]).to(weight.device)
-            dim = next(part.dim for part in block.parts if part.parameter == f"{block.after.path}.weight")
-            weight.index_fill_(dim, pruned.nonzero().flatten(), 0)
+            output = projection_at(modules, block.after.path)
+            assert output is not None
+            for part in output.input_parts(block.after.unit_of):
+                weight = tensor_at(inner, part.parameter)
+                pruned = torch.from_numpy(~mask[part.unit_of]).to(weight.device)
+                weight.index_fill_(part.dim, pruned.nonzero().flatten(), 0)
     return model
 
 
@@ -70,7 +76,7 @@ def prune(
     and what the surgery left is looked at again (every block with its new number of units, every count of heads,
     the number of parameters; one block of each sort is run by itself) and undone if it is not as it must be.
     The config of a Hugging Face model then says the new shape, so that whatever saves the model writes one that
-    loads.
+    loads. Matrices of PEFT's LoRA are cut along.
 
     Args:
         model: to be made smaller.
@@ -86,12 +92,23 @@ def prune(
             be cut is used elsewhere too, a block does not give with its units removed what it gives with them
             silenced, or the optimizer's state cannot be sliced.
     """
-    _refuse_while_slimming(model)
+    refuse_while_slimming(model)
+    _prune(unwrapped(model), ticket, optimizer, patterns, inputs)
+    return model
+
+
+def _prune(
+    model: nn.Module,
+    ticket: Ticket,
+    optimizer: torch.optim.Optimizer | None,
+    patterns: Patterns,
+    inputs: Mapping[str, Any] | None,
+) -> None:
     anatomy = Anatomy.of(model, patterns=patterns)
     blocks = masked_blocks(anatomy, ticket)
     planned = cuts(model, anatomy, ticket)
     if not planned:
-        return model
+        return
     _refuse_shared_parameters(model, planned)
     masks = {block.name: mask for block, mask in blocks}
     parameters = dict(model.named_parameters())
@@ -112,12 +129,15 @@ def prune(
             expected -= sum(operation.cut(cut_of(part, block, mask)) for part in block.parts)
             if isinstance(block, AttentionBlock):
                 operation.count_heads(block, int(mask.sum()), int(block.kept(mask)[block.units :].sum()))
-        _check(model, Anatomy.of(model, patterns=patterns), before, masks)
+        after = Anatomy.of(model, patterns=patterns)
+        _check(model, after, before, masks)
         if parameter_count(model) != expected:
             raise InputError(
                 f"{type(model).__name__} cannot be pruned: it would have {parameter_count(model):,} parameters after"
                 f" surgery instead of {expected:,}"
             )
+        for block in wanting_width(model, [block for block in after.attention if block.name in masks]):
+            operation.narrow(block)
         for trial in trials:
             trial.check(model)
         if optimizer is not None:
@@ -131,7 +151,6 @@ def prune(
         operation.undo()
         raise
     record_shape(model, Anatomy.of(model, patterns=patterns))
-    return model
 
 
 def verify(model: nn.Module, ticket: Ticket, inputs: Mapping[str, Any] | Tensor, *, patterns: Patterns = ()) -> float:
@@ -148,7 +167,7 @@ def verify(model: nn.Module, ticket: Ticket, inputs: Mapping[str, Any] | Tensor,
     """
     outputs = []
     for operation in (apply_mask, prune):
-        changed = operation(copy.deepcopy(model), ticket, patterns=patterns).eval()
+        changed = operation(copy.deepcopy(unwrapped(model)), ticket, patterns=patterns).eval()
         with torch.no_grad():
             result = changed(**inputs) if isinstance(inputs, Mapping) else changed(inputs)
         outputs.append(output_tensors(result))
@@ -220,10 +239,11 @@ def _refuse_shared_parameters(model: nn.Module, planned: Sequence[Cut]) -> None:
             )
 
 
-def _refuse_while_slimming(model: nn.Module) -> None:
+def refuse_while_slimming(model: nn.Module) -> None:
+    """Raise InputError if a search has its coefficients on a model."""
     for name, module in model.named_modules():
         if is_scaled(module):
             raise InputError(
                 f"slimming coefficients are still attached to {name}: call the search's finish() first (it folds"
-                " them into the weights), or detach() (it drops them)"
+                " them into the weights), or detach() (it drops them); of a copy, earlybird.scaling.fold(copy)"
             )

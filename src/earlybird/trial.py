@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from earlybird.anatomy import AttentionBlock, Block
 from earlybird.errors import InputError, first_line
@@ -182,14 +183,15 @@ def _arguments(model: nn.Module, block: Block, module: nn.Module, weight: Tensor
 
 
 def _window_areas(module: nn.Module) -> set[int]:
-    """Positions of the windows that attention is computed in (Swin)."""
+    """Positions of the windows that attention is computed in (Swin), also with a class token (BEiT)."""
     sizes = {vars(part).get("window_size") for part in module.modules()}
     squares = {(size, size) if type(size) is int else size for size in sizes}
-    return {size[0] * size[1] for size in squares if isinstance(size, tuple) and len(size) == 2}
+    areas = {size[0] * size[1] for size in squares if isinstance(size, tuple) and len(size) == 2}
+    return areas | {area + 1 for area in areas}
 
 
 def _inputs(module: nn.Module) -> int:
-    return int(module.in_features if isinstance(module, nn.Linear) else module.nx)  # type: ignore[arg-type]
+    return int(module.nx if isinstance(module, Conv1D) else module.in_features)  # type: ignore[arg-type]
 
 
 def _run(module: nn.Module, arguments: Mapping[str, Any]) -> list[Tensor]:

@@ -37,9 +37,13 @@ def slimmed(model, kind, place):
     ]
 
 
-def run(model, name, padded=True):
+def run(model, name, padded=True, times=1):
+    """Outputs of a batch, and of the same examples many times, when weights are scaled in place of features."""
+    batch = inputs(name, masked=padded)
     with torch.no_grad():
-        return output_tensors(model(**inputs(name, masked=padded)))
+        return output_tensors(
+            model(**{key: value.repeat(times, *[1] * (value.ndim - 1)) for key, value in batch.items()})
+        )
 
 
 @pytest.mark.parametrize("kind", ["heads", "neurons"])
@@ -57,6 +61,7 @@ def test_after_equals_scaling_what_enters_the_output_projection(name, kind):
     expected, found = run(reference, name), run(model, name)
     size = max(float(tensor.abs().max()) for tensor in expected)
     assert largest_difference(expected, found) < 1e-5 * max(1, size)
+    assert largest_difference(run(reference, name, times=8), run(model, name, times=8)) < 1e-5 * max(1, size)
     assert largest_difference(run(build(name), name), found) > 1e-3 * min(1, size)
     slimming.fold()
     assert largest_difference(expected, run(model, name)) < 1e-4 * max(1, size)
@@ -70,7 +75,7 @@ def test_before_equals_scaling_the_scores(name, monkeypatch):
     model = build(name, "sdpa")
     reference, anatomy = copy.deepcopy(model), eb.Anatomy.of(model)
     slimming, coefficients = slimmed(model, "heads", "before")
-    found = run(model, name, padded)
+    found, found_of_many = run(model, name, padded), run(model, name, padded, times=8)
     by_module = {
         id(reference.get_submodule(block.owner)): scale
         for block, scale in zip(anatomy.attention, coefficients, strict=True)
@@ -98,10 +103,11 @@ def test_before_equals_scaling_the_scores(name, monkeypatch):
             module.register_forward_hook(lambda m, args, out: (current.pop(), out)[1])
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", scaled)
     current.append(torch.ones(1))
-    expected = run(reference, name, padded)
+    expected, expected_of_many = run(reference, name, padded), run(reference, name, padded, times=8)
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", plain)
     size = max(float(tensor.abs().max()) for tensor in expected)
     assert largest_difference(expected, found) < 1e-4 * max(1, size)
+    assert largest_difference(expected_of_many, found_of_many) < 1e-4 * max(1, size)
     assert largest_difference(run(build(name, "sdpa"), name, padded), found) > 1e-4 * min(1, size)
     slimming.fold()
     assert largest_difference(expected, run(model, name, padded)) < 1e-4 * max(1, size)

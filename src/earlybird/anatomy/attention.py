@@ -11,6 +11,7 @@ from torch import nn
 from earlybird.anatomy.beside import beside_the_projections
 from earlybird.anatomy.blocks import AttentionBlock, Counted, HeadCount, LeftOut, Part, Site, consecutive, joined
 from earlybird.anatomy.patterns import (
+    BIAS_SHAPE_NAMES,
     GROUP_NAMES,
     GROUP_WIDTH_NAMES,
     HEAD_NAMES,
@@ -63,7 +64,7 @@ def _block(
     parts = _projection_parts(pattern, (query, key, value), pieces, units, groups)
     rows = parts[0].unit_of
     columns = consecutive(units, value_size)
-    parts.append(Part(f"{output.path}.weight", output.input_dim, columns))
+    parts += output.input_parts(columns)
     beside, reasons, normalised = beside_the_projections(
         modules, name, found.values(), units=units, groups=groups, unit_size=unit_size, value_size=value_size
     )
@@ -182,10 +183,10 @@ def _projection_parts(
     """Rows of the query, key and value projections, the query's first; `pieces` are their units and groups."""
     query, key, value = projections
     if query.path == value.path:
-        return _rows(query, _fused(pattern, pieces, units, groups))
+        return query.output_parts(_fused(pattern, pieces, units, groups))
     if key.path == value.path:
-        return [*_rows(query, pieces[0]), *_rows(key, joined(pieces[1:]))]
-    return [*_rows(query, pieces[0]), *_rows(key, pieces[1]), *_rows(value, pieces[2])]
+        return [*query.output_parts(pieces[0]), *key.output_parts(joined(pieces[1:]))]
+    return [*query.output_parts(pieces[0]), *key.output_parts(pieces[1]), *value.output_parts(pieces[2])]
 
 
 def _fused(
@@ -199,13 +200,6 @@ def _fused(
         group = np.where(rows < units, rows // (units // groups), rows - units)
         rows = rows[np.argsort(group, kind="stable")]
     return rows
-
-
-def _rows(projection: Projection, unit_of: NDArray[np.int64]) -> list[Part]:
-    parts = [Part(f"{projection.path}.weight", projection.output_dim, unit_of)]
-    if projection.has_bias:
-        parts.append(Part(f"{projection.path}.bias", 0, unit_of))
-    return parts
 
 
 def _counts(
@@ -228,6 +222,11 @@ def _counts(
         for path, value in _integers(modules, holders, names).items():
             if value == expected and not (counted == "width" and unit_size == value_size):
                 yield HeadCount(path, counted)
+    for holder in holders:
+        for name in BIAS_SHAPE_NAMES:
+            shape = vars(modules[holder]).get(name)
+            if isinstance(shape, tuple) and shape[-1:] == (units,):
+                yield HeadCount(below(holder, name), "bias shape")
 
 
 def _refuse_stale_counts(

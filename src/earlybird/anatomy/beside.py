@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor, nn
 
 from earlybird.anatomy.blocks import Part, consecutive
-from earlybird.anatomy.patterns import OUTER_NORMS, PER_FEATURE, PER_HEAD
+from earlybird.anatomy.patterns import BEFORE_HEADS, OUTER_NORMS, PER_FEATURE, PER_HEAD
 from earlybird.anatomy.projections import Projection, below
 
 
@@ -26,18 +26,19 @@ def beside_the_projections(
     Returns:
         What goes with a head; reasons why the attention cannot be pruned; whether queries are normalised.
     """
-    known = {projection.path for projection in projections}
+    known = tuple(projection.path for projection in projections)
     parts: list[Part] = []
     reasons: list[str] = []
     normalised = False
     for path, module in modules.items():
         if path != name and not path.startswith(below(name, "")):
             continue
-        if path in known:
+        if path in known or path.startswith(tuple(below(projection, "") for projection in known)):
             continue
         last = path.rpartition(".")[2]
-        normalised |= path != name and last.startswith("q") and "norm" in last
-        for leaf, parameter in module.named_parameters(recurse=False):
+        normalised |= path != name and last.startswith("q") and "norm" in last and not isinstance(module, nn.Identity)
+        buffers = ((leaf, buffer) for leaf, buffer in module.named_buffers(recurse=False) if leaf in PER_HEAD)
+        for leaf, parameter in (*module.named_parameters(recurse=False), *buffers):
             full = below(path, leaf)
             inside = full.removeprefix(below(name, "")) if name else full
             called = inside.removesuffix(".weight").removesuffix(".bias")
@@ -60,7 +61,7 @@ def beside_the_projections(
                     reasons.append(
                         f"{called} of shape {tuple(weight.shape)} does not fit heads of {unit_size} features"
                     )
-            elif called == "dense_bias":
+            elif called == "dense_bias" or called.endswith(BEFORE_HEADS):
                 continue
             else:
                 reasons.append(

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Counted = Literal["heads", "groups", "ratio", "width", "value width", "group width"]
+Counted = Literal["heads", "groups", "ratio", "width", "value width", "group width", "bias shape"]
 
 
 @dataclass(frozen=True)

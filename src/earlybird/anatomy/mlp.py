@@ -10,6 +10,7 @@ from torch import nn
 from earlybird.anatomy.blocks import LeftOut, MlpBlock, Part, Site, consecutive
 from earlybird.anatomy.patterns import MlpPattern
 from earlybird.anatomy.projections import Projection, below, projection_at
+from earlybird.wrappers import is_adapted
 
 _GATED = "it is gated: its neurons are a product, and the coefficient would have to scale both factors"
 
@@ -37,11 +38,9 @@ def _block(
     rows = np.tile(np.arange(units), halves)
     parts: list[Part] = []
     for projection in inputs:
-        parts.append(Part(f"{projection.path}.weight", projection.output_dim, rows))
-        if projection.has_bias:
-            parts.append(Part(f"{projection.path}.bias", 0, rows))
+        parts += projection.output_parts(rows)
     columns = consecutive(units, 1)
-    parts.append(Part(f"{output.path}.weight", output.input_dim, columns))
+    parts += output.input_parts(columns)
     if (reason := _between(modules, name, (*inputs, output), units)) is not None:
         return LeftOut(name, reason)
     gated = halves == 2 or len(inputs) > 1
@@ -67,8 +66,9 @@ def _between(modules: Mapping[str, nn.Module], name: str, projections: Sequence[
             path = below(holder, child_name)
             if path in known or any(other.startswith(below(path, "")) for other in known):
                 continue
-            sizes = {size for parameter in child.parameters(recurse=False) for size in parameter.shape}
-            inner = any(word in child_name for word in ("sub_norm", "ffn_norm", "ffn_layernorm", "inner", "mid"))
-            if units in sizes and (units != hidden or inner):
+            inner = child.get_submodule("base_layer") if is_adapted(child) else child
+            sizes = {size for parameter in inner.parameters(recurse=False) for size in parameter.shape}
+            within = any(word in child_name for word in ("sub_norm", "ffn_norm", "ffn_layernorm", "inner", "mid"))
+            if units in sizes and (units != hidden or within):
                 return f"{child_name} between its projections takes all neurons together, or is not known"
     return None

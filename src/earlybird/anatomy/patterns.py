@@ -89,6 +89,7 @@ MLP_PATTERNS: tuple[MlpPattern, ...] = (
     MlpPattern(("wi_0", "wi_1"), "wo"),  # gated t5
     MlpPattern(("w1", "w3"), "w2"),  # older mixtral
     MlpPattern(("w_in.w_0", "w_in.w_1"), "w_out"),
+    MlpPattern(("fc1_g", "fc1_x"), "fc2"),  # timm with a gate
     MlpPattern(("fc1",), "fc2"),  # vit, clip, opt, bart, whisper
     MlpPattern(("intermediate.dense",), "output.dense"),  # bert, deberta-v2
     MlpPattern(("lin1",), "lin2"),  # distilbert
@@ -113,10 +114,13 @@ MLP_PATTERNS: tuple[MlpPattern, ...] = (
     MlpPattern(("proj_in",), "proj_out"),
 )
 
+# Networks that compute a position bias: their neurons are none of a layer's.
+POSITION_MLPS = ("meta_mlp", "rel_pos.mlp")
+
 # Names under which modules keep counts, by what they count. "head width" is heads x features of a head.
 HEAD_NAMES = ("num_attention_heads", "num_heads", "n_heads", "n_head", "num_query_heads", "nb_heads", "heads")
 GROUP_NAMES = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "num_k_heads", "num_v_heads", "kv_heads")
-RATIO_NAMES = ("num_key_value_groups", "n_rep", "num_queries_per_kv", "num_heads_per_group")
+RATIO_NAMES = ("num_key_value_groups", "n_rep", "num_queries_per_kv", "num_heads_per_group", "num_kv_groups")
 WIDTH_NAMES = (
     "all_head_size",
     "inner_dim",
@@ -128,6 +132,8 @@ WIDTH_NAMES = (
     "d_model",
     "dim",
 )
+# Shapes of a bias of the scores, of which the last dimension is the heads.
+BIAS_SHAPE_NAMES = ("bias_shape",)
 GROUP_WIDTH_NAMES = ("kv_dim", "kv_size", "key_value_dim", "num_key_value_dim")
 UNIT_SIZE_NAMES = (
     "head_dim",
@@ -157,6 +163,7 @@ PER_HEAD = (
     "pos_proj",
     "pos_q_proj",
     "q_bias",
+    "k_bias",
     "v_bias",
     "r_w_bias",
     "r_r_bias",
@@ -170,6 +177,9 @@ PER_HEAD = (
     "gru_rel_pos_const",
     "rel_attn_embed",
     "continuous_position_bias_mlp.2",
+    "cpb_mlp.2",
+    "meta_mlp.fc2",
+    "rel_pos.mlp.fc2",
     "s_gate",
     "temperature",
     "A",
@@ -177,6 +187,8 @@ PER_HEAD = (
 )
 # What it may hold that all heads share: untouched by pruning when its last dimension is the size of a head.
 PER_FEATURE = ("rel_pos_h", "rel_pos_w", "distance_embedding", "gru_rel_pos_linear", "emb_rel_k", "emb_rel_v")
+# The first layers of networks that compute a position bias: they have no heads yet.
+BEFORE_HEADS = ("continuous_position_bias_mlp.0", "cpb_mlp.0", "meta_mlp.fc1", "rel_pos.mlp.fc1")
 # Norms of the block's input or of the sum after it, as wide as the model and not as the heads.
 OUTER_NORMS = (
     "LayerNorm",
@@ -193,6 +205,15 @@ OUTER_NORMS = (
     "layernorm_before_attention",
 )
 # Arguments by which an attention is handed a bias of its scores with one entry per head.
-PER_HEAD_ARGUMENTS = ("position_bias", "alibi", "relative_position_bias", "rel_pos_bias")
+PER_HEAD_ARGUMENTS = (
+    "position_bias",
+    "alibi",
+    "relative_position_bias",
+    "rel_pos_bias",
+    "shared_rel_pos_bias",
+    "shared_rel_pos",
+)
 # Buffer that lists, in an attention whose bias is for all heads, the heads that it has kept.
 KEPT_HEADS = "kept_heads"
+# Attribute of an attention that adds its biases after calling the fused projection, instead of using its weight.
+BIAS_APART = "qkv_bias_separate"

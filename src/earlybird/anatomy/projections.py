@@ -1,12 +1,18 @@
-"""One view of torch's Linear and of the transposed Conv1D of the GPT-2 kind."""
+"""One view of torch's Linear, of the transposed Conv1D of the GPT-2 kind, and of either with LoRA beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 from transformers.pytorch_utils import Conv1D
+
+from earlybird.anatomy.blocks import Part
+from earlybird.wrappers import is_lora, lora_matrices
 
 
 @dataclass(frozen=True)
@@ -14,38 +20,51 @@ class Projection:
     """A matrix from `inputs` to `outputs` features.
 
     Attributes:
-        path: of the module.
+        path: of the module, with its adapters if it has any.
         inputs, outputs: number of features.
-        output_dim: dimension of the weight that runs over the output features (0 for Linear, 1 for Conv1D).
-        has_bias: whether there is a bias.
+        columns, rows: its parameters, each with the dimension that runs over the input or the output features.
     """
 
     path: str
     inputs: int
     outputs: int
-    output_dim: int
-    has_bias: bool
+    columns: tuple[tuple[str, int], ...]
+    rows: tuple[tuple[str, int], ...]
 
-    @property
-    def input_dim(self) -> int:
-        """Dimension of the weight that runs over the input features."""
-        return 1 - self.output_dim
+    def input_parts(self, unit_of: NDArray[np.int64]) -> list[Part]:
+        """What goes with units that its input features (inputs,) belong to."""
+        return [Part(parameter, dim, unit_of) for parameter, dim in self.columns]
+
+    def output_parts(self, unit_of: NDArray[np.int64]) -> list[Part]:
+        """What goes with units that its output features (outputs,) belong to, the weight first."""
+        return [Part(parameter, dim, unit_of) for parameter, dim in self.rows]
 
 
 def projection_at(modules: Mapping[str, nn.Module], path: str) -> Projection | None:
     """The projection at a path, or None if there is none, or its weight is packed (quantized)."""
-    module = modules.get(path)
-    if module is not None and not isinstance(module, (nn.Linear, Conv1D)):
+    outer = modules.get(path)
+    if outer is not None and not isinstance(outer, (nn.Linear, Conv1D)) and not is_lora(outer):
         # A thin wrapper around one linear module.
         path = below(path, "linear")
-        module = modules.get(path)
+        outer = modules.get(path)
+    base, module = path, outer
+    if outer is not None and is_lora(outer):
+        base = below(path, "base_layer")
+        module = modules[base]
     if not isinstance(module, (nn.Linear, Conv1D)) or module.weight.ndim != 2 or not module.weight.is_floating_point():
         return None
     output_dim = 0 if isinstance(module, nn.Linear) else 1
     outputs, inputs = module.weight.shape[output_dim], module.weight.shape[1 - output_dim]
     if isinstance(module, nn.Linear) and (outputs, inputs) != (module.out_features, module.in_features):
         return None
-    return Projection(path, inputs, outputs, output_dim, module.bias is not None)
+    columns, rows = [(f"{base}.weight", 1 - output_dim)], [(f"{base}.weight", output_dim)]
+    if module.bias is not None:
+        rows.append((f"{base}.bias", 0))
+    if outer is not None and outer is not module:
+        columns += [(f"{path}.{name}.weight", 1) for name, _ in lora_matrices(outer, "lora_A")]
+        for name, matrix in lora_matrices(outer, "lora_B"):
+            rows += [(f"{path}.{name}.{leaf}", 0) for leaf, _ in matrix.named_parameters()]
+    return Projection(path, inputs, outputs, tuple(columns), tuple(rows))
 
 
 def below(name: str, part: str) -> str:
@@ -55,7 +74,11 @@ def below(name: str, part: str) -> str:
 
 def resize(module: nn.Module) -> None:
     """Let a projection's attributes say what its weight is."""
-    if isinstance(module, nn.Linear):
+    if is_lora(module):
+        layer: Any = module
+        sizes = layer.base_layer.weight.shape
+        layer.out_features, layer.in_features = sizes if isinstance(layer.base_layer, nn.Linear) else sizes[::-1]
+    elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
     elif isinstance(module, Conv1D):
         module.nx, module.nf = module.weight.shape

@@ -9,8 +9,10 @@ from torch import nn
 from earlybird.anatomy.blocks import AttentionBlock, LeftOut, MlpBlock
 from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS
 from earlybird.anatomy.projections import below
+from earlybird.wrappers import is_adapted
 
 ATTENTION_WORDS = ("attention", "attn")
+ATTENTION_NAMES = ("attention", "attn", "self_attn")
 MLP_WORDS = ("mlp", "feedforward", "feed_forward", "ffn", "experts")
 _DESCRIBE = (
     "describe them by Anatomy.of(model, patterns=[AttentionPattern(query=..., key=..., value=..., output=...),"
@@ -25,25 +27,34 @@ def unknown_blocks(
     left: Sequence[LeftOut],
 ) -> list[LeftOut]:
     """Modules that call themselves attention, MLP or experts and belong to no block found."""
-    paths = [path for a in attention for path in (a.query, a.key, a.value, a.output)]
-    paths += [path for m in mlp for path in (*m.inputs, m.output)]
+    attended = [path for a in attention for path in (a.query, a.key, a.value, a.output)]
+    paths = [*attended, *(path for m in mlp for path in (*m.inputs, m.output))]
     paths += [known.name for known in left]
     # The module that holds an MLP may be a whole layer, with attention in it that is not known.
     names = [*(block.name for block in attention), *(known.name for known in left)]
     result: list[LeftOut] = []
     for name, module in modules.items():
         kind = type(module).__name__.lower()
-        if not any(word in kind for word in (*ATTENTION_WORDS, *MLP_WORDS)):
+        called = name.rpartition(".")[2] in ATTENTION_NAMES
+        if not called and not any(word in kind for word in (*ATTENTION_WORDS, *MLP_WORDS)):
             continue
         if not any(parameter.ndim >= 2 for parameter in module.parameters()):
             continue
         inside = [path for path in paths if path == name or path.startswith(below(name, ""))]
         around = [path for path in names if name == path or name.startswith(below(path, ""))]
-        if inside or around:
+        # An attention pool holds an MLP beside projections that are not known.
+        pool = called or any(word in kind for word in ATTENTION_WORDS)
+        pool &= set(inside).isdisjoint(attended) and _holds_others(module, name, paths)
+        if (inside and not pool) or around:
             continue
         names.append(name)
         result.append(LeftOut(name, _reason(module, kind)))
     return result
+
+
+def _holds_others(module: nn.Module, name: str, paths: Sequence[str]) -> bool:
+    children = module.named_children()
+    return any(isinstance(child, nn.Linear) and below(name, called) not in paths for called, child in children)
 
 
 def _reason(module: nn.Module, kind: str) -> str:
@@ -54,6 +65,12 @@ def _reason(module: nn.Module, kind: str) -> str:
         )
     if "experts" in kind:
         return "the experts of a mixture are stored as one tensor, whose neurons are not pruned"
+    for name, part in module.named_modules():
+        if is_adapted(part):
+            return (
+                f"{name} is wrapped by {type(part).__module__}.{type(part).__name__}, and of adapters only plain LoRA"
+                " on weights that are not quantized is known: merge it into the weights first (merge_and_unload())"
+            )
     return f"{type(module).__name__} fits no known naming pattern"
 
 

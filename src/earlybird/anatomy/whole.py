@@ -15,11 +15,12 @@ from earlybird.anatomy.attention import attention_at
 from earlybird.anatomy.bias_tables import with_bias_tables
 from earlybird.anatomy.blocks import AttentionBlock, Block, LeftOut, MlpBlock
 from earlybird.anatomy.mlp import mlp_at
-from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS, AttentionPattern, MlpPattern
+from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS, POSITION_MLPS, AttentionPattern, MlpPattern
 from earlybird.anatomy.unknown import nothing_found, unknown_blocks
 from earlybird.errors import InputError
 from earlybird.head_counts import admitted_head_counts
 from earlybird.trajectory import Kind
+from earlybird.wrappers import unwrapped
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,17 @@ class Anatomy:
         """Find the blocks of a model by the names and shapes of its modules.
 
         Args:
-            model: any model, also on the meta device.
+            model: any model, also on the meta device, compiled, or with PEFT's LoRA; the names of its blocks are those
+                that they have without.
             patterns: of families that earlybird does not know; they are tried before its own.
             exclude: names of blocks to leave alone, with wildcards: "decoder.*", "*.layers.0.*".
             strict: whether a block that is left out for any other reason is an error.
 
         Raises:
-            InputError: no block is found; with `strict`, one that cannot be pruned; an excluded name that fits none.
+            InputError: no block is found; a module inside it is a compiled one; with `strict`, one that cannot be
+                pruned; an excluded name that fits none.
         """
+        model = unwrapped(model)
         modules = dict(model.named_modules())
         attention, left = _attention(modules, patterns)
         mlp, unfit = _mlp(modules, patterns, attention)
@@ -104,6 +108,11 @@ class Anatomy:
         if self.mlp:
             counts["neurons"] = tuple(block.units for block in self.mlp)
         return counts
+
+    def lack_of(self, kind: Kind) -> str:
+        """What to say where units of a kind are wanted that the model does not have."""
+        left = f" (left out: {'; '.join(map(str, self.left_out[:4]))})" if self.left_out else ""
+        return f"{self.model} has no {kind} to give coefficients to{left}"
 
     @property
     def key_value_groups(self) -> tuple[int, ...] | None:
@@ -173,7 +182,7 @@ def _mlp(
     blocks: list[MlpBlock] = []
     left: list[LeftOut] = []
     for name in modules:
-        found = mlp_at(modules, name, patterns)
+        found = None if name.endswith(POSITION_MLPS) else mlp_at(modules, name, patterns)
         if isinstance(found, LeftOut):
             left.append(found)
         elif found is not None and claimed.isdisjoint({*found.inputs, found.output}):

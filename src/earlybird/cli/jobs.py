@@ -181,7 +181,14 @@ def train(
 
 @app.command()
 def report(run_path: RunPath, as_json: AsJson = False) -> None:
-    """Write summary.json, report.html and the figures of a run, finished or not."""
+    """Write summary.json, report.html and the figures of a run, or the table of a sweep, finished or not."""
+    from earlybird.recipes.sweep.directory import SweepDirectory
+
+    if SweepDirectory(run_path).is_sweep():
+        from earlybird.cli.sweeps import show_sweep
+
+        show_sweep(run_path, as_json=as_json)
+        return
     _report(run_path, as_json=as_json)
 
 

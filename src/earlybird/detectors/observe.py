@@ -12,6 +12,7 @@ from earlybird.detectors.criterion import Criterion
 from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.series import series_of
 from earlybird.errors import InputError
+from earlybird.selection import SuccessiveBoundary
 
 
 class Observer:
@@ -27,6 +28,7 @@ class Observer:
         self._kind = kind
         self._pruning = pruning
         self._series = {criterion: series_of(criterion, pruning) for criterion in criteria}
+        self._boundary = SuccessiveBoundary()
         self._steps = 0
 
     def observations(self, scores: NDArray[np.floating]) -> Iterator[Observation]:
@@ -35,11 +37,11 @@ class Observer:
         Raises:
             InputError: a score is not finite; the message names the kind, the step and the place.
         """
-        unusable = np.argwhere(~np.isfinite(scores))
+        finite = np.isfinite(scores)
+        unusable = np.empty((0, 3), dtype=np.int64) if finite.all() else np.argwhere(~finite)
         # What comes before is still observed: online, a draw there would have come first.
         usable = scores[: unusable[0][0]] if len(unusable) else scores
-        masks = self._pruning.masks(usable)
-        tied = self._pruning.tied(usable)
+        masks, tied = self._pruning.masks_and_ties(usable, self._boundary)
         values = {criterion: series.update(usable, masks) for criterion, series in self._series.items()}
         first = self._steps
         self._steps += len(usable)

@@ -21,7 +21,10 @@ from earlybird.groups import Groups
 from earlybird.masks import Scope, pruned_count, rounded_count
 from earlybird.trajectory import Channel, Kind, Trajectory
 
-_CHUNK_BYTES = 1 << 25
+# Scores held at once, small enough for a processor's cache; and how many chunks of a file are read before it is mapped
+# anew, so that what was read does not stay in memory.
+_CHUNK_BYTES = 1 << 22
+_MAPPED_CHUNKS = 16
 
 
 def prunings_for(
@@ -122,11 +125,12 @@ def score_chunks(
     """The scores of all steps in order, some steps at a time, (steps, layers, units) per kind."""
     channels = {kind: score_channel(trajectory, kind, score) for kind in kinds}
     running = {kind: RunningScore(score, channel) for kind, channel in channels.items()}
-    evidence = {kind: trajectory.evidence(kind, channel) for kind, channel in channels.items()}
-    step_bytes = 8 * sum(int(np.prod(values.shape[1:])) for values in evidence.values())
+    step_bytes = 8 * sum(int(np.prod(trajectory.shape.record(kind))) for kind in kinds)
     size = max(1, _CHUNK_BYTES // max(1, step_bytes))
     for start in range(0, trajectory.steps, size):
-        yield {kind: running[kind].update(evidence[kind][start : start + size]) for kind in kinds}
+        if start % (_MAPPED_CHUNKS * size) == 0:
+            evidence = {kind: trajectory.evidence(kind, channel) for kind, channel in channels.items()}
+        yield {kind: running[kind].update(values[start : start + size]) for kind, values in evidence.items()}
 
 
 def detect(

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earlybird.criteria import captured
-from earlybird.groups import Groups, SharedHeads, shared_heads
-from earlybird.masks import Scope, mask_at_ratio, rescued_blocks, threshold_is_tied
+from earlybird.groups import Groups, shared_heads
+from earlybird.masks import Boundary, Scope, mask_at_ratio, masks_and_ties, rescued_blocks
 
 
 @dataclass(frozen=True)
@@ -43,23 +43,27 @@ class Pruning:
             admitted=self.admitted,
         )
 
-    def tied(self, scores: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Where the threshold falls among many equal scores; (..., layers, units) -> (...)."""
-        shared = self._shared
-        return threshold_is_tied(
-            scores if shared is None else shared.gathered(scores),
+    def masks_and_ties(
+        self, scores: NDArray[np.floating], global_boundary: Boundary
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Masks of finite scores (..., layers, units), and where the threshold falls among many equals, (...)."""
+        return masks_and_ties(
+            scores,
             self.ratio,
             self.scope,
-            units=self.units if shared is None else shared.slots,
+            units=self.units,
             uniform=self.uniform,
+            key_value_groups=self.key_value_groups,
+            groups=self.groups,
             round_to=self.round_to,
-            admitted=self.admitted if shared is None else shared.admitted_slots(self.admitted),
+            admitted=self.admitted,
+            global_boundary=global_boundary,
         )
 
     def rescued(self, scores: NDArray[np.floating]) -> tuple[int, ...]:
         """Blocks of (layers, units) that keep a unit only because none may lose its last one."""
         scope: Scope = "layer" if self.uniform else self.scope
-        shared = self._shared
+        shared = shared_heads(self.units, self.key_value_groups, self.groups)
         blocks = rescued_blocks(
             scores if shared is None else shared.gathered(scores),
             self.ratio,
@@ -82,8 +86,3 @@ class Pruning:
             round_to=self.round_to,
             admitted=self.admitted,
         )
-
-    @property
-    def _shared(self) -> SharedHeads | None:
-        """What is ranked and pruned together, where heads share keys and values."""
-        return shared_heads(self.units, self.key_value_groups, self.groups)

@@ -20,19 +20,31 @@ class CriterionSeries(ABC):
         """Values of the next steps, (steps,), from scores and masks (steps, layers, units)."""
 
 
-class OfEachStep(CriterionSeries):
-    """Criteria of one step's mask or scores alone."""
+class OfEachMask(CriterionSeries):
+    """Criteria of one step's mask alone; computed where the mask has changed."""
 
-    def __init__(self, criterion: Criterion, pruning: Pruning) -> None:
-        self._name = criterion.name
-        self._pruning = pruning
+    def __init__(self, criterion: Criterion) -> None:
+        self._criterion = effective_rank if criterion.name == "effective-rank" else nuclear_norm
+        self._last: tuple[NDArray[np.bool_], float] | None = None
 
     def update(self, scores: NDArray[np.floating], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Nuclear norm or effective rank of each step."""
-        if self._name == "effective-rank":
-            return effective_rank(masks)
-        if self._name == "nuclear-norm":
-            return nuclear_norm(masks)
+        if self._last is not None and (masks == self._last[0]).all():
+            return np.full(len(masks), self._last[1])
+        values = self._criterion(masks)
+        if len(masks):
+            self._last = (masks[-1].copy(), float(values[-1]))
+        return values
+
+
+class OfScores(CriterionSeries):
+    """Nuclear norm of one step's scores."""
+
+    def __init__(self, pruning: Pruning) -> None:
+        self._pruning = pruning
+
+    def update(self, scores: NDArray[np.floating], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Nuclear norm of each step."""
         # A block's padding may hold the score of a coefficient of 1.
         return nuclear_norm(np.where(self._pruning.valid(scores.shape[-1]), scores, 0.0))
 
@@ -104,4 +116,6 @@ def series_of(criterion: Criterion, pruning: Pruning) -> CriterionSeries:
     """What computes a criterion from the first step of a run on."""
     if criterion.name == "ema-overlap":
         return AgainstAverage(criterion)
-    return (AgainstEarlier if criterion.missing else OfEachStep)(criterion, pruning)
+    if criterion.name == "score-nuclear-norm":
+        return OfScores(pruning)
+    return AgainstEarlier(criterion, pruning) if criterion.missing else OfEachMask(criterion)

@@ -48,9 +48,10 @@ def export(
     Raises:
         InputError: another format, or a model that the format cannot hold.
     """
-    from earlybird.checkpoint import directory_for
+    from earlybird.checkpoint import directory_for, writable
 
-    target = directory_for(model, directory)
+    model = writable(model)
+    target = directory_for(directory)
     if format == "dense":
         from earlybird.exports.dense import write_dense
 

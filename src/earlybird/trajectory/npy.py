@@ -21,13 +21,11 @@ NAMES: Mapping[Kind, tuple[str, ...]] = {
 Location = str | os.PathLike[str]
 
 
-def recordings(
-    directory: Location | None, heads: Location | None, neurons: Location | None
-) -> dict[Kind, NDArray[np.floating]]:
-    """The recordings found, mapped from their files, (steps, layers, units) per kind.
+def recordings(directory: Location | None, heads: Location | None, neurons: Location | None) -> dict[Kind, Path]:
+    """The recordings found, one file per kind.
 
     Raises:
-        InputError: nothing was given or found, a directory holds two recordings of one kind, or a file is none.
+        InputError: nothing was given or found, or a directory holds two recordings of one kind.
     """
     paths: dict[Kind, Path] = {}
     if directory is not None:
@@ -44,7 +42,7 @@ def recordings(
     if not paths:
         known = ", ".join(name for names in NAMES.values() for name in names)
         raise InputError(f"no recording in {directory or 'no directory'}: expected one of {known}, or heads=, neurons=")
-    return {kind: recording(path) for kind, path in paths.items()}
+    return paths
 
 
 def recording(path: Path) -> NDArray[np.floating]:

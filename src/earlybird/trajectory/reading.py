@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from earlybird.errors import InputError
 from earlybird.trajectory.files import channel_file, complete_steps, pairs, read_description
-from earlybird.trajectory.npy import recordings
+from earlybird.trajectory.npy import recording, recordings
 from earlybird.trajectory.shape import KINDS, Channel, Kind, Shape
+
+# How the steps of one channel are had: in memory already, or mapped from a file anew.
+Source = Callable[[], NDArray[np.floating]]
 
 
 class Trajectory:
@@ -21,10 +25,12 @@ class Trajectory:
     Blocks of different width are padded to the widest with zeros; `units` tells the real counts.
     """
 
-    def __init__(self, shape: Shape, records: Mapping[tuple[Kind, Channel], NDArray[np.floating]]) -> None:
+    def __init__(self, shape: Shape, records: Mapping[tuple[Kind, Channel], NDArray[np.floating] | Source]) -> None:
         self.shape = shape
-        self._records = records
-        self.steps = min((len(values) for values in records.values()), default=0)
+        self._sources = {
+            pair: values if callable(values) else partial(_same, values) for pair, values in records.items()
+        }
+        self.steps = min((len(source()) for source in self._sources.values()), default=0)
 
     @property
     def total_steps(self) -> int:
@@ -100,13 +106,15 @@ class Trajectory:
             InputError: no file, two of one kind, one that is malformed or holds pickled objects, or different
                 numbers of steps.
         """
-        arrays = recordings(directory, heads, neurons)
-        return cls.from_arrays(
+        paths = recordings(directory, heads, neurons)
+        arrays = {kind: recording(path) for kind, path in paths.items()}
+        whole = cls.from_arrays(
             heads=arrays.get("heads"),
             neurons=arrays.get("neurons"),
             total_steps=total_steps,
             steps_per_epoch=steps_per_epoch,
         )
+        return cls(whole.shape, {(kind, "coefficient"): partial(recording, path) for kind, path in paths.items()})
 
     @classmethod
     def open(cls, directory: str | os.PathLike[str]) -> Trajectory:
@@ -118,24 +126,33 @@ class Trajectory:
         path = Path(directory)
         shape = read_description(path)
         steps = complete_steps(path, shape)
-        records: dict[tuple[Kind, Channel], NDArray[np.floating]] = {}
+        records: dict[tuple[Kind, Channel], NDArray[np.floating] | Source] = {}
         for kind, channel in pairs(shape):
             layers, width = shape.record(kind)
             if steps == 0 or layers * width == 0:
                 records[kind, channel] = np.zeros((steps, layers, width), dtype=np.float32)
                 continue
-            records[kind, channel] = np.memmap(
-                channel_file(path, kind, channel), dtype="<f4", mode="r", shape=(steps, layers, width)
-            )
+            file = channel_file(path, kind, channel)
+            records[kind, channel] = partial(_mapped, file, (steps, layers, width))
         return cls(shape, records)
 
     def evidence(self, kind: Kind, channel: Channel) -> NDArray[np.floating]:
         """One channel of a kind, (steps, layers, units).
 
+        What lies in a file is mapped anew by every call: the pages that were read stay in memory as long as the array.
+
         Raises:
             InputError: the trajectory did not record it.
         """
-        if (kind, channel) not in self._records:
-            recorded = ", ".join(f"{k} by {c}" for k, c in self._records)
+        if (kind, channel) not in self._sources:
+            recorded = ", ".join(f"{k} by {c}" for k, c in self._sources)
             raise InputError(f"the trajectory did not record {kind} by {channel}; it holds {recorded}")
-        return self._records[kind, channel][: self.steps]
+        return self._sources[kind, channel]()[: self.steps]
+
+
+def _mapped(file: Path, shape: tuple[int, int, int]) -> NDArray[np.floating]:
+    return np.memmap(file, dtype="<f4", mode="r", shape=shape)
+
+
+def _same(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    return values

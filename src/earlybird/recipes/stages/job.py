@@ -50,13 +50,12 @@ class Job:
         """
         root = Path(recipe.output)
         job = cls(recipe, root)
-        written = recipe.model_dump(mode="json")
         if root.exists() and force and job.files.recipe.is_file():
             shutil.rmtree(root)
         if job.files.recipe.is_file():
             # Through the settings, so that a key that is new since then has its default on both sides.
             before = validated(_read_written(job.files.recipe), str(job.files.recipe)).model_dump(mode="json")
-            changed = sorted(_differences(before, written))
+            changed = sorted(differences(before, recipe.model_dump(mode="json")))
             if changed:
                 raise InputError(
                     f"{root} holds a run of other settings ({', '.join(changed[:5])} differ); choose another"
@@ -64,7 +63,7 @@ class Job:
                 )
         elif root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise InputError(f"{root} exists and holds no run of earlybird; choose another directory with output=DIR")
-        write_whole(job.files.recipe, yaml.safe_dump(written, sort_keys=False))
+        job.write_recipe()
         return job
 
     @classmethod
@@ -78,6 +77,10 @@ class Job:
         if not files.recipe.is_file():
             raise InputError(f"{root} is no run's directory: there is no recipe.yaml in it")
         return cls(validated(_read_written(files.recipe), str(files.recipe)), root)
+
+    def write_recipe(self) -> None:
+        """Write the settings into the run's directory."""
+        write_whole(self.files.recipe, yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False))
 
     @cached_property
     def task(self) -> Task:
@@ -114,10 +117,11 @@ def _read_written(path: Path) -> dict[str, Any]:
     return content
 
 
-def _differences(before: Any, now: Any, path: tuple[str, ...] = ()) -> list[str]:
+def differences(before: Any, now: Any, path: tuple[str, ...] = ()) -> list[str]:
+    """The keys in which two dumped recipes differ, but for those that may change within one run's directory."""
     if set(path) in _ADDITIVE or before == now:
         return []
     if isinstance(before, dict) and isinstance(now, dict):
         keys = sorted(before.keys() | now.keys())
-        return [d for key in keys for d in _differences(before.get(key), now.get(key), (*path, key))]
+        return [d for key in keys for d in differences(before.get(key), now.get(key), (*path, key))]
     return [".".join(path)]

@@ -43,45 +43,13 @@ def search(job: Job) -> bool:
     if (files.search / RESULT).is_file():
         _check_settled(job)
         return False
-    settings, wanted, slimming = recipe.training, recipe.search, recipe.slimming
+    settings, wanted = recipe.training, recipe.search
     model = job.initial_model()
     total = planned_steps(job.task, settings)
     searches: list[Search] = []
 
     def attach(state: Path | None) -> tuple[Search, TrainerCallback]:
-        if state is None:
-            # Killed before its first checkpoint, a search begins anew.
-            discard(files.trajectory)
-        attached = Search(
-            model,
-            heads=wanted.heads,
-            neurons=wanted.neurons,
-            total_steps=total,
-            score=wanted.score,
-            detector=wanted.detector,
-            l1=slimming.l1_heads,
-            l1_neurons=slimming.l1_neurons,
-            learning_rate=slimming.learning_rate or settings.learning_rate,
-            slim=slimming.slim,
-            neuron_slim=slimming.neuron_slim,
-            heads_scope=wanted.heads_scope,
-            neurons_scope=wanted.neurons_scope,
-            uniform=wanted.uniform,
-            groups=wanted.groups,
-            round_to=wanted.round_to,
-            smoothing=wanted.smoothing,
-            window=wanted.window,
-            every=wanted.every,
-            start=wanted.start,
-            lag=wanted.lag,
-            criterion=wanted.criterion,
-            threshold=wanted.threshold,
-            joint=wanted.joint,
-            steps_per_epoch=steps_per_epoch(job.task, settings),
-            record=files.trajectory,
-            record_gradients=wanted.record == "all",
-            resume=state,
-        )
+        attached = attached_search(job, model, files.trajectory, state)
         searches.append(attached)
         callback = SearchCallback(
             attached,
@@ -119,6 +87,51 @@ def search(job: Job) -> bool:
     return True
 
 
+def attached_search(job: Job, model: PreTrainedModel, record: Path, state: Path | None) -> Search:
+    """The recipe's search on a model, from a checkpoint's state or anew (None).
+
+    Args:
+        job: the run.
+        model: on its device.
+        record: where the trajectory goes; what is there is removed if the search begins anew, which it does if it
+            was killed before its first checkpoint.
+        state: written by the search that goes on.
+    """
+    settings, wanted, slimming = job.recipe.training, job.recipe.search, job.recipe.slimming
+    if state is None:
+        discard(record)
+    return Search(
+        model,
+        heads=wanted.heads,
+        neurons=wanted.neurons,
+        total_steps=planned_steps(job.task, settings),
+        score=wanted.score,
+        detector=wanted.detector,
+        l1=slimming.l1_heads,
+        l1_neurons=slimming.l1_neurons,
+        learning_rate=slimming.learning_rate or settings.learning_rate,
+        slim=slimming.slim,
+        neuron_slim=slimming.neuron_slim,
+        heads_scope=wanted.heads_scope,
+        neurons_scope=wanted.neurons_scope,
+        uniform=wanted.uniform,
+        groups=wanted.groups,
+        round_to=wanted.round_to,
+        smoothing=wanted.smoothing,
+        window=wanted.window,
+        every=wanted.every,
+        start=wanted.start,
+        lag=wanted.lag,
+        criterion=wanted.criterion,
+        threshold=wanted.threshold,
+        joint=wanted.joint,
+        steps_per_epoch=steps_per_epoch(job.task, settings),
+        record=record,
+        record_gradients=wanted.record == "all",
+        resume=state,
+    )
+
+
 def _check_settled(job: Job) -> None:
     wanted, result = job.recipe.search, read_json(job.files.search / RESULT)
     if wanted.unsettled == "fail" and not result["settled"]:
@@ -129,12 +142,22 @@ def _check_settled(job: Job) -> None:
         )
 
 
-def save_drawn(search: Search, model: PreTrainedModel, optimizer: torch.optim.Optimizer, target: Path) -> None:
-    """Keep the model, coefficients folded in, and the optimizer's state as they are now, to continue from."""
+def save_drawn(
+    search: Search,
+    model: PreTrainedModel,
+    optimizer: torch.optim.Optimizer,
+    target: Path,
+    *,
+    replay_difference: float | None = None,
+) -> None:
+    """Keep the model, coefficients folded in, and the optimizer's state as they are now, to continue from.
+
+    `replay_difference` is that of a search run again from the search itself, see `replay`.
+    """
     making = target.with_name(target.name + ".tmp")
     folded = copy.deepcopy(model)
     scaling.fold(folded)
     save(folded, making)
     write_optimizer_state(making / OPTIMIZER, optimizer_state_by_name(optimizer, model))
-    write_json(making / DRAWN, {"step": search.steps - 1})
+    write_json(making / DRAWN, {"step": search.steps - 1, "replay_difference": replay_difference})
     replace_directory(making, target)

@@ -1,0 +1,63 @@
+"""What every figure says of itself: what it took, the machine, the day, the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy
+import statsmodels
+
+import earlybird
+
+
+class Stopwatch:
+    """CPU seconds of this process, which other work on the machine hardly moves, and seconds on the clock."""
+
+    def __init__(self) -> None:
+        self.cpu = 0.0
+        self.wall = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        cpu, wall = time.process_time(), time.perf_counter()
+        try:
+            yield
+        finally:
+            self.cpu += time.process_time() - cpu
+            self.wall += time.perf_counter() - wall
+
+    def seconds(self) -> dict[str, float]:
+        return {"cpu_seconds": round(self.cpu, 3), "wall_seconds": round(self.wall, 3)}
+
+
+def report(figure: dict[str, Any]) -> None:
+    """Print a figure as JSON, with where it comes from."""
+    origin = {
+        "machine": f"{_processor()}, {os.cpu_count()} cores seen, load {os.getloadavg()[0]:.1f}",
+        "threads": os.environ.get("OMP_NUM_THREADS", "as the libraries like"),
+        "date": datetime.now(UTC).date().isoformat(),
+        "command": " ".join(["python", *sys.argv]),
+        "versions": {
+            "earlybird": earlybird.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "scipy": scipy.__version__,
+            "statsmodels": statsmodels.__version__,
+        },
+    }
+    print(json.dumps({**figure, **origin}, indent=1))
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())

@@ -1,0 +1,103 @@
+"""Offline analysis of a recorded run against the published procedure, and whether both draw at the same steps.
+
+    OMP_NUM_THREADS=1 python benchmarks/speed/offline.py DIRECTORY > benchmarks/results/speed/offline.json
+
+DIRECTORY holds the trajectory that `adam.py` writes. Both read the same mapped files, in one process, one after the
+other. Time is that of the whole run, all of its steps and checks, at ratio 0.5 with a threshold that no test passes;
+draws are those of the published settings at each ratio, by each test, under both published presets.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import published
+from measured import Stopwatch, report
+from numpy.typing import NDArray
+
+import earlybird as eb
+from earlybird.trajectory import Kind
+
+RATIOS = (0.3, 0.5, 0.8)
+# p-values that nothing exceeds, or falls below.
+NEVER = {"ols": 1 - 1e-15, "mann-kendall": 1 - 1e-15, "adf": 1e-300}
+
+
+def published_norms(trajectory: eb.Trajectory, ratio: float, watch: Stopwatch) -> dict[str, NDArray[np.float64]]:
+    norms = {}
+    for kind in trajectory.kinds:
+        evidence = trajectory.evidence(kind, "deviation")
+        with watch.running():
+            norms[kind] = np.array([published.norm(step, ratio, kind) for step in evidence])
+    return norms
+
+
+def published_seconds(norms: dict[str, NDArray[np.float64]], test: str, of_norms: Stopwatch) -> Stopwatch:
+    """Of the whole run: the norms, taken once for all tests, and this test's checks."""
+    watch = Stopwatch()
+    watch.cpu, watch.wall = of_norms.cpu, of_norms.wall
+    rules = published.detectors(test, notebook=False, threshold=NEVER[test])
+    with watch.running():
+        for kind, rule in rules.items():
+            for value in norms[kind]:
+                rule.update(value)
+    return watch
+
+
+def our_seconds(trajectory: eb.Trajectory, test: str, ratio: float) -> Stopwatch:
+    watch = Stopwatch()
+    with watch.running():
+        draw = eb.detect(trajectory, heads=ratio, neurons=ratio, detector=f"published-{test}", threshold=NEVER[test])
+    if draw is not None:
+        raise AssertionError(f"{test} drew at step {draw.step}: the time is not that of the whole run")
+    return watch
+
+
+def draws(trajectory: eb.Trajectory, norms: dict[str, NDArray[np.float64]], ratio: float) -> list[dict[str, Any]]:
+    rows = []
+    for test in published.TESTS:
+        for preset in ("published", "published-notebook"):
+            found = eb.detect(trajectory, heads=ratio, neurons=ratio, detector=f"{preset}-{test}")
+            ours = None if found is None else found.step
+            theirs = published.draw(norms, test, notebook=preset == "published-notebook")
+            rows.append({"ratio": ratio, "detector": f"{preset}-{test}", "published": theirs, "earlybird": ours})
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", type=Path)
+    trajectory = eb.Trajectory.open(parser.parse_args().directory)
+    times: dict[str, Any] = {}
+    compared = []
+    for ratio in RATIOS:
+        of_norms = Stopwatch()
+        norms = published_norms(trajectory, ratio, of_norms)
+        compared += draws(trajectory, norms, ratio)
+        if ratio != 0.5:
+            continue
+        for test in published.TESTS:
+            theirs, ours = published_seconds(norms, test, of_norms), our_seconds(trajectory, test, ratio)
+            times[test] = {
+                "published": theirs.seconds(),
+                "earlybird": ours.seconds(),
+                "times_faster": round(theirs.cpu / ours.cpu, 1),
+            }
+    units: dict[Kind, list[int]] = {kind: list(counts) for kind, counts in trajectory.shape.units.items()}
+    report(
+        {
+            "figure": "offline analysis, single-threaded",
+            "steps": trajectory.steps,
+            "units": {kind: f"{len(counts)} x {counts[0]}" for kind, counts in units.items()},
+            "whole_run": times,
+            "identical_draws": all(row["published"] == row["earlybird"] for row in compared),
+            "draws": compared,
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()
