@@ -4,12 +4,13 @@
 # make test-timm   run the tests of timm models in .venv-timm (5.5 GB)
 # make timm-table  write the table of what of them is pruned
 # make scan        prune every architecture that transformers ships, in about five minutes
+# make detectors   compare the detectors on the recorded runs, and choose among their settings
 # Everything else they need (a virtual environment in .venv) is made on first use.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint format scan test-timm timm-table
+.PHONY: setup demo test lint format scan test-timm timm-table detectors
 
 setup: .venv/complete
 
@@ -38,6 +39,10 @@ format: setup
 
 scan: setup
 	$(BIN)/python benchmarks/scan/scan.py
+
+detectors: setup
+	$(BIN)/python benchmarks/detectors/compare.py
+	$(BIN)/python benchmarks/detectors/choose.py
 
 .venv-timm/complete: pyproject.toml constraints.txt constraints-timm.txt
 	$(PYTHON) -m venv .venv-timm
