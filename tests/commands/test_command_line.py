@@ -40,6 +40,7 @@ def earlybird(*arguments, cwd):
         (["run", "digits", "search.detector=all(ols, adff)"], "did you mean 'adf'?"),
         (["run", "digits", "search.criterion=overlaps"], "did you mean 'overlap'?"),
         (["run", "digits", "search.detector=ols", "search.window=5000"], "choose a shorter window"),
+        (["sweep", "digits", "--ratio", "0.3,0.8,0.3"], "0.3 is given twice"),
         (["run", "nowhere.yaml"], "there is no recipe nowhere.yaml"),
         (["draw", "nowhere"], "no run's directory"),
         (["draw", "nowhere", "--detector", "all", "--at", "3"], "no ticket is drawn here"),

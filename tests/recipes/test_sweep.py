@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from safetensors.torch import load_file
 
+from earlybird.cli.jobs import report
 from earlybird.errors import InputError
 from earlybird.recipes.reading import read_recipe
 from earlybird.recipes.run_directory import read_json, write_json
@@ -95,7 +96,7 @@ def test_bad_input_is_named(given, axis, said, tmp_path):
         planned(tmp_path, *axis, **given)
 
 
-def test_a_sweep(tmp_path):
+def test_a_sweep(tmp_path, capsys):
     root = tmp_path / "sweep"
     asked = {
         "draw_at": "50%,5",  # one and the same step, which is 4
@@ -136,6 +137,11 @@ def test_a_sweep(tmp_path):
     assert len([name for name, each in plan.cells.items() if each.labels["seed"] == 1]) == len(done) == 6
     assert not list(files.root.glob("cells/*seed1*/trained/*/*/model"))
     the_table_says_what_there_is(files)
+    capsys.readouterr()
+    report(files.root)
+    printed = capsys.readouterr().out
+    assert "accuracy at ratio 0.5" in printed
+    assert "different versions of earlybird are mixed" in printed
 
 
 def is_what_a_run_of_its_own_gives(tmp_path, plan, files, cell):
@@ -203,7 +209,7 @@ def test_another_recipe_or_another_thing_is_not_gone_on_with(tmp_path):
     with pytest.raises(InputError, match=r"another recipe \(training.batch_size differ\)"):
         begin_sweep(files, other)
     with pytest.raises(InputError, match=r"no cell of the sweep in .* is done yet, of 2 asked for"):
-        gather(files)
+        report(files.root)
     (tmp_path / "full").mkdir()
     (tmp_path / "full/notes.txt").write_text("mine")
     with pytest.raises(InputError, match="holds no sweep"):
