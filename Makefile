@@ -2,12 +2,14 @@
 # make test   run the tests
 # make lint   format check, lint, types, architecture
 # make scan   prune every architecture that transformers ships, in about five minutes
+# make families   measure the named families; TRANSFORMERS=5.20.0 does so with that release, in an environment of its own
 # Everything else they need (a virtual environment in .venv) is made on first use.
 
 PYTHON ?= python3
 BIN := .venv/bin
+FAMILIES := .venv$(if $(TRANSFORMERS),-transformers-$(TRANSFORMERS))
 
-.PHONY: setup demo test lint format scan
+.PHONY: setup demo test lint format scan families
 
 setup: .venv/complete
 
@@ -36,3 +38,15 @@ format: setup
 
 scan: setup
 	$(BIN)/python benchmarks/scan/scan.py
+
+families: $(FAMILIES)/complete
+	PYTHONPATH=tests/model $(FAMILIES)/bin/python benchmarks/families/measure.py
+
+# All pins but the one of transformers.
+.venv-transformers-%/complete: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(@D)
+	grep -v '^transformers==' constraints.txt > $(@D)/constraints.txt
+	echo 'transformers==$*' >> $(@D)/constraints.txt
+	$(@D)/bin/python -m pip install --quiet --constraint $(@D)/constraints.txt torch
+	$(@D)/bin/python -m pip install --quiet --constraint $(@D)/constraints.txt --editable '.[dev]'
+	touch $@
