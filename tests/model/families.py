@@ -161,8 +161,8 @@ FAMILIES = {
 # Families whose experts are left out have no neurons to prune.
 WITHOUT_NEURONS = ("mixtral",)
 WITHOUT_SDPA = ("mpnet", "deberta-v2", "bloom")
-# With a static cache transformers hands its ALiBi a mask of four dimensions, and breaks.
-WITHOUT_STATIC_CACHE = ("falcon, alibi",)
+# With a static cache transformers hands their ALiBi a mask of four dimensions, and breaks (Bloom in 5.20 alone).
+WITHOUT_STATIC_CACHE = ("falcon, alibi", "bloom")
 
 
 def build(name, kernel="eager", dtype=torch.float32):
