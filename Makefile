@@ -5,12 +5,14 @@
 # make timm-table  write the table of what of them is pruned
 # make scan        prune every architecture that transformers ships, in about five minutes
 # make detectors   compare the detectors on the recorded runs, and choose among their settings
+# make families    measure the named families; TRANSFORMERS=5.20.0 does so with that release, in an environment of its own
 # Everything else they need (a virtual environment in .venv) is made on first use.
 
 PYTHON ?= python3
 BIN := .venv/bin
+FAMILIES := .venv$(if $(TRANSFORMERS),-transformers-$(TRANSFORMERS))
 
-.PHONY: setup demo test lint format scan test-timm timm-table detectors
+.PHONY: setup demo test lint format scan families test-timm timm-table detectors
 
 setup: .venv/complete
 
@@ -39,6 +41,18 @@ format: setup
 
 scan: setup
 	$(BIN)/python benchmarks/scan/scan.py
+
+families: $(FAMILIES)/complete
+	PYTHONPATH=tests/model $(FAMILIES)/bin/python benchmarks/families/measure.py
+
+# All pins but the one of transformers.
+.venv-transformers-%/complete: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(@D)
+	grep -v '^transformers==' constraints.txt > $(@D)/constraints.txt
+	echo 'transformers==$*' >> $(@D)/constraints.txt
+	$(@D)/bin/python -m pip install --quiet --constraint $(@D)/constraints.txt torch
+	$(@D)/bin/python -m pip install --quiet --constraint $(@D)/constraints.txt --editable '.[dev]'
+	touch $@
 
 detectors: setup
 	$(BIN)/python benchmarks/detectors/compare.py

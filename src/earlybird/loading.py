@@ -19,6 +19,7 @@ from earlybird.errors import InputError
 from earlybird.pruned_shape import FORMAT_VERSION, QUANT_METHOD
 
 if TYPE_CHECKING:
+    from torch import Size
     from transformers import PreTrainedModel
 
 
@@ -73,10 +74,13 @@ class PrunedLoader(HfQuantizer):
 
     requires_calibration = False
     quantization_config: PrunedConfig
+    _shapes: dict[str, Size]
 
     def _process_model_before_weight_loading(self, model: PreTrainedModel, **kwargs: Any) -> PreTrainedModel:
         _refuse_another_class(model)
-        return resize(model, self.quantization_config)
+        resize(model, self.quantization_config)
+        self._shapes = {name: value.shape for name, value in model.state_dict().items()}
+        return model
 
     def _process_model_after_weight_loading(self, model: PreTrainedModel, **kwargs: Any) -> PreTrainedModel:
         from transformers import PreTrainedModel
@@ -86,6 +90,13 @@ class PrunedLoader(HfQuantizer):
         from earlybird.off_by_one import use_off_by_one
         from earlybird.pruned_shape import record_shape
 
+        # transformers 5.20 takes weights of any shape where there is a quantizer; 5.24 has refused already.
+        for name, value in model.state_dict().items():
+            if value.shape != self._shapes[name]:
+                raise InputError(
+                    f"the weights do not fit the config: {name} is {tuple(value.shape)} and should be"
+                    f" {tuple(self._shapes[name])}"
+                )
         # transformers now takes the model for a quantized one, which Trainer and .half() refuse: undo that.
         self.remove_quantization_config(model)  # type: ignore[no-untyped-call]
         for module in model.modules():

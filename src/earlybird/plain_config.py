@@ -1,8 +1,8 @@
 """A pruned shape said by the config's own fields, so that a process without earlybird loads the model.
 
 That takes the same count in every block, and a field for it: the number of neurons in most families, the number
-of heads only where the config has a size of heads of its own (Llama, Mistral, Qwen 2, Gemma, T5): elsewhere a head
-is the hidden size over the number of heads. Which fields those are is guessed by name and proven by building the
+of heads only where the config has a size of heads of its own (Llama, Mistral, Qwen 2, Gemma): elsewhere a head is
+the hidden size over the number of heads. Which fields those are is guessed by name and proven by building the
 model that the changed config describes, without storage.
 """
 
@@ -145,6 +145,8 @@ def built(model: PreTrainedModel, config: PreTrainedConfig) -> PreTrainedModel:
 
 def _prove(said: nn.Module, said_anatomy: Anatomy, model: nn.Module, anatomy: Anatomy) -> None:
     """Raise unless a model has the shapes, the blocks and the plain numbers (a scaling, say) of another."""
+    if added := sorted(model.state_dict().keys() - said.state_dict().keys()):
+        raise CannotSayError(f"{type(model).__name__} holds {added[0]}, of which its config has nothing to say")
     sizes = [[block.unit_size for block in found.attention] for found in (said_anatomy, anatomy)]
     same = (
         _shapes(said) == _shapes(model)

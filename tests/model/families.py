@@ -60,6 +60,12 @@ GPT2 = {
 }
 TOWERS = {"text_config": TEXT, "vision_config": VISION}
 
+
+def without_neurons(settings):
+    """For a config that calls the number of neurons otherwise, or takes it from the width."""
+    return {key: value for key, value in settings.items() if key != "intermediate_size"}
+
+
 # name -> (model class, config class, its arguments, what the model reads)
 FAMILIES = {
     "bert": (hf.BertModel, hf.BertConfig, TEXT, "text"),
@@ -95,7 +101,12 @@ FAMILIES = {
         {**VISION, "use_shared_relative_position_bias": True},
         "image",
     ),
-    "dinov2": (hf.Dinov2Model, hf.Dinov2Config, {**VISION, "mlp_ratio": 2}, "image"),
+    "dinov2": (
+        hf.Dinov2Model,
+        hf.Dinov2Config,
+        {**without_neurons(VISION), "mlp_ratio": 2},
+        "image",
+    ),
     "swin": (
         hf.SwinModel,
         hf.SwinConfig,
@@ -111,17 +122,17 @@ FAMILIES = {
     "opt": (
         hf.OPTForCausalLM,
         hf.OPTConfig,
-        {**TEXT, "ffn_dim": 40, "word_embed_proj_dim": 32},
+        {**without_neurons(TEXT), "ffn_dim": 40, "word_embed_proj_dim": 32},
         "prompt",
     ),
-    "falcon": (hf.FalconForCausalLM, hf.FalconConfig, TEXT, "prompt"),
+    "falcon": (hf.FalconForCausalLM, hf.FalconConfig, without_neurons(TEXT), "prompt"),
     "falcon, grouped": (
         hf.FalconForCausalLM,
         hf.FalconConfig,
-        {**TEXT, "new_decoder_architecture": True, "num_kv_heads": 4},
+        {**without_neurons(TEXT), "new_decoder_architecture": True, "num_kv_heads": 4},
         "prompt",
     ),
-    "falcon, alibi": (hf.FalconForCausalLM, hf.FalconConfig, {**TEXT, "alibi": True}, "prompt"),
+    "falcon, alibi": (hf.FalconForCausalLM, hf.FalconConfig, {**without_neurons(TEXT), "alibi": True}, "prompt"),
     "llama": (hf.LlamaForCausalLM, hf.LlamaConfig, GROUPED, "prompt"),
     "mistral": (hf.MistralForCausalLM, hf.MistralConfig, {**GROUPED, "num_key_value_heads": 2}, "prompt"),
     "mixtral": (
@@ -150,6 +161,8 @@ FAMILIES = {
 # Families whose experts are left out have no neurons to prune.
 WITHOUT_NEURONS = ("mixtral",)
 WITHOUT_SDPA = ("mpnet", "deberta-v2", "bloom")
+# With a static cache transformers hands their ALiBi a mask of four dimensions, and breaks (Bloom in 5.20 alone).
+WITHOUT_STATIC_CACHE = ("falcon, alibi", "bloom")
 
 
 def build(name, kernel="eager", dtype=torch.float32):

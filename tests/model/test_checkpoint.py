@@ -180,6 +180,16 @@ def test_a_config_that_disagrees_with_the_weights_is_refused(pruned, tmp_path, c
     assert len(str(refusal.value).splitlines()) == 1
 
 
+def test_from_pretrained_refuses_weights_of_another_shape(pruned, tmp_path):
+    eb.save(pruned, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["quantization_config"]["kept"]["heads"] = [1, 4, 4]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    # transformers 5.24 refuses by itself, 5.20 does not.
+    with pytest.raises((eb.InputError, RuntimeError), match=r"ignore_mismatched_sizes|do not fit the config"):
+        ViTForImageClassification.from_pretrained(tmp_path)
+
+
 def test_damaged_directories_are_named(pruned, tmp_path):
     with pytest.raises(eb.InputError, match=r"there is no config\.json"):
         eb.load(tmp_path)

@@ -1,0 +1,69 @@
+"""What pruning must leave as it was: the outputs and the kept gradients of the model whose units are only silenced."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+import earlybird as eb
+from earlybird.operation import Operation
+from earlybird.outputs import largest_difference, output_tensors
+from earlybird.surgery import cuts
+
+
+def ticket_for(model, seed=0):
+    anatomy = eb.Anatomy.of(model)
+    return eb.Ticket.random(anatomy, heads=0.4, neurons=0.4 if anatomy.mlp else None, seed=seed)
+
+
+def masked_and_pruned(model, ticket):
+    return eb.apply_mask(copy.deepcopy(model), ticket), eb.prune(copy.deepcopy(model), ticket)
+
+
+def outputs(model, batch):
+    with torch.no_grad():
+        return output_tensors(model(**batch))
+
+
+def relative_difference(expected, found):
+    """Largest difference of outputs, relative to the largest of those expected, or to 1."""
+    return largest_difference(expected, found) / max(1.0, *(float(tensor.abs().max()) for tensor in expected))
+
+
+def gradient_difference(model, ticket, batch):
+    """Largest difference of a kept weight's gradient between pruned and masked, in train mode.
+
+    Relative to the largest gradient of its parameter, or to a thousandth of the model's largest where that is more:
+    some are 0 but for rounding (of key biases, which a softmax cannot see). Infinite where one alone has a gradient.
+    """
+    masked, pruned = masked_and_pruned(model, ticket)
+    # Pruning gives each layer of T5 a table of position biases, which the silenced model must have, too.
+    operation = Operation(masked)
+    for attention in eb.Anatomy.of(masked).attention:
+        operation.untie(attention)
+    for changed in (masked, pruned):
+        sum(tensor.square().mean() for tensor in output_tensors(changed.train()(**batch))).backward()
+    found, expected = ({n: p.grad for n, p in m.named_parameters() if p.grad is not None} for m in (pruned, masked))
+    for cut in cuts(masked, eb.Anatomy.of(masked), ticket):
+        if cut.parameter in expected:
+            expected[cut.parameter] = expected[cut.parameter].index_select(cut.dim, cut.index)
+    if found.keys() != expected.keys():
+        return float("inf")
+    sizes = {name: float(gradient.abs().max()) for name, gradient in expected.items()}
+    least = 1e-3 * max(sizes.values())
+    return max(largest_difference([expected[n]], [found[n]]) / max(sizes[n], least) for n in expected)
+
+
+def prune_repeatedly(model, batch, times=5):
+    """Prune a model a little again and again; yields the relative difference from masked and the parameters left."""
+    for seed in range(times):
+        anatomy = eb.Anatomy.of(model)
+        ticket = eb.Ticket.random(anatomy, heads=0.01, neurons=0.1 if anatomy.mlp else None, seed=seed)
+        masked = eb.apply_mask(copy.deepcopy(model), ticket)
+        eb.prune(model, ticket)
+        yield relative_difference(outputs(masked, batch), outputs(model, batch)), parameters(model)
+
+
+def parameters(model):
+    return sum(parameter.numel() for parameter in model.parameters())
