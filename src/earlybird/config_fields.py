@@ -56,9 +56,16 @@ def _part(config: PreTrainedConfig, path: Sequence[str]) -> Any:
 
 
 def has_field(config: PreTrainedConfig, name: str) -> bool:
-    """Whether a config has a field that can be set; one that only follows from others is none."""
+    """Whether a config has a field that can be set; one that only follows from others is none.
+
+    Nor is one that the layers say each for itself (transformers' `per_layer_config`).
+    """
     own = getattr(type(config), name, None)
-    return hasattr(config, name) and not (isinstance(own, property) and own.fset is None)
+    try:
+        there = hasattr(config, name)
+    except RuntimeError:  # an AmbiguousGlobalPerLayerAttributeError
+        return False
+    return there and not (isinstance(own, property) and own.fset is None)
 
 
 def get_field(config: PreTrainedConfig, path: str) -> Any:

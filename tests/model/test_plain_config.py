@@ -27,7 +27,7 @@ from transformers import (
 )
 
 import earlybird as eb
-from earlybird.config_fields import CannotSayError, changed
+from earlybird.config_fields import CannotSayError, changed, has_field
 from earlybird.head_counts import admitted_head_counts
 from earlybird.plain_config import dense_config
 
@@ -117,3 +117,9 @@ def test_a_uniform_ticket_keeps_an_admitted_number_of_heads():
     model = LlamaForCausalLM(LlamaConfig(**{**DECODER, "num_attention_heads": 12, "num_key_value_heads": 12}))
     ticket = eb.Ticket.random(anatomy_of(model), heads=0.4, uniform=True)
     assert ticket.kept("heads") == (8, 8)
+
+
+def test_a_field_that_each_layer_says_for_itself_is_none_of_the_config():
+    config = LlamaConfig(num_hidden_layers=2, per_layer_config={1: {"num_key_value_heads": 2}})
+    assert not has_field(config, "num_key_value_heads")
+    assert has_field(config, "num_attention_heads")
