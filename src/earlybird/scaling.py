@@ -108,13 +108,13 @@ def weighs_less(module: nn.Module, features: Tensor, *, other_side: int) -> bool
     """Whether a module's own weight is smaller than the features (..., inputs) that enter it, or those that leave it.
 
     Args:
-        module: whose weight may be scaled in place of its features; beside LoRA, or where it is no parameter of the
-            module, it may not.
+        module: whose weight may be scaled in place of its features, if it is plain: what comes of a weight is not known
+            beside LoRA, in a subclass of Linear, or where the weight is a tensor of another kind (sharded, quantized).
         features: that enter the module.
         other_side: dimension of a Linear's weight that the scale does not run over.
     """
     weight = module._parameters.get("weight")
-    if weight is None or not isinstance(module, (nn.Linear, Conv1D)):
+    if type(module) not in (nn.Linear, Conv1D) or type(weight) is not nn.Parameter:
         return False
     other = weight.shape[other_side if isinstance(module, nn.Linear) else 1 - other_side]
     return bool(features.numel() > other * features.shape[-1])

@@ -99,9 +99,19 @@ def test_folding_a_copy_keeps_its_outputs(kind, place, tokens):
     torch.testing.assert_close(copied(features), module(features))
 
 
-def test_a_weight_that_is_computed_is_left_to_the_features():
-    module = projection("linear", len(UNIT_OF), OTHER)
-    nn.utils.parametrizations.weight_norm(module)
+class Rounding(nn.Linear):
+    """What a projection with a quantized weight does: scaling its columns first would round them otherwise."""
+
+    def forward(self, features):
+        return nn.functional.linear(features, self.weight.round(decimals=1), self.bias)
+
+
+@pytest.mark.parametrize("kind", ["computed weight", "subclass"])
+def test_a_weight_of_which_it_is_not_known_what_comes_of_it_is_left_to_the_features(kind):
+    torch.manual_seed(0)
+    module = Rounding(len(UNIT_OF), OTHER) if kind == "subclass" else nn.Linear(len(UNIT_OF), OTHER)
+    if kind == "computed weight":
+        nn.utils.parametrizations.weight_norm(module)
     expected = module(torch.ones(MANY, len(UNIT_OF)) * torch.tensor([1.5] * 2 + [0.75] * 2 + [1.125] * 2 + [1, 1]))
     scale_input(module, torch.tensor([0.5, -0.25, 0.125]), UNIT_OF)
     torch.testing.assert_close(module(torch.ones(MANY, len(UNIT_OF))), expected)
