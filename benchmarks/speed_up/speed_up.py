@@ -1,6 +1,6 @@
 """Wall-clock speed-up of pruned networks over the dense one, beside what their FLOPs promise.
 
-    python benchmarks/speed_up/speed_up.py [bert vit] [--rounds 7] [--threads 2] [--output DIRECTORY]
+    python benchmarks/speed_up/speed_up.py [--models bert vit] [--rounds 7] [--threads 2] [--output DIRECTORY]
 
 Networks of BERT-base's and ViT-Base's shape with random weights, random tickets at equal ratios of heads and neurons.
 Dense and pruned take turns in one process, so that what else the machine does meets both; each figure is the median
@@ -157,7 +157,7 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--output", type=Path, help="directory for speed_up.json and README.md")
