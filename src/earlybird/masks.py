@@ -103,12 +103,19 @@ def masks_and_ties(
     admitted: Sequence[int] | None = None,
     global_boundary: Boundary = boundary,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """`mask_at_ratio` and `threshold_is_tied` at once, of scores that are known to be finite float arrays.
+    """`mask_at_ratio` of scores known to be finite floats, and where the mask is an accident of position.
+
+    That is where the units on both sides of the threshold share one score, and those equal are more than 5% of the
+    scope's units and more than two, in any block for scope "layer". Over all blocks the threshold is that before
+    rounding.
 
     Args:
         scores: as the others are: of `mask_at_ratio`.
         ratio, scope, units, uniform, key_value_groups, groups, round_to, admitted: the same.
         global_boundary: finds the threshold over all blocks.
+
+    Returns:
+        Masks, bool of the scores' shape (..., layers, units), and whether the threshold is tied, bool (...).
     """
     counts = _counts(scores, units)
     if (shared := shared_heads(counts, key_value_groups, groups)) is not None:
@@ -162,28 +169,6 @@ def rescued_blocks(
         return np.array([0 < n <= pruned_count(ratio, n) for n in counts])
     kept, _ = _cut_together(values, counts, pruned_count(ratio, sum(counts)), boundary)
     return np.asarray(~kept.any(-1) & (np.asarray(counts) > 0))
-
-
-def threshold_is_tied(
-    scores: ArrayLike,
-    ratio: float,
-    scope: Scope = "layer",
-    *,
-    units: Sequence[int] | None = None,
-    uniform: bool = False,
-    round_to: int = 1,
-    admitted: Sequence[int] | None = None,
-) -> NDArray[np.bool_]:
-    """Whether the threshold falls among many equal scores, so that the mask is an accident of position.
-
-    True where the units on both sides of the threshold share one score and those equal are more than 5% of
-    the scope's units and more than two, in any block for scope "layer"; scores (..., layers, units) ->
-    bool (...). Over all blocks the threshold is that before rounding.
-    """
-    _, tied = masks_and_ties(
-        _checked(scores, units), ratio, scope, units=units, uniform=uniform, round_to=round_to, admitted=admitted
-    )
-    return tied
 
 
 def _checked(scores: ArrayLike, units: Sequence[int] | None) -> NDArray[np.floating]:

@@ -68,10 +68,10 @@ class ScaleInput(UnitScale):
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """The inputs, the first of them scaled; None where the weight is."""
         self.refuse_scaled_losses(inputs[0].device.type)
-        if not weighs_less(module, inputs[0], other_side=0):
+        if not weight_is_smaller(module, inputs[0], other_side=0):
             return (self.scaled(inputs[0]), *inputs[1:])
         scale = self.scale()
-        put_in_place(module, "weight", scale if isinstance(module, nn.Linear) else scale[:, None])
+        shadow_parameter(module, "weight", scale if isinstance(module, nn.Linear) else scale[:, None])
         return None
 
 
@@ -81,10 +81,10 @@ class ScaleRows(UnitScale):
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         """Leave the inputs as they are."""
         self.refuse_scaled_losses(inputs[0].device.type)
-        if weighs_less(module, inputs[0], other_side=1):
+        if weight_is_smaller(module, inputs[0], other_side=1):
             scale = self.scale()
-            put_in_place(module, "weight", scale[:, None] if isinstance(module, nn.Linear) else scale)
-            put_in_place(module, "bias", scale)
+            shadow_parameter(module, "weight", scale[:, None] if isinstance(module, nn.Linear) else scale)
+            shadow_parameter(module, "bias", scale)
 
 
 class ScaleOutput(UnitScale):
@@ -95,7 +95,7 @@ class ScaleOutput(UnitScale):
         return None if "weight" in module.__dict__ else self.scaled(output)
 
 
-class WeightsAgain:
+class UnshadowParameters:
     """Forward hook, also after an error: takes away what stood in the place of a module's weight and bias."""
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
@@ -104,7 +104,7 @@ class WeightsAgain:
             module.__dict__.pop(name, None)
 
 
-def weighs_less(module: nn.Module, features: Tensor, *, other_side: int) -> bool:
+def weight_is_smaller(module: nn.Module, features: Tensor, *, other_side: int) -> bool:
     """Whether a module's own weight is smaller than the features (..., inputs) that enter it, or those that leave it.
 
     Args:
@@ -120,8 +120,8 @@ def weighs_less(module: nn.Module, features: Tensor, *, other_side: int) -> bool
     return bool(features.numel() > other * features.shape[-1])
 
 
-def put_in_place(module: nn.Module, name: str, scale: Tensor) -> None:
-    """Let a module find its parameter scaled, until `WeightsAgain`; the parameter itself stays as it is."""
+def shadow_parameter(module: nn.Module, name: str, scale: Tensor) -> None:
+    """Let a module find its parameter scaled, until `UnshadowParameters`; the parameter itself stays as it is."""
     parameter = module._parameters[name]
     if parameter is not None:
         # An attribute of the instance goes before a parameter, and no state dict or optimizer sees it.
@@ -132,7 +132,7 @@ def scale_input(module: nn.Module, deviation: Tensor, unit_of: NDArray[np.int64]
     """Scale what enters a projection; returns what takes the scale off again. For the arguments see `UnitScale`."""
     return [
         module.register_forward_pre_hook(ScaleInput(deviation, unit_of)),
-        module.register_forward_hook(WeightsAgain(), always_call=True),
+        module.register_forward_hook(UnshadowParameters(), always_call=True),
     ]
 
 
@@ -141,7 +141,7 @@ def scale_output(module: nn.Module, deviation: Tensor, unit_of: NDArray[np.int64
     return [
         module.register_forward_pre_hook(ScaleRows(deviation, unit_of)),
         module.register_forward_hook(ScaleOutput(deviation, unit_of)),
-        module.register_forward_hook(WeightsAgain(), always_call=True),
+        module.register_forward_hook(UnshadowParameters(), always_call=True),
     ]
 
 
@@ -153,7 +153,7 @@ def fold(model: nn.Module) -> None:
                 for key, hook in list(hooks.items()):
                     if isinstance(hook, (ScaleInput, ScaleOutput)):
                         _fold_into(module, hook)
-                    if isinstance(hook, (UnitScale, WeightsAgain)):
+                    if isinstance(hook, (UnitScale, UnshadowParameters)):
                         del hooks[key]
                         module._forward_hooks_always_called.pop(key, None)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from earlybird.errors import InputError
-from earlybird.masks import mask_at_ratio, pruned_count, rescued_blocks, rounded_count, threshold_is_tied
+from earlybird.masks import mask_at_ratio, masks_and_ties, pruned_count, rescued_blocks, rounded_count
 
 RATIOS = st.floats(0, 1, exclude_max=True, allow_subnormal=False)
 # Few distinct values, so that ties are the rule.
@@ -22,6 +22,10 @@ def distinct(shape, seed=0):
     """Scores without a tie."""
     values = np.random.default_rng(seed).permutation(math.prod(shape)) + 1.0
     return values.reshape(shape)
+
+
+def threshold_is_tied(scores, ratio, scope="layer", *, units=None, uniform=False):
+    return masks_and_ties(scores, ratio, scope, units=units, uniform=uniform)[1]
 
 
 def without_smallest(row, pruned):
@@ -174,7 +178,7 @@ def test_a_batch_equals_one_by_one(scope, units):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("judge", [mask_at_ratio, rescued_blocks, threshold_is_tied])
+@pytest.mark.parametrize("judge", [mask_at_ratio, rescued_blocks])
 def test_a_score_that_is_not_finite_is_named(value, judge):
     scores = np.ones((3, 4))
     scores[1, 2] = value

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from earlybird.scaling import fold, is_scaled, scale_input, scale_output, weighs_less
+from earlybird.scaling import fold, is_scaled, scale_input, scale_output, weight_is_smaller
 
 UNITS, SIZE, OTHER = 3, 2, 5
 # Two features that belong to no unit, such as the values beside the queries of a fused projection.
@@ -46,7 +46,7 @@ def test_outputs_and_gradients_are_those_of_scaling_by_hand(kind, place, tokens)
     reference = deviation.detach().clone().requires_grad_(True)
     features = torch.randn(tokens, len(UNIT_OF) if place == "input" else OTHER, requires_grad=True)
     others = features.detach().clone().requires_grad_(True)
-    assert weighs_less(module, features, other_side=place == "output") == (tokens == MANY)
+    assert weight_is_smaller(module, features, other_side=place == "output") == (tokens == MANY)
     found, expected = module(features), by_hand(plain, others, reference, place)
     torch.testing.assert_close(found, expected)
     found.square().sum().backward()
