@@ -193,6 +193,25 @@ def report(run_path: RunPath, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def figures(
+    run_path: RunPath,
+    figure: Annotated[
+        list[str] | None, typer.Option(help="One of the figures, again for each; by default all.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Where to write, by default RUN/figures.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the study's figures and tables of a recorded search, each as PNG, SVG and its data as CSV."""
+    from earlybird.report.artefacts.listing import write_artefacts
+
+    written = write_artefacts(run_path, output or run_path / "figures", figure or [])
+    lines = [
+        f"{name}: {', '.join(map(str, paths)) or 'nothing to show in this run'}" for name, paths in written.items()
+    ]
+    show({name: list(map(str, paths)) for name, paths in written.items()}, "\n".join(lines), as_json)
+
+
+@app.command()
 def data(recipe: RecipeName, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Fetch or check a recipe's data and pretrained weights ahead of training."""
     from earlybird.recipes.reading import read_recipe

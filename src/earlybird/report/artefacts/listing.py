@@ -1,0 +1,66 @@
+"""Every artefact by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+
+from earlybird.errors import InputError
+from earlybird.report.artefacts.agreement import agreement
+from earlybird.report.artefacts.artefact import Artefact
+from earlybird.report.artefacts.hamming_distances import hamming_distances
+from earlybird.report.artefacts.hamming_draws import hamming_draws
+from earlybird.report.artefacts.head_coefficients import head_coefficients
+from earlybird.report.artefacts.mask_distances import mask_distances
+from earlybird.report.artefacts.neuron_coefficients import neuron_coefficients
+from earlybird.report.artefacts.norm import norm
+from earlybird.report.artefacts.p_values import p_values
+from earlybird.report.artefacts.record import Record
+from earlybird.report.artefacts.scores_compared import scores_compared
+from earlybird.report.artefacts.slopes import slopes
+from earlybird.report.artefacts.survivors import survivors
+
+ARTEFACTS: Mapping[str, Callable[[Record], Artefact | None]] = MappingProxyType(
+    {
+        "head-coefficients": head_coefficients,
+        "neuron-coefficients": neuron_coefficients,
+        "hamming-distances": hamming_distances,
+        "hamming-draws": hamming_draws,
+        "norm": norm,
+        "p-values": p_values,
+        "slopes": slopes,
+        "agreement": agreement,
+        "mask-distances": mask_distances,
+        "scores": scores_compared,
+        "survivors": survivors,
+    }
+)
+
+
+def write_artefacts(root: Path, directory: Path, names: Collection[str] = ()) -> dict[str, list[Path]]:
+    """Write the named artefacts of a run, by default all, as PNG, SVG and CSV.
+
+    Args:
+        root: the run's directory.
+        directory: where to write.
+        names: of `ARTEFACTS`.
+
+    Returns:
+        The paths written per name; none where the record has nothing to show in that figure.
+
+    Raises:
+        InputError: an unknown name, or no record in `root`.
+    """
+    for name in names:
+        if name not in ARTEFACTS:
+            near = get_close_matches(name, ARTEFACTS, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else f"choose among {', '.join(ARTEFACTS)}"
+            raise InputError(f"there is no figure {name!r}; {hint}")
+    record = Record.of(root)
+    written: dict[str, list[Path]] = {}
+    for name in names or ARTEFACTS:
+        artefact = ARTEFACTS[name](record)
+        written[name] = [] if artefact is None else artefact.write(directory, name)
+    return written

@@ -1,0 +1,44 @@
+"""The neurons' coefficients over the steps, one panel for each layer."""
+
+from __future__ import annotations
+
+from earlybird.report.artefacts.artefact import Artefact
+from earlybird.report.artefacts.canvas import plain, titled_figure
+from earlybird.report.artefacts.record import Record
+from earlybird.report.coefficients import QUANTILES, CoefficientQuantiles, coefficient_quantiles
+from earlybird.report.figures.coefficients import draw_quantiles
+from earlybird.report.palette import LIGHT
+from earlybird.report.series import sampled_steps
+
+_POINTS = 400
+_COLUMNS = 3
+
+
+def neuron_coefficients(record: Record) -> Artefact | None:
+    """The median of each layer's neurons, and bands that hold half, 90% and all; None where none are recorded."""
+    units = record.trajectory.shape.units.get("neurons", ())
+    if not sum(units):
+        return None
+    steps = sampled_steps(record.trajectory.steps, _POINTS)
+    values = coefficient_quantiles(record.trajectory, "neurons", steps)
+    lines = -(-len(units) // _COLUMNS)
+    figure = titled_figure(f"{record.name}: the neurons' coefficients, layer by layer", 0.8 + 1.7 * lines)
+    grid = figure.subplots(lines, _COLUMNS, sharex=True, sharey=True, squeeze=False)
+    for layer, axes in enumerate(grid.flat):
+        if layer >= len(units):
+            axes.set_axis_off()
+            continue
+        plain(axes, steps=True)
+        if units[layer]:
+            draw_quantiles(axes, "neurons", CoefficientQuantiles(steps, values.values[1 + layer : 2 + layer]))
+            axes.get_legend().set_visible(layer == min(_COLUMNS, len(units)) - 1)
+        if record.analysis.draw_step is not None:
+            axes.axvline(record.analysis.draw_step, color=LIGHT["ink"], linewidth=1)
+        axes.set_title(f"layer {layer}", fontsize=9, color=LIGHT["muted"])
+    figure.supxlabel("step", fontsize=9, color=LIGHT["muted"])
+    rows = (
+        (step, layer, *(f"{value:.6f}" for value in values.values[1 + layer, :, position]))
+        for position, step in enumerate(steps)
+        for layer in range(len(units))
+    )
+    return Artefact(figure, ("step", "layer", *(f"quantile {q:g}" for q in QUANTILES)), rows)

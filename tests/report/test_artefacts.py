@@ -1,0 +1,126 @@
+"""The study's figures and tables of a recorded run: their data against other code, their files, what is refused."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from earlybird.cli import app
+from earlybird.criteria import hamming_distance
+from earlybird.detectors.draw import Draw
+from earlybird.detectors.offline import detect
+from earlybird.errors import InputError
+from earlybird.report.artefacts.hamming_distances import successive_distances
+from earlybird.report.artefacts.hamming_draws import THRESHOLDS, settling_steps
+from earlybird.report.artefacts.listing import ARTEFACTS, write_artefacts
+from earlybird.report.artefacts.mask_distances import pairwise_distances
+from earlybird.report.artefacts.p_values import checks_of
+from earlybird.report.artefacts.record import Record
+from earlybird.report.artefacts.slopes import relative_drifts
+from earlybird.report.series import sampled_steps
+from earlybird.trajectory import Kind
+
+
+@pytest.fixture(scope="module")
+def record(finished: Path) -> Record:
+    return Record.of(finished)
+
+
+def read(path: Path) -> list[list[str]]:
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def draw_of(record: Record, kind: Kind, detector: str, threshold: float | None = None) -> Draw | None:
+    """What a detector draws of one kind alone."""
+    return detect(
+        record.trajectory,
+        heads=record.prunings["heads"].ratio if kind == "heads" else None,
+        neurons=record.prunings["neurons"].ratio if kind == "neurons" else None,
+        detector=detector,
+        threshold=threshold,
+    )
+
+
+def test_every_artefact_is_written_with_its_data_as_png_svg_and_csv(finished: Path, tmp_path: Path) -> None:
+    written = write_artefacts(finished, tmp_path)
+    assert set(written) == set(ARTEFACTS)
+    for name, paths in written.items():
+        if name == "scores":  # the run recorded one score only
+            assert paths == []
+            continue
+        png, svg, data = paths
+        assert png.read_bytes().startswith(b"\x89PNG")
+        assert "<svg" in svg.read_text()
+        columns, *rows = read(data)
+        assert rows
+        assert {len(row) for row in rows} == {len(columns)}
+
+
+def test_the_same_record_gives_the_same_files(finished: Path, tmp_path: Path) -> None:
+    names = ["hamming-draws"]
+    first = write_artefacts(finished, tmp_path / "a", names)["hamming-draws"]
+    second = write_artefacts(finished, tmp_path / "b", names)["hamming-draws"]
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_hamming_s_table_holds_what_the_detector_draws(record: Record) -> None:
+    for kind in record.kinds:
+        table = settling_steps(record, kind)
+        for column, threshold in enumerate(THRESHOLDS):
+            draw = draw_of(record, kind, "hamming", threshold)
+            # The detector caches five masks, the second row.
+            assert table[1, column] == (-1 if draw is None else draw.step)
+
+
+def test_hamming_distances_are_those_of_each_mask_to_the_one_before(record: Record) -> None:
+    for kind in record.kinds:
+        masks = np.concatenate(list(record.masks(kind, np.arange(record.trajectory.steps))))
+        expected = [hamming_distance(masks[i], masks[i - 1]) for i in range(1, len(masks))]
+        np.testing.assert_allclose(successive_distances(record, kind), expected)
+
+
+def test_mask_distances_are_symmetric_and_zero_to_themselves(record: Record) -> None:
+    steps = sampled_steps(record.trajectory.steps, 20)
+    distances = pairwise_distances(record, "neurons", steps)
+    np.testing.assert_array_equal(distances, distances.T)
+    np.testing.assert_array_equal(np.diag(distances), 0)
+    assert distances.max() > 0
+
+
+def test_the_tests_settle_where_the_detectors_do(record: Record) -> None:
+    for kind in record.kinds:
+        for test, checks in checks_of(record, kind).items():
+            draw = draw_of(record, kind, test)
+            assert checks.settled == (None if draw is None else draw.step)
+
+
+def test_the_drift_of_a_line_is_its_rise_over_the_window() -> None:
+    line = 100 + 0.5 * np.arange(50.0)
+    drifts = relative_drifts(line, 11)
+    assert len(drifts) == 40
+    assert drifts[0] == pytest.approx(0.5 * 10 / line[:11].mean())
+    np.testing.assert_array_equal(relative_drifts(np.full(20, 3.0), 5), 0)
+
+
+def test_the_command_prints_what_it_wrote_and_names_the_nearest_figure(finished: Path, tmp_path: Path) -> None:
+    runner = CliRunner()
+    done = runner.invoke(app, ["figures", str(finished), "--figure", "survivors", "--output", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "survivors.csv" in done.output.replace("\n", "")
+    kept = {(row[0], row[1]): row[2:] for row in read(tmp_path / "survivors.csv")[1:]}
+    assert len(kept) == 12
+    assert kept["neurons", "0"][1] == "256"
+    with pytest.raises(InputError, match="did you mean 'survivors'"):
+        write_artefacts(finished, tmp_path, ["survivor"])
+
+
+def test_a_run_without_a_record_says_what_is_missing(tmp_path: Path, write_recipe: Callable[..., None]) -> None:
+    write_recipe(tmp_path)
+    with pytest.raises(InputError, match="no step is recorded"):
+        Record.of(tmp_path)
