@@ -4,6 +4,7 @@
 # make test-timm   run the tests of timm models in .venv-timm (5.5 GB)
 # make timm-table  write the table of what of them is pruned
 # make scan        prune every architecture that transformers ships, in about five minutes
+# make docs        build the documentation into site/
 # make detectors   compare the detectors on the recorded runs, and choose among their settings
 # make families    measure the named families; TRANSFORMERS=5.20.0 does so with that release, in an environment of its own
 # Everything else they need (a virtual environment in .venv) is made on first use.
@@ -12,7 +13,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 FAMILIES := .venv$(if $(TRANSFORMERS),-transformers-$(TRANSFORMERS))
 
-.PHONY: setup demo test lint format scan families test-timm timm-table detectors
+.PHONY: setup demo test docs lint format scan families test-timm timm-table detectors
 
 setup: .venv/complete
 
@@ -28,6 +29,10 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# Into site/; a warning fails.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -432,6 +432,14 @@ def test_markov_switching_tells_rest_from_movement():
     assert not MarkovSwitching().judge(100 + np.cumsum(random.normal(0, 0.5, 108)))[1]
 
 
+@pytest.mark.parametrize("length", [24, 60, 108])
+def test_transitions_without_a_steady_state_are_no_evidence(length):
+    """Increments of a rounding error or none, on which statsmodels' optimizer leaves what a chain can be."""
+    statistic, settled = MarkovSwitching().judge(55.5 + 1e-13 * np.arange(length))
+    assert np.isnan(statistic)
+    assert not settled
+
+
 def test_unit_root_tests_settle_on_a_level_and_rarely_on_a_walk():
     random = np.random.default_rng(3)
     levels = [100 + random.normal(0, 1, 100) for _ in range(16)]

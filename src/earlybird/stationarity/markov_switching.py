@@ -45,7 +45,8 @@ class MarkovSwitching(StationarityTest):
                 model = MarkovRegression(scaled, k_regimes=2, trend="c", switching_variance=True)
                 fit = model.fit(disp=False)
                 states = np.asarray(fit.smoothed_marginal_probabilities, dtype=np.float64)
-        except (ValueError, ArithmeticError, np.linalg.LinAlgError):
+        # A RuntimeError where the transitions that the optimizer tried have no steady state.
+        except (ValueError, ArithmeticError, RuntimeError, np.linalg.LinAlgError):
             return math.nan
         weights = states.sum(0)
         if not np.isfinite(states).all() or (weights <= 0).any():
