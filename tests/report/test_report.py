@@ -15,7 +15,9 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 from matplotlib.image import imread
+from typer.testing import CliRunner
 
+from earlybird.cli import app
 from earlybird.errors import InputError
 from earlybird.report import write_report
 from earlybird.trajectory import Shape, TrajectoryWriter
@@ -78,7 +80,7 @@ def test_the_page_says_what_its_parts_are(finished: Path) -> None:
     tags = _Tags(_page(finished)).tags
     assert ("html", {"lang": "en"}) in tags
     plots = [attributes for tag, attributes in tags if tag == "div" and attributes.get("class") == "plot"]
-    assert len(plots) == 7
+    assert len(plots) == 9
     assert all(plot["aria-label"] for plot in plots)
     tables = sum(tag == "table" for tag, _ in tags)
     assert tables == sum(tag == "caption" for tag, _ in tags)
@@ -99,6 +101,8 @@ def test_every_plot_is_one_that_plotly_knows(finished: Path) -> None:
         "norm",
         "statistic",
         "agreement",
+        "masks-heads",
+        "masks-neurons",
         "coefficients-heads",
         "coefficients-neurons",
         "survivors-heads",
@@ -167,6 +171,17 @@ def test_an_unfinished_search(
     assert any("There is no summary.json" in line for line in text)
     assert any("There is no ticket.json" in line for line in text)
     assert (tmp_path / "figures" / "norm.png").is_file()
+
+
+def test_the_command_reports_an_unfinished_search(
+    tmp_path: Path, write_recipe: Callable[..., None], write_trajectory: Callable[..., Any]
+) -> None:
+    write_recipe(tmp_path)
+    write_trajectory(tmp_path, 100)
+    done = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert done.exit_code == 0
+    assert "No verdict: " in done.output
+    assert f"Report: {tmp_path / 'report.html'}" in done.output
 
 
 def test_a_draw_that_is_not_trained_yet(tmp_path: Path, write_run: Callable[..., Any]) -> None:

@@ -277,15 +277,22 @@ def _report(root: Path, *, as_json: bool) -> None:
     from earlybird.recipes.stages.summary import summarise
     from earlybird.report import verdict, write_report
 
+    # First, so that a run in which nothing has finished has one, too.
     page = write_report(root)
-    summary = summarise(RunDirectory(root))
-    page = write_report(root)
+    summary: dict[str, Any] = {}
+    try:
+        summary = summarise(RunDirectory(root))
+        page = write_report(root)
+        sentence = verdict(summary)
+    except InputError as error:
+        sentence = f"No verdict: {error}."
     if as_json:
         print(json.dumps(summary, indent=1))
         return
     console = Console()
-    console.print(results_table(summary))
-    console.print(verdict(summary), soft_wrap=True)
+    if summary:
+        console.print(results_table(summary))
+    console.print(sentence, soft_wrap=True)
     console.print(f"Report: {page}", soft_wrap=True)
 
 

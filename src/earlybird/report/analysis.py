@@ -92,7 +92,8 @@ def analyse(run: Run) -> Analysis:
                 known = {step for draw in draws.values() for step in (draw.settled, draw.drawn)}
                 steps = sampled_steps(trajectory.steps, MOST_POINTS, known)
                 masks = {
-                    kind: mask_series(trajectory, kind, prunings[kind], settings.score, steps) for kind in prunings
+                    kind: mask_series(trajectory, kind, pruning, settings.score, steps, known)
+                    for kind, pruning in prunings.items()
                 }
             except InputError as error:
                 problems["masks"] = str(error)

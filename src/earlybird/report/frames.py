@@ -17,6 +17,18 @@ def framed(plot: Plot, title: str, caption: str, legend: Markup | None = None) -
         options = joined((element("option", choice["label"]) for choice in plot.spec["choices"]), "")
         choice = element("select", options, id=f"{plot.name}-pick", autocomplete="off")
         parts.append(element("label", "Show ", choice, class_="pick"))
+    if steps := plot.spec.get("steps"):
+        slider = element(
+            "input",
+            id=f"{plot.name}-step",
+            type="range",
+            min=0,
+            max=len(steps) - 1,
+            value=plot.spec["start"],
+            autocomplete="off",
+        )
+        label = element("output", steps[plot.spec["start"]]["label"], id=f"{plot.name}-label")
+        parts.append(element("label", "Step ", slider, label, class_="pick slide"))
     parts.append(
         element(
             "div",

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+# Elements that hold nothing and have no end.
+_VOID = frozenset({"input"})
+
 
 class Markup(str):
     """Text that is HTML already."""
@@ -33,7 +36,8 @@ def element(name: str, *content: object, **attributes: object) -> Markup:
         for key, value in attributes.items()
         if value is not None
     )
-    return Markup(f"<{name}{written}>{joined(content, '')}</{name}>")
+    end = "" if name in _VOID else f"</{name}>"
+    return Markup(f"<{name}{written}>{joined(content, '')}{end}")
 
 
 def table(caption: object, columns: Sequence[object], rows: Sequence[Sequence[object]]) -> Markup:

@@ -50,7 +50,7 @@ def outcomes(summary: Mapping[str, Any]) -> Markup:
         training = _number(entries[key].get("train_seconds"))
         return None if training is None else training + (searching(key) or 0.0)
 
-    columns: list[object] = ["", *(_heading(key, entries[key]) for key in entries)]
+    columns: list[object] = ["Quantity", *(_heading(key, entries[key]) for key in entries)]
     rows = [
         *(
             row(title[0].upper() + title[1:], plain(name), lambda value: f"{value:.1f}%", "points")

@@ -31,8 +31,10 @@ class Plot:
 
     Attributes:
         name: its id in the page.
-        spec: plotly's `data` and `layout`, with `choices` (label -> indices of the traces shown) and `cursor`
-            (indices of the traces that the arrow keys read out).
+        spec: plotly's `data` and `layout`, with `choices` (label -> indices of the traces shown), `cursor`
+            (indices of the traces that the arrow keys read out) and, for a slider, `steps`: of each its `label` and
+            either `cells`, rows of digits (trace i shows the cells with digit i, and `signs[i]` in them), or `x`, the
+            values of each trace; `start` is the one shown first.
         height: pixels.
         columns, rows: the same numbers as a small table.
     """
@@ -118,6 +120,21 @@ def steps_axis(analysis: Analysis) -> Spec:
         "nticks": 7,
         "unifiedhovertitle": {"text": "step %{x:,}"},
     }
+
+
+def layer_axis(layers: int) -> Spec:
+    """The axis of a row per layer, the first on top."""
+    return value_axis("layer") | {
+        "autorange": "reversed",
+        "showgrid": False,
+        "dtick": max(1, -(-layers // 24)),
+        "tick0": 0,
+    }
+
+
+def layers_height(layers: int) -> int:
+    """Pixels of a plot with a row per layer."""
+    return 8 + 50 + max(90, layers * (34 if layers <= 12 else 20))
 
 
 def marked(marks: Sequence[Mark], row: int, analysis: Analysis) -> tuple[list[Spec], list[Spec]]:

@@ -22,6 +22,15 @@ SCRIPT = """
     return value;
   }
 
+  // What a trace shows at one step of a slider.
+  function stepped(spec, index) {
+    const step = spec.steps[spec.at];
+    if (step.x) return { x: step.x[index] };
+    const cells = (here, elsewhere) =>
+      step.cells.map((row) => [...row].map((digit) => (digit === String(index) ? here : elsewhere)));
+    return { z: cells(1, null), text: cells(spec.signs[index], "") };
+  }
+
   function draw(name) {
     const place = document.getElementById(name);
     const spec = specs[name];
@@ -30,6 +39,7 @@ SCRIPT = """
     // Where a finger scrolls the page, a drag must not zoom the plot.
     layout.dragmode = touch ? false : "zoom";
     const data = coloured(spec.data, style);
+    if (spec.steps) data.forEach((trace, index) => Object.assign(trace, stepped(spec, index)));
     if (spec.shown) data.forEach((trace, index) => { trace.visible = spec.shown.includes(index); });
     return Plotly.react(place, data, layout, config);
   }
@@ -62,7 +72,20 @@ SCRIPT = """
     });
   }
 
+  function slider(name) {
+    const range = document.getElementById(name + "-step");
+    const label = document.getElementById(name + "-label");
+    const move = () => {
+      specs[name].at = Number(range.value);
+      label.textContent = specs[name].steps[specs[name].at].label;
+      range.setAttribute("aria-valuetext", label.textContent);
+    };
+    range.addEventListener("input", () => { move(); draw(name); });
+    move();
+  }
+
   for (const name of Object.keys(specs)) {
+    if (specs[name].steps) slider(name);
     draw(name);
     if (specs[name].cursor.length) keyboard(name);
     const pick = document.getElementById(name + "-pick");

@@ -15,6 +15,7 @@ from earlybird.detectors.scores import RunningScore, Score
 from earlybird.trajectory import Kind, Trajectory
 
 MOST_POINTS = 2000
+MOST_MASKS = 60
 _CHUNK_BYTES = 1 << 25
 
 
@@ -23,16 +24,22 @@ class MaskSeries:
     """One kind's masks over some steps.
 
     Attributes:
+        units: of each layer.
         steps: the 0-based steps looked at, (n,), increasing.
         norm: nuclear norm of each mask, (n,).
         overlap: with the mask of the last recorded step, (n,).
         captured: of the last recorded step's scores, (n,).
+        shown_steps: the steps, at most some sixty, whose masks are kept, (m,), increasing; the last one among them.
+        shown: those masks, (m, layers, units).
     """
 
+    units: tuple[int, ...]
     steps: NDArray[np.int64]
     norm: NDArray[np.float64]
     overlap: NDArray[np.float64]
     captured: NDArray[np.float64]
+    shown_steps: NDArray[np.int64]
+    shown: NDArray[np.bool_]
 
 
 def sampled_steps(steps: int, most: int = MOST_POINTS, include: Collection[int] = ()) -> NDArray[np.int64]:
@@ -86,8 +93,11 @@ def mask_series(
     pruning: Pruning,
     score: Score = "coefficient",
     steps: NDArray[np.int64] | None = None,
+    include: Collection[int] = (),
 ) -> MaskSeries:
     """Norm, overlap and captured at `steps` (by default all), judged by the last recorded step.
+
+    The masks of some of these steps are kept, those of `include` among them.
 
     Raises:
         InputError: what the score needs is not recorded, or is not finite.
@@ -96,13 +106,27 @@ def mask_series(
         steps = np.arange(trajectory.steps)
     (reference,) = next(scores_at(trajectory, kind, score, np.array([trajectory.steps - 1])))
     last = pruning.masks(reference)
-    norms, overlaps, gains = [], [], []
+    shown = np.zeros(len(steps), dtype=bool)
+    shown[np.searchsorted(steps, [step for step in include if step in steps])] = True
+    shown[sampled_steps(len(steps), MOST_MASKS)] = True
+    norms, overlaps, gains, kept = [], [], [], []
+    first = 0
     for scores in scores_at(trajectory, kind, score, steps):
         masks = pruning.masks(scores)
         norms.append(nuclear_norm(masks))
         overlaps.append(overlap(masks, last))
         gains.append(pruning.captured(masks, reference))
-    return MaskSeries(steps, np.concatenate(norms), np.concatenate(overlaps), np.concatenate(gains))
+        kept.append(masks[shown[first : first + len(masks)]])
+        first += len(masks)
+    return MaskSeries(
+        trajectory.shape.units[kind],
+        steps,
+        np.concatenate(norms),
+        np.concatenate(overlaps),
+        np.concatenate(gains),
+        steps[shown],
+        np.concatenate(kept),
+    )
 
 
 def moving_average(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:

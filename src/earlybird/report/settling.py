@@ -7,9 +7,11 @@ import numpy as np
 from earlybird.report.analysis import Analysis
 from earlybird.report.frames import framed, missing
 from earlybird.report.markup import Markup, element
+from earlybird.report.masks_plot import masks_plot
 from earlybird.report.plot import Plot
 from earlybird.report.run import Run
 from earlybird.report.settling_plots import agreement_plot, norm_plot, statistic_plot
+from earlybird.trajectory import KINDS
 
 
 def settling(run: Run, analysis: Analysis, plots: list[Plot]) -> list[Markup]:
@@ -34,6 +36,11 @@ def settling(run: Run, analysis: Analysis, plots: list[Plot]) -> list[Markup]:
     if (plot := agreement_plot(analysis)) is not None:
         plots.append(plot)
         parts.append(framed(plot, "Agreement with the last recorded mask", f"{_AGREEMENT} {_reference(analysis)}"))
+    for kind in KINDS:
+        if (plot := masks_plot(analysis, kind)) is not None:
+            plots.append(plot)
+            heads = plot.spec["data"][0]["type"] == "heatmap"
+            parts.append(framed(plot, f"The mask of the {kind}, step by step", _CELLS if heads else _BARS))
     return parts
 
 
@@ -45,6 +52,13 @@ _NORM = (
 _AGREEMENT = (
     "Solid: captured, how much of the last mask's gain over chance each step's mask already has, judged by the last"
     " coefficients (1: as good a choice; 0: no better than chance). Dotted: overlap, the share of kept units in common."
+)
+_CELLS = (
+    "A coloured cell is a kept head, a grey one is pruned; a paler one with a minus sign is kept at this step and"
+    " pruned by the last recorded mask, a plus sign marks a pruned one that the last mask keeps."
+)
+_BARS = (
+    "How much of each layer the mask keeps; the paler part is kept at this step and pruned by the last recorded mask."
 )
 
 

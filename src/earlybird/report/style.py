@@ -24,7 +24,7 @@ p { margin: .25rem 0 .75rem; max-width: 46rem; }
   border-left: 3px solid var(--line); padding: .1rem 0 .1rem .75rem; color: var(--muted); overflow-wrap: anywhere;
 }
 a { color: var(--link); }
-a:focus-visible, summary:focus-visible, select:focus-visible, [tabindex]:focus-visible {
+a:focus-visible, summary:focus-visible, select:focus-visible, input:focus-visible, [tabindex]:focus-visible {
   outline: 2px solid var(--link); outline-offset: 2px;
 }
 .scroll { overflow-x: auto; }
@@ -49,6 +49,9 @@ figure { margin: 0 0 1.5rem; }
 .readout { min-height: 1.5em; margin: 0; font-size: .875rem; color: var(--muted); font-variant-numeric: tabular-nums; }
 .readout:empty { display: none; }
 .pick { display: inline-flex; gap: .5rem; align-items: center; margin: .25rem 0; font-size: .875rem; }
+.slide { display: flex; max-width: 100%; flex-wrap: wrap; font-variant-numeric: tabular-nums; }
+.slide input { flex: 1 1 12rem; max-width: 30rem; min-height: 2rem; accent-color: var(--link); }
+.slide output { flex: 0 1 auto; min-width: min(9rem, 100%); }
 select {
   font: inherit; color: inherit; background: var(--surface); border: 1px solid var(--muted); border-radius: 4px;
   padding: .3rem .5rem; min-height: 2rem;

@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from earlybird.report.palette import variable
-from earlybird.report.plot import (
-    Plot,
-    Spec,
-    base_layout,
-    value_axis,
-)
+from earlybird.report.plot import Plot, Spec, base_layout, layer_axis, layers_height, value_axis
 from earlybird.ticket import Ticket
 from earlybird.trajectory import Kind
+
+# A cell of its own for each head of a layer, up to this many.
+MOST_HEADS = 128
 
 
 def survivors_plot(ticket: Ticket, kind: Kind) -> Plot | None:
@@ -23,13 +21,8 @@ def survivors_plot(ticket: Ticket, kind: Kind) -> Plot | None:
     layers = len(units)
     names = [f"layer {layer}" for layer in range(layers)]
     layout = base_layout(8, hovermode="closest")
-    layout["yaxis"] = value_axis("layer") | {
-        "autorange": "reversed",
-        "showgrid": False,
-        "dtick": max(1, -(-layers // 24)),
-        "tick0": 0,
-    }
-    if kind == "heads" and max(units) <= 128:
+    layout["yaxis"] = layer_axis(layers)
+    if kind == "heads" and max(units) <= MOST_HEADS:
         mask = np.where(
             np.arange(max(units)) < np.asarray(units)[:, None], ticket.masks[kind].astype(np.float64), np.nan
         )
@@ -71,7 +64,6 @@ def survivors_plot(ticket: Ticket, kind: Kind) -> Plot | None:
         ]
         layout["xaxis"] = value_axis(f"kept share of the {kind}") | {"range": [0, 100], "ticksuffix": "%"}
         layout["bargap"] = 0.25
-    height = 8 + 50 + max(90, layers * (34 if layers <= 12 else 20))
     rows = tuple((name, f"{count:,}", f"{total:,}") for name, count, total in zip(names, kept, units, strict=True))
     spec = {"data": data, "layout": layout, "choices": [], "cursor": []}
-    return Plot(f"survivors-{kind}", spec, height, ("layer", f"{kind} kept", "of"), rows)
+    return Plot(f"survivors-{kind}", spec, layers_height(layers), ("layer", f"{kind} kept", "of"), rows)
