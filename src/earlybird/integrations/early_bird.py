@@ -6,19 +6,18 @@ import copy
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from earlybird.detectors.scores import Score
 from earlybird.errors import InputError, JobError
+from earlybird.integrations.curves import SearchCurves
 from earlybird.integrations.trainer import SEARCH_STATE, SearchCallback
 from earlybird.masks import Scope
 from earlybird.search import Search
 from earlybird.surgery import prune
 from earlybird.ticket import Ticket
-from earlybird.trajectory import Kind, discard
+from earlybird.trajectory import discard
 
 TRAJECTORY = "trajectory"
 
@@ -33,8 +32,8 @@ class EarlyBirdCallback(TrainerCallback):
 
     Each call of `train` is a search of its own; its record, `trajectory` in the Trainer's output_dir, replaces that of
     the one before. The L1 penalty's gradient is added to the coefficients, so that no
-    loss needs to be changed. With the Trainer's logs come `earlybird_nuclear-norm_*`, `earlybird_statistic_*` and
-    `earlybird_overlap_*` (of the mask with that of the log before), to whatever it reports to.
+    loss needs to be changed. With the Trainer's logs come those of
+    `earlybird.integrations.curves.SearchCurves`, to whatever it reports to.
 
     Args:
         trainer: whose training is searched.
@@ -79,7 +78,7 @@ class EarlyBirdCallback(TrainerCallback):
         self.learning_rate, self.draw_at_end = learning_rate, draw_at_end
         self.ticket: Ticket | None = None
         self._driver: SearchCallback | None = None
-        self._logged_masks: dict[Kind, NDArray[np.bool_]] = {}
+        self._curves: SearchCurves | None = None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -109,7 +108,7 @@ class EarlyBirdCallback(TrainerCallback):
         self.abandon()
         if not state.global_step and record is not None:
             discard(record)
-        self.ticket, self._logged_masks = None, {}
+        self.ticket = None
         search = Search(
             kwargs["model"],
             heads=self.heads,
@@ -125,6 +124,7 @@ class EarlyBirdCallback(TrainerCallback):
             record=record,
             resume=resumed if state.global_step else None,
         )
+        self._curves = SearchCurves(search)
         self._driver = SearchCallback(
             search,
             learning_rate=args.learning_rate,
@@ -153,21 +153,9 @@ class EarlyBirdCallback(TrainerCallback):
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Log what the search sees, whenever the Trainer logs its loss."""
-        if self._driver is None or "loss" not in kwargs["logs"]:
+        if self._driver is None or self._curves is None or "loss" not in kwargs["logs"]:
             return
-        detection = self._driver.search.detection
-        masks = self._driver.search.masks()
-        values: dict[str, float] = {}
-        for kind, mask in masks.items():
-            for criterion, value in detection.values[kind].items():
-                values[f"earlybird_{criterion.name}_{kind}"] = value
-            statistic = detection.detectors[kind].statistic
-            if statistic is not None:
-                values[f"earlybird_statistic_{kind}"] = statistic
-            if kind in self._logged_masks:
-                values[f"earlybird_overlap_{kind}"] = float((mask & self._logged_masks[kind]).sum() / mask.sum())
-        self._logged_masks = masks
-        if values:
+        if values := self._curves.newest():
             self.trainer.log(values)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from earlybird.detectors.detection import Detection
 from earlybird.search import Search
+
+# Into a log go so many lines of a stage.
+_LINES = 10
 
 
 class ProgressBar(TrainerCallback):
@@ -54,11 +59,29 @@ class ProgressBar(TrainerCallback):
         """Move on by a step."""
         parts = [self._loss] if self._loss else []
         if self._search is not None:
-            watched = self._search.detection.values
-            for criterion in next(iter(watched.values()), {}):
-                parts.append(f"{criterion} " + "/".join(f"{values[criterion]:.4g}" for values in watched.values()))
-        self._progress.update(self._task, completed=state.global_step, note=", ".join(parts))
+            parts += _watched(self._search.detection)
+        note = ", ".join(parts)
+        self._progress.update(self._task, completed=state.global_step, note=note)
+        if not self._progress.console.is_terminal and state.global_step % -(-state.max_steps // _LINES) == 0:
+            left = self._progress.tasks[self._task].time_remaining
+            parts = [f"{self._stage}: step {state.global_step} of {state.max_steps}", note]
+            parts += [] if left is None else [f"{timedelta(seconds=round(left))} left"]
+            self._progress.console.print(", ".join(filter(None, parts)), soft_wrap=True)
 
     def stop(self) -> None:
         """Leave the bar as it is."""
         self._progress.stop()
+
+
+def _watched(detection: Detection) -> list[str]:
+    """What each criterion says, and the statistic against its threshold; the kinds side by side."""
+    watched = detection.values
+    parts = [
+        f"{criterion} " + "/".join(f"{values[criterion]:.4g}" for values in watched.values())
+        for criterion in next(iter(watched.values()), {})
+    ]
+    statistics = [detector.statistic for detector in detection.detectors.values()]
+    if any(statistic is not None for statistic in statistics):
+        shown = "/".join("-" if statistic is None else f"{statistic:.3g}" for statistic in statistics)
+        parts.append(f"statistic {shown} (threshold {detection.choice.threshold:g})")
+    return parts

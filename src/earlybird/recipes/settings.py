@@ -15,6 +15,7 @@ from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.scores import Score
 from earlybird.detectors.settings import SETTING_NAMES, Choice
 from earlybird.detectors.spans import Span, parse_span
+from earlybird.extras import require
 from earlybird.groups import Groups
 from earlybird.trajectory import Kind
 
@@ -71,6 +72,7 @@ class TrainingSettings(Settings):
     mixed_precision: Literal["no", "bf16"] = "no"
     workers: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: SpanSetting = Span(0.05, "fraction")
+    tensorboard: bool = False
 
     @model_validator(mode="after")
     def _warmup_ends_and_rate_falls(self) -> TrainingSettings:
@@ -78,6 +80,8 @@ class TrainingSettings(Settings):
             raise ValueError(f"warmup_epochs must be below epochs, got {self.warmup_epochs} of {self.epochs}")
         if self.final_learning_rate > self.learning_rate:
             raise ValueError("final_learning_rate must not exceed learning_rate")
+        if self.tensorboard:
+            require("tensorboard", extra="tensorboard", what="training.tensorboard")
         return self
 
 

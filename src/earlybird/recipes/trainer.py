@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,9 @@ from safetensors.torch import save_model
 from torch import Tensor, nn
 from transformers import Trainer
 
+from earlybird.integrations.curves import SearchCurves
 from earlybird.recipes.tasks.base import Task
+from earlybird.search import Search
 
 
 class RecipeTrainer(Trainer):
@@ -19,13 +20,14 @@ class RecipeTrainer(Trainer):
 
     Args:
         task: gives items, batches, loss and predictions.
-        penalty: added to the training loss, a scalar.
+        search: whose penalty is added to the training loss, and whose curves to the logs of the loss.
     """
 
-    def __init__(self, *, task: Task, penalty: Callable[[], Tensor] | None, **trainer: Any) -> None:
+    def __init__(self, *, task: Task, search: Search | None, **trainer: Any) -> None:
         super().__init__(train_dataset=task.train, data_collator=task.collate, **trainer)
         self._recipe_task = task
-        self._penalty = penalty
+        self._search = search
+        self._curves = None if search is None else SearchCurves(search)
         # The task's loss is a mean over the batch, which the Trainer divides by the accumulated batches.
         self.loss_is_scaled_for_ga = False
 
@@ -38,7 +40,13 @@ class RecipeTrainer(Trainer):
     ) -> Any:
         """The task's loss and the penalty."""
         loss = self._recipe_task.loss(model, inputs)
-        return loss if self._penalty is None else loss + self._penalty()
+        return loss if self._search is None else loss + self._search.penalty()
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Report the loss, and with it what the search watches."""
+        if self._curves is not None and "loss" in logs:
+            logs = {**logs, **self._curves.newest()}
+        super().log(logs, start_time)
 
     def prediction_step(
         self,

@@ -157,9 +157,9 @@ def train(
         model=model,
         args=arguments,
         task=task,
-        penalty=None if search is None else search.penalty,
+        search=search,
         optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)),
-        callbacks=[*callbacks, clock, bar, FiniteLoss()],
+        callbacks=[*callbacks, *_live(settings, directory, checkpoint), clock, bar, FiniteLoss()],
     )
     trainer.remove_callback(PrinterCallback)
     try:
@@ -171,6 +171,18 @@ def train(
     done = trainer.state.global_step
     shutil.rmtree(checkpoints, ignore_errors=True)
     return Outcome(task.metric, metrics, task.evaluation_examples, seconds, done)
+
+
+def _live(settings: TrainingSettings, directory: Path, checkpoint: Path | None) -> list[TrainerCallback]:
+    """What shows a training from outside while it runs."""
+    if not settings.tensorboard:
+        return []
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations.integration_utils import TensorBoardCallback
+
+    # What was logged after the checkpoint comes again.
+    done = None if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
+    return [TensorBoardCallback(SummaryWriter(str(directory / "tensorboard"), purge_step=done))]
 
 
 class FiniteLoss(TrainerCallback):

@@ -1,0 +1,38 @@
+"""What a search watches, as numbers by name: for logs, and for curves that grow while it runs."""
+
+from __future__ import annotations
+
+from numpy import bool_
+from numpy.typing import NDArray
+
+from earlybird.search import Search
+from earlybird.trajectory import Kind
+
+
+class SearchCurves:
+    """Reads a search whenever something is logged.
+
+    Per kind, `earlybird_nuclear-norm_KIND` (or what other criterion the detector reads), `earlybird_statistic_KIND`
+    once there is one, with `earlybird_threshold`, and `earlybird_overlap_KIND`: the share of the mask's units that the
+    mask at the reading before kept, too.
+    """
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+        self._before: dict[Kind, NDArray[bool_]] = {}
+
+    def newest(self) -> dict[str, float]:
+        """The values at the newest step; {} before the first."""
+        detection, masks = self._search.detection, self._search.masks()
+        values: dict[str, float] = {}
+        for kind, mask in masks.items():
+            for criterion, value in detection.values[kind].items():
+                values[f"earlybird_{criterion.name}_{kind}"] = value
+            statistic = detection.detectors[kind].statistic
+            if statistic is not None:
+                values[f"earlybird_statistic_{kind}"] = statistic
+                values["earlybird_threshold"] = detection.choice.threshold
+            if kind in self._before:
+                values[f"earlybird_overlap_{kind}"] = float((mask & self._before[kind]).sum() / mask.sum())
+        self._before = masks
+        return values
