@@ -12,9 +12,11 @@ from typer.testing import CliRunner
 
 from earlybird.cli import app
 from earlybird.criteria import hamming_distance
+from earlybird.detectors.criterion import Criterion
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.offline import detect
 from earlybird.errors import InputError
+from earlybird.report.artefacts.criteria_compared import criterion_values
 from earlybird.report.artefacts.hamming_distances import successive_distances
 from earlybird.report.artefacts.hamming_draws import THRESHOLDS, settling_steps
 from earlybird.report.artefacts.listing import ARTEFACTS, write_artefacts
@@ -45,6 +47,18 @@ def draw_of(record: Record, kind: Kind, detector: str, threshold: float | None =
         detector=detector,
         threshold=threshold,
     )
+
+
+def test_criteria_are_those_of_each_mask_and_the_one_before(record: Record) -> None:
+    kind, steps, lag = "neurons", np.arange(record.trajectory.steps), 75
+    masks = np.concatenate(list(record.masks(kind, steps)))
+    criteria = [Criterion("nuclear-norm"), Criterion("overlap", lag), Criterion("hamming", lag)]
+    norms, overlaps, distances = criterion_values(record, kind, criteria).values()
+    assert np.allclose(norms, np.linalg.norm(masks.astype(float), "nuc", axis=(-2, -1)))
+    assert np.isnan(overlaps[:lag]).all()
+    kept = (masks[lag:] & masks[:-lag]).sum((-2, -1)) / masks[lag:].sum((-2, -1))
+    assert np.allclose(overlaps[lag:], kept)
+    assert np.allclose(distances[lag:], (masks[lag:] != masks[:-lag]).mean((-2, -1)))
 
 
 def test_every_artefact_is_written_with_its_data_as_png_svg_and_csv(finished: Path, tmp_path: Path) -> None:

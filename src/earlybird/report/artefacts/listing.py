@@ -10,6 +10,7 @@ from types import MappingProxyType
 from earlybird.errors import InputError
 from earlybird.report.artefacts.agreement import agreement
 from earlybird.report.artefacts.artefact import Artefact
+from earlybird.report.artefacts.criteria_compared import criteria_compared
 from earlybird.report.artefacts.hamming_distances import hamming_distances
 from earlybird.report.artefacts.hamming_draws import hamming_draws
 from earlybird.report.artefacts.head_coefficients import head_coefficients
@@ -29,6 +30,7 @@ ARTEFACTS: Mapping[str, Callable[[Record], Artefact | None]] = MappingProxyType(
         "hamming-distances": hamming_distances,
         "hamming-draws": hamming_draws,
         "norm": norm,
+        "criteria": criteria_compared,
         "p-values": p_values,
         "slopes": slopes,
         "agreement": agreement,

@@ -1,0 +1,56 @@
+"""Every criterion of the masks over the steps."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earlybird.detectors.criterion import CRITERIA, Criterion, has_lag
+from earlybird.detectors.series import series_of
+from earlybird.report.artefacts.artefact import Artefact
+from earlybird.report.artefacts.canvas import plain, titled_figure
+from earlybird.report.artefacts.record import Record
+from earlybird.report.palette import LIGHT
+from earlybird.report.series import scores_at
+from earlybird.trajectory import Kind
+
+_LAG = 0.05  # of the planned steps
+
+
+def criteria_compared(record: Record) -> Artefact:
+    """A row per criterion, a column per kind; those that compare with an earlier mask look 5% of the run back."""
+    lag = max(1, round(_LAG * record.trajectory.total_steps))
+    criteria = [Criterion(name, lag if has_lag(name) else 0) for name in CRITERIA]
+    values = {kind: criterion_values(record, kind, criteria) for kind in record.kinds}
+    steps = np.arange(record.trajectory.steps)
+    figure = titled_figure(f"{record.name}: criteria, the masks against those of {lag:,} steps before", 13)
+    grid = figure.subplots(len(criteria), len(values), squeeze=False, sharex=True)
+    for column, (kind, series) in zip(grid.T, values.items(), strict=True):
+        column[0].set_title(kind, loc="left", fontsize=10, color=LIGHT[kind])
+        for axes, criterion in zip(column, criteria, strict=True):
+            plain(axes, steps=True)
+            axes.plot(steps, series[criterion], color=LIGHT[kind], linewidth=1.2)
+            if record.analysis.draw_step is not None:
+                axes.axvline(record.analysis.draw_step, color=LIGHT["ink"], linewidth=1)
+        column[-1].set_xlabel("step", color=LIGHT["muted"])
+    for axes, criterion in zip(grid[:, 0], criteria, strict=True):
+        axes.set_ylabel(criterion.name, color=LIGHT["muted"], fontsize=9)
+    figure.align_ylabels(grid[:, 0])
+    columns = ("step", *(f"{criterion.name}, {kind}" for kind in values for criterion in criteria))
+    rows = (
+        (step, *(f"{series[criterion][step]:.6g}" for series in values.values() for criterion in criteria))
+        for step in steps
+    )
+    return Artefact(figure, columns, rows)
+
+
+def criterion_values(record: Record, kind: Kind, criteria: list[Criterion]) -> dict[Criterion, NDArray[np.float64]]:
+    """The criteria at every recorded step, (steps,) each; NaN where there is nothing to compare with yet."""
+    pruning = record.prunings[kind]
+    series = {criterion: series_of(criterion, pruning) for criterion in criteria}
+    pieces: dict[Criterion, list[NDArray[np.float64]]] = {criterion: [] for criterion in criteria}
+    for scores in scores_at(record.trajectory, kind, record.score, np.arange(record.trajectory.steps)):
+        masks = pruning.masks(scores)
+        for criterion in criteria:
+            pieces[criterion].append(series[criterion].update(scores, masks))
+    return {criterion: np.concatenate(values) for criterion, values in pieces.items()}
