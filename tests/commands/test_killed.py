@@ -1,0 +1,77 @@
+"""A run that is killed at random moments, again and again, ends as one that nobody disturbed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import signal
+import sys
+import time
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+from earlybird.cli import main
+
+KILLS = 20
+RECIPE = ["digits", "training.epochs=3", "training.batch_size=128", "search.detector=hamming", "retraining.start=both"]
+
+
+def run(directory: Path) -> None:
+    """The command, in a process of its own."""
+    sys.argv = ["earlybird", "run", *RECIPE, "search.record=all", f"output={directory}", "--json"]
+    main()
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> ForkServerContext:
+    """Processes that start with everything imported, and compute with one thread."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["earlybird.recipes.stages.run", "earlybird.cli", "matplotlib.pyplot"])
+    return context
+
+
+def outcome(directory: Path) -> dict[str, bytes]:
+    """What must not depend on interruptions: draw, tickets, evidence, and all weights to the bit."""
+    files = [directory / name for name in ("draw.json", "ticket.json", "random.json")]
+    files += [path for path in directory.glob("search/trajectory/*") if path.suffix != ".jsonl"]
+    found = {str(path.relative_to(directory)): path.read_bytes() for path in files}
+    for path in directory.glob("**/model.safetensors"):
+        for name, tensor in load_file(path).items():
+            found[f"{path.relative_to(directory)} {name}"] = tensor.tobytes()
+    return found
+
+
+def seconds_until_done(processes: ForkServerContext, directory: Path) -> float:
+    """Run the command to its end."""
+    begun = time.monotonic()
+    process = processes.Process(target=run, args=(directory,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    return time.monotonic() - begun
+
+
+def test_kill_nine_at_random_moments(processes: ForkServerContext, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    taken = seconds_until_done(processes, whole)
+    starting = seconds_until_done(processes, whole)  # nothing is left to do
+    moments = random.Random(0)
+    finished = []
+    for number in range(KILLS):
+        process = processes.Process(target=run, args=(killed,))
+        process.start()
+        # The first ones before anything is trained, the others somewhere in the next eighth of the run.
+        process.join(moments.random() * starting if number < 3 else starting + moments.random() * taken / 8)
+        process.kill()
+        process.join()
+        assert process.exitcode in (-signal.SIGKILL, 0)
+        finished.append(sum(1 for _ in killed.glob("**/result.json")))
+    seconds_until_done(processes, killed)
+    assert len(set(finished)) > 2, f"all kills met the same stages: {finished}"
+    expected, found = outcome(whole), outcome(killed)
+    assert set(found) == set(expected)
+    assert [name for name in expected if found[name] != expected[name]] == []

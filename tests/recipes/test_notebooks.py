@@ -1,0 +1,60 @@
+"""The notebooks: as committed they have been run; they run again on a record that is made here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from earlybird.recipes.reading import read_recipe
+from earlybird.recipes.stages.draw import draw
+from earlybird.recipes.stages.job import Job
+from earlybird.recipes.stages.search import search
+
+NOTEBOOKS = Path(__file__).parents[2] / "examples/notebooks"
+WHOLE = ["search.record=all", "search.to_the_end=true", "training.epochs=6"]
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def runs_on(name, run, monkeypatch):
+    """Run a notebook from its first cell to its last; every cell of a figure must show one."""
+    monkeypatch.setenv("RUN", str(run))
+    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    for cell in code_cells(notebook):
+        shown = [kind for output in cell.outputs for kind in output.get("data", {})]
+        assert ("image/png" in shown) == (".figure" in cell.source)
+        assert cell.outputs
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_what_is_committed_has_been_run_in_order(path):
+    cells = code_cells(nbformat.read(path, as_version=4))
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert not any(output.output_type == "error" for cell in cells for output in cell.outputs)
+
+
+def test_pre_training(tmp_path, monkeypatch):
+    job = Job.begin(read_recipe("digits", [f"output={tmp_path / 'run'}", *WHOLE]))
+    search(job)
+    draw(job)
+    runs_on("vit_pre_training", job.files.root, monkeypatch)
+
+
+def test_text_fine_tuning(tmp_path, tiny_bert, monkeypatch):
+    texts = [f"the film was {word}\t{label}" for word, label in (("good", 1), ("awful", 0), ("fine", 1), ("bad", 0))]
+    for name in ("train", "validation"):
+        (tmp_path / f"{name}.tsv").write_text("\n".join(texts * 30) + "\n")
+    data = ["data.format=tsv", f"data.source={tmp_path}", "data.config=null", "data.columns=[sentence, label]"]
+    model = [f"model.pretrained={tiny_bert}", "model.max_length=16", "training.batch_size=4"]
+    ratios = ["search.heads=0.5", "search.neurons=0.5"]
+    job = Job.begin(read_recipe("bert-glue", [f"output={tmp_path / 'run'}", *data, *model, *ratios, *WHOLE]))
+    search(job)
+    draw(job)
+    runs_on("text_fine_tuning", job.files.root, monkeypatch)
