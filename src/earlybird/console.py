@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from earlybird.amount import amount
 from earlybird.detectors.comparison import Verdict
 from earlybird.recipes.metric_names import deciding_metric, metric_title
 from earlybird.trajectory import KINDS
@@ -38,8 +39,8 @@ def results_table(summary: Mapping[str, Any]) -> Table:
         table.add_row(
             f"{name}, {start}" if start else name,
             f"{entry[metric]:.1f}%",
-            f"{entry['parameters']:,}",
-            f"{entry['flops'] / 1e6:,.1f} M",
+            amount(entry["parameters"]),
+            amount(entry["flops"]),
             f"{entry['train_seconds']:,.0f} s",
             f"{entry['search_seconds']:,.0f} s" if "search_seconds" in entry else "",
             "" if step is None else f"step {step}, {100 * entry['draw_fraction']:.0f}%",

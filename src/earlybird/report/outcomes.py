@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from earlybird.amount import amount
 from earlybird.recipes.metric_names import METRICS, deciding_metric, metric_title
 from earlybird.report.markup import Markup, element, html, joined, scrollable, table
 from earlybird.report.verdict import evaluation_examples, percent
@@ -57,8 +58,8 @@ def outcomes(summary: Mapping[str, Any]) -> Markup:
             for name, title in METRICS.items()
             if any(name in entry for entry in entries.values())
         ),
-        row("Parameters", plain("parameters"), _amount, "share"),
-        row("FLOPs per example", plain("flops"), _amount, "share"),
+        row("Parameters", plain("parameters"), amount, "share"),
+        row("FLOPs per example", plain("flops"), amount, "share"),
         row("Search", searching, _seconds, "none"),
         row("Training", plain("train_seconds"), _seconds, "none"),
         row("Search and training", spent, _seconds, "share"),
@@ -114,19 +115,6 @@ def _change(value: float, reference: float, kind: str) -> str | None:
     # A rounded zero has no direction.
     written = f"±{number}" if float(number) == 0 else f"{sign}{number}"
     return written + (" points" if kind == "points" else "%")
-
-
-def _amount(value: float) -> str:
-    """A count in three significant digits with the usual prefix.
-
-    >>> _amount(177_600), _amount(5_526_346), _amount(1.26e9), _amount(640)
-    ('178 k', '5.53 M', '1.26 G', '640')
-    """
-    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            scaled = value / size
-            return f"{scaled:.{0 if abs(scaled) >= 100 else 1 if abs(scaled) >= 10 else 2}f} {prefix}"
-    return f"{value:.0f}"
 
 
 def _seconds(value: float) -> str:
