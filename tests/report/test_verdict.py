@@ -27,7 +27,7 @@ def test_a_random_ticket_that_is_better(summary: Summary) -> None:
     summary["random"]["accuracy"] = 97.8
     assert verdict(summary).endswith(
         "; a random ticket of the same shape does as well (97.8 against 97.3),"
-        " so here the shape matters and the choice does not."
+        " so here nothing speaks for the choice of units."
     )
 
 
@@ -38,7 +38,7 @@ def test_a_random_ticket_that_is_better_beyond_chance(summary: Summary) -> None:
 
 def test_a_random_ticket_that_is_worse_within_chance(summary: Summary) -> None:
     summary["random"]["accuracy"] = 97.0
-    assert "does as well (97.0 against 97.3, within chance), so here the shape matters" in verdict(summary)
+    assert "does as well (97.0 against 97.3, within chance), so here nothing speaks" in verdict(summary)
 
 
 def test_without_the_number_of_examples_chance_is_not_known(summary: Summary) -> None:

@@ -134,7 +134,7 @@ def _against_random(summary: Mapping[str, Any], metric: str, value: float) -> st
     chance = ", within chance" if other < value else ""
     return (
         f"; a random ticket of the same shape {does} ({other:.1f} against {value:.1f}{chance}),"
-        " so here the shape matters and the choice does not"
+        " so here nothing speaks for the choice of units"
     )
 
 
