@@ -45,7 +45,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Write links between the site's files as the site needs them."""
     here = page.file.src_uri
-    place = here if files.get_file_from_path(here) and here.startswith("benchmarks/") else _outside(here)
+    place = _outside(here)
 
     def rewritten(match: re.Match[str]) -> str:
         if "://" in match[2]:

@@ -25,7 +25,7 @@ from earlybird.report.artefacts.p_values import checks_of
 from earlybird.report.artefacts.record import Record
 from earlybird.report.artefacts.slopes import relative_drifts
 from earlybird.report.series import sampled_steps
-from earlybird.trajectory import Kind
+from earlybird.trajectory import Kind, Shape, TrajectoryWriter
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,25 @@ def draw_of(record: Record, kind: Kind, detector: str, threshold: float | None =
         detector=detector,
         threshold=threshold,
     )
+
+
+def test_a_record_of_gradients_alone_has_all_figures_but_those_of_coefficients(
+    tmp_path: Path, write_recipe: Callable[..., None]
+) -> None:
+    units: dict[Kind, tuple[int, ...]] = {"heads": (2, 4, 6), "neurons": (8, 8, 8)}
+    write_recipe(tmp_path, search={"heads": 0.5, "neurons": 0.5, "score": "gradient", "detector": "equivalence"})
+    generator = np.random.default_rng(0)
+    shape = Shape(units, ("gradient",), 60, 10.0, "synthetic")
+    with TrajectoryWriter(tmp_path / "search/trajectory", shape, chunk_steps=20) as writer:
+        for _ in range(60):
+            evidence = {kind: generator.normal(size=(3, max(units[kind]))).astype(np.float32) for kind in units}
+            writer.append({(kind, "gradient"): values for kind, values in evidence.items()})
+    written = write_artefacts(tmp_path, tmp_path / "figures")
+    nothing = {name for name, paths in written.items() if not paths}
+    assert nothing == {"head-coefficients", "neuron-coefficients", "survivors"}
+    columns, *rows = read(tmp_path / "figures/scores.csv")
+    assert columns[3:] == ["kept by gradient", "kept by squared-gradient"]
+    assert len(rows) == 12 + 24
 
 
 def test_criteria_are_those_of_each_mask_and_the_one_before(record: Record) -> None:

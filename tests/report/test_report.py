@@ -180,8 +180,16 @@ def test_the_command_reports_an_unfinished_search(
     write_trajectory(tmp_path, 100)
     done = CliRunner().invoke(app, ["report", str(tmp_path)])
     assert done.exit_code == 0
-    assert "No verdict: " in done.output
+    assert "Not finished: no stage has ended yet." in done.output
     assert f"Report: {tmp_path / 'report.html'}" in done.output
+    found = json.loads(CliRunner().invoke(app, ["report", str(tmp_path), "--json"]).output)
+    assert found["report"] == str(tmp_path / "report.html")
+    damaged = tmp_path / "trained" / "dense" / "result.json"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("{")
+    done = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert isinstance(done.exception, InputError)
+    assert "result.json" in str(done.exception)
 
 
 def test_a_draw_that_is_not_trained_yet(tmp_path: Path, write_run: Callable[..., Any]) -> None:

@@ -273,21 +273,20 @@ def _report(root: Path, *, as_json: bool) -> None:
     from rich.console import Console
 
     from earlybird.console import results_table
-    from earlybird.recipes.run_directory import RunDirectory
+    from earlybird.recipes.run_directory import RESULT, RunDirectory
     from earlybird.recipes.stages.summary import summarise
     from earlybird.report import verdict, write_report
 
-    # First, so that a run in which nothing has finished has one, too.
+    # First, so that a run in which nothing has finished, or something is damaged, has one, too.
     page = write_report(root)
     summary: dict[str, Any] = {}
-    try:
+    sentence = "Not finished: no stage has ended yet."
+    if any(root.rglob(RESULT)):
         summary = summarise(RunDirectory(root))
         page = write_report(root)
         sentence = verdict(summary)
-    except InputError as error:
-        sentence = f"No verdict: {error}."
     if as_json:
-        print(json.dumps(summary, indent=1))
+        print(json.dumps(summary or {"unfinished": sentence, "report": str(page)}, indent=1))
         return
     console = Console()
     if summary:

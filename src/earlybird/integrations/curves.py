@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from numpy import bool_
 from numpy.typing import NDArray
 
@@ -12,9 +14,10 @@ from earlybird.trajectory import Kind
 class SearchCurves:
     """Reads a search whenever something is logged.
 
-    Per kind, `earlybird_nuclear-norm_KIND` (or what other criterion the detector reads), `earlybird_statistic_KIND`
-    once there is one, with `earlybird_threshold`, and `earlybird_overlap_KIND`: the share of the mask's units that the
-    mask at the reading before kept, too.
+    Per kind, `earlybird_nuclear-norm_KIND` (or what other criterion the detector reads, with its lag:
+    `earlybird_captured-20_KIND`), `earlybird_statistic_KIND` once there is one, with `earlybird_threshold`, and
+    `earlybird_overlap_KIND`: the share of the mask's units that the mask at the reading before kept, too. What has no
+    value at a step is left out.
     """
 
     def __init__(self, search: Search) -> None:
@@ -22,12 +25,16 @@ class SearchCurves:
         self._before: dict[Kind, NDArray[bool_]] = {}
 
     def newest(self) -> dict[str, float]:
-        """The values at the newest step; {} before the first."""
+        """The values at the newest step; {} before the first, and after the draw, when nothing is watched any more."""
+        draw = self._search.draw
+        if draw is not None and self._search.steps > draw.step + 1:
+            return {}
         detection, masks = self._search.detection, self._search.masks()
         values: dict[str, float] = {}
         for kind, mask in masks.items():
             for criterion, value in detection.values[kind].items():
-                values[f"earlybird_{criterion.name}_{kind}"] = value
+                lag = f"-{criterion.lag}" if criterion.lag else ""
+                values[f"earlybird_{criterion.name}{lag}_{kind}"] = value
             statistic = detection.detectors[kind].statistic
             if statistic is not None:
                 values[f"earlybird_statistic_{kind}"] = statistic
@@ -35,4 +42,4 @@ class SearchCurves:
             if kind in self._before:
                 values[f"earlybird_overlap_{kind}"] = float((mask & self._before[kind]).sum() / mask.sum())
         self._before = masks
-        return values
+        return {name: value for name, value in values.items() if math.isfinite(value)}

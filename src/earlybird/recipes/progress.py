@@ -59,7 +59,9 @@ class ProgressBar(TrainerCallback):
         """Move on by a step."""
         parts = [self._loss] if self._loss else []
         if self._search is not None:
-            parts += _watched(self._search.detection)
+            draw = self._search.draw
+            # After the draw nothing is watched any more.
+            parts += _watched(self._search.detection) if draw is None else [f"drawn at step {draw.step}"]
         note = ", ".join(parts)
         self._progress.update(self._task, completed=state.global_step, note=note)
         if not self._progress.console.is_terminal and state.global_step % -(-state.max_steps // _LINES) == 0:

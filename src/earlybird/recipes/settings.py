@@ -15,7 +15,6 @@ from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.scores import Score
 from earlybird.detectors.settings import SETTING_NAMES, Choice
 from earlybird.detectors.spans import Span, parse_span
-from earlybird.extras import require
 from earlybird.groups import Groups
 from earlybird.trajectory import Kind
 
@@ -80,8 +79,6 @@ class TrainingSettings(Settings):
             raise ValueError(f"warmup_epochs must be below epochs, got {self.warmup_epochs} of {self.epochs}")
         if self.final_learning_rate > self.learning_rate:
             raise ValueError("final_learning_rate must not exceed learning_rate")
-        if self.tensorboard:
-            require("tensorboard", extra="tensorboard", what="training.tensorboard")
         return self
 
 

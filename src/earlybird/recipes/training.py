@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainingArguments
 
 from earlybird.errors import JobError
+from earlybird.extras import require
 from earlybird.integrations.trainer import SEARCH_STATE
 from earlybird.recipes.clock import CLOCK, TrainingClock
 from earlybird.recipes.optimizer_state import load_optimizer_state
@@ -177,12 +178,13 @@ def _live(settings: TrainingSettings, directory: Path, checkpoint: Path | None) 
     """What shows a training from outside while it runs."""
     if not settings.tensorboard:
         return []
+    require("tensorboard", extra="tensorboard", what="training.tensorboard")
     from torch.utils.tensorboard import SummaryWriter
     from transformers.integrations.integration_utils import TensorBoardCallback
 
     # What was logged after the checkpoint comes again.
-    done = None if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
-    return [TensorBoardCallback(SummaryWriter(str(directory / "tensorboard"), purge_step=done))]
+    again = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2]) + 1
+    return [TensorBoardCallback(SummaryWriter(str(directory / "tensorboard"), purge_step=again))]
 
 
 class FiniteLoss(TrainerCallback):

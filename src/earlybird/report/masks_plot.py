@@ -97,7 +97,7 @@ def _bars(kind: Kind, layers: int) -> list[Spec]:
 def _shares(series: MaskSeries) -> list[list[list[float]]]:
     """For each shown step the values of the traces of `_bars`, in percent of a layer's units."""
     both, more = _common(series)
-    size = np.asarray(series.units)
+    size = np.maximum(series.units, 1)  # a layer may have none
     return [[np.round(100 * part / size, 2).tolist() for part in step] for step in zip(both, more, strict=True)]
 
 

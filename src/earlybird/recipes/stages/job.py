@@ -22,7 +22,7 @@ from earlybird.recipes.training import Outcome
 from earlybird.whole_file import write_whole
 
 # What may change between two calls on one directory: it adds stages or lets them go on, and touches no finished one.
-_ADDITIVE = ({"dense"}, {"random"}, {"retraining", "start"}, {"search", "unsettled"})
+_ADDITIVE = ({"dense"}, {"random"}, {"retraining", "start"}, {"search", "unsettled"}, {"training", "tensorboard"})
 
 
 class Job:

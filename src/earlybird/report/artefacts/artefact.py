@@ -20,7 +20,7 @@ class Artefact:
     Attributes:
         figure: the picture.
         columns: the names of the data's columns.
-        rows: the data, exact where the picture is thinned out.
+        rows: the data behind it.
     """
 
     figure: Figure

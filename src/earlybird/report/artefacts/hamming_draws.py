@@ -26,7 +26,7 @@ def hamming_draws(record: Record) -> Artefact:
     figure = titled_figure(f"{record.name}: the step at which Hamming's rule says settled", 3.0)
     grid = figure.subplots(1, len(steps), squeeze=False)
     for axes, (kind, table) in zip(grid.flat, steps.items(), strict=True):
-        share = np.where(table < 0, np.nan, table / record.trajectory.total_steps)
+        share = np.where(table < 0, np.nan, (table + 1) / record.trajectory.total_steps)
         axes.imshow(np.nan_to_num(share, nan=1.0), cmap="Blues", vmin=0, vmax=1.6, aspect="auto")
         for row, column in np.ndindex(table.shape):
             step = table[row, column]

@@ -9,6 +9,7 @@ import numpy as np
 from earlybird.report.artefacts.artefact import Artefact
 from earlybird.report.artefacts.canvas import titled_figure
 from earlybird.report.artefacts.record import Record
+from earlybird.report.artefacts.scores_compared import recorded_scores
 from earlybird.report.palette import LIGHT
 from earlybird.report.series import coefficients_at, sampled_steps
 
@@ -19,10 +20,10 @@ _MOST_PANELS = 400
 def head_coefficients(record: Record) -> Artefact | None:
     """Layers are rows, heads columns, all on one scale; a panel of a pruned head has a grey ground.
 
-    None where no heads are recorded, or more than can be told apart in panels.
+    None where no coefficients of heads are recorded, or more than can be told apart in panels.
     """
     units = record.trajectory.shape.units.get("heads", ())
-    if not sum(units) or len(units) * max(units) > _MOST_PANELS:
+    if "coefficient" not in recorded_scores(record) or not sum(units) or len(units) * max(units) > _MOST_PANELS:
         return None
     steps = sampled_steps(record.trajectory.steps, _POINTS)
     values = coefficients_at(record.trajectory, "heads", steps)
@@ -42,12 +43,14 @@ def head_coefficients(record: Record) -> Artefact | None:
             axes.set_xticks([])
             axes.tick_params(colors=LIGHT["muted"], labelsize=7, length=0)
             axes.spines[:].set_color(LIGHT["line"])
-            if layer == 0:
+            # Above the first layer that has such a head.
+            if all(count <= head for count in units[:layer]):
                 axes.set_title(f"head {head}", fontsize=8, color=LIGHT["muted"])
             if head == 0:
                 axes.set_ylabel(f"layer {layer}", fontsize=8, color=LIGHT["muted"])
     last = record.trajectory.steps - 1
-    drawn = "" if record.analysis.draw_step is None else "; the line is the draw, a grey panel a pruned head"
+    drawn = "" if record.analysis.draw_step is None else "; the line is the draw"
+    drawn += "" if kept is None else "; a grey panel is a pruned head"
     figure.supxlabel(f"steps 0 to {last:,} in every panel{drawn}", fontsize=9, color=LIGHT["muted"])
 
     def rows() -> Iterator[tuple[object, ...]]:

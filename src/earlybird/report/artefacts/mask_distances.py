@@ -22,7 +22,7 @@ def mask_distances(record: Record) -> Artefact:
     distances = {kind: pairwise_distances(record, kind, steps) for kind in record.kinds}
     figure = titled_figure(f"{record.name}: Hamming distance between the masks of two steps", 4.4)
     grid = figure.subplots(1, len(distances), squeeze=False)
-    last = float(steps[-1])
+    last = float(max(1, steps[-1]))
     for axes, (kind, values) in zip(grid.flat, distances.items(), strict=True):
         image = axes.imshow(100 * values, cmap="viridis_r", origin="lower", extent=(0, last, 0, last))
         figure.colorbar(image, ax=axes, shrink=0.75, label="% of the units")

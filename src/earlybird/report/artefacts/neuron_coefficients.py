@@ -5,6 +5,7 @@ from __future__ import annotations
 from earlybird.report.artefacts.artefact import Artefact
 from earlybird.report.artefacts.canvas import plain, titled_figure
 from earlybird.report.artefacts.record import Record
+from earlybird.report.artefacts.scores_compared import recorded_scores
 from earlybird.report.coefficients import QUANTILES, CoefficientQuantiles, coefficient_quantiles
 from earlybird.report.figures.coefficients import draw_quantiles
 from earlybird.report.palette import LIGHT
@@ -17,7 +18,7 @@ _COLUMNS = 3
 def neuron_coefficients(record: Record) -> Artefact | None:
     """The median of each layer's neurons, and bands that hold half, 90% and all; None where none are recorded."""
     units = record.trajectory.shape.units.get("neurons", ())
-    if not sum(units):
+    if "coefficient" not in recorded_scores(record) or not sum(units):
         return None
     steps = sampled_steps(record.trajectory.steps, _POINTS)
     values = coefficient_quantiles(record.trajectory, "neurons", steps)

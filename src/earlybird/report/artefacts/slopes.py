@@ -17,7 +17,7 @@ _WINDOW = 0.1  # of the recorded steps
 
 
 def slopes(record: Record) -> Artefact | None:
-    """Least-squares drift of the norm over the window, in % of the window's mean; None for fewer than 30 steps."""
+    """Least-squares drift of the norm over the window, in % of the window's mean; None for 25 steps or fewer."""
     window = round(_WINDOW * record.trajectory.steps)
     if window < 3:
         return None
