@@ -64,7 +64,7 @@ def apply_mask(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Mode
 
 def prune(
     model: Model,
-    ticket: Ticket,
+    ticket: Ticket | None,
     *,
     optimizer: torch.optim.Optimizer | None = None,
     patterns: Patterns = (),
@@ -88,11 +88,15 @@ def prune(
             removed; needed where an attention cannot be run by itself.
 
     Raises:
-        InputError: the ticket is for another model, a search is still attached to this one, a parameter that would
-            be cut is used elsewhere too, a block does not give with its units removed what it gives with them
-            silenced, or the optimizer's state cannot be sliced.
+        InputError: there is no ticket, since the search has not settled; the ticket is for another model, a search
+            is still attached to this one, a parameter that would be cut is used elsewhere too, a block does not give
+            with its units removed what it gives with them silenced, or the optimizer's state cannot be sliced.
     """
     refuse_while_slimming(model)
+    if ticket is None:
+        raise InputError(
+            "there is no ticket, got None: the masks have not settled; search.draw_now() draws at the newest step"
+        )
     _prune(unwrapped(model), ticket, optimizer, patterns, inputs)
     return model
 

@@ -15,6 +15,7 @@ from earlybird.detectors.hamming import HammingDistance
 from earlybird.detectors.offline import detect, detector_choice, draw_at, prunings_for, score_chunks
 from earlybird.detectors.presets import DETECTORS, detector_named
 from earlybird.detectors.pruning import Pruning
+from earlybird.detectors.rank_correlation import RankCorrelation
 from earlybird.detectors.scores import RunningScore
 from earlybird.detectors.settings import DetectorChoice
 from earlybird.detectors.spans import Span, parse_span
@@ -292,8 +293,10 @@ def test_hamming_settings():
     assert (detector.threshold, detector.every, detector._masks.maxlen) == (0.1, 1, 5)
 
 
-def test_equivalence_is_the_default():
-    assert detector_choice().name == "equivalence"
+def test_the_default_is_rank_correlation_over_a_tenth_of_the_run():
+    detector = detector_choice().build("heads", Pruning(0.5, "layer", (4,)), "coefficient", 1000, None)
+    assert isinstance(detector, RankCorrelation)
+    assert (detector.threshold, detector.first_check) == (0.98, 110)
 
 
 @pytest.mark.parametrize(("name", "step"), [("published-ols", 499), ("published-notebook-ols", 499)])
@@ -717,7 +720,7 @@ def test_a_window_too_short_for_a_test_is_refused():
 
 def test_start_delays_the_first_check():
     trajectory = Trajectory.from_arrays(neurons=ordered(60, 2, 8))
-    arguments = {"neurons": 0.5, "window": 4, "every": 3}
+    arguments = {"neurons": 0.5, "detector": "equivalence", "window": 4, "every": 3}
     assert detect(trajectory, start=1, **arguments).step == 5
     assert detect(trajectory, start=20, **arguments).step == 20
     assert detect(trajectory, start="50%", **arguments).step == 29

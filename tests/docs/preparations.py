@@ -55,7 +55,7 @@ def loop(place: Path) -> dict[str, Any]:
         "batches": examples,
         "batch": examples[0],
         "steps": STEPS,
-        "optimizer": torch.optim.AdamW(model.parameters(), lr=2e-3),
+        "optimizer": torch.optim.AdamW(model.parameters(), lr=1e-2),
         "trainer": trainer(place),
     }
 

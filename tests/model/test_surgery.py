@@ -88,6 +88,11 @@ def test_gradients_of_kept_weights_agree():
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
+def test_without_a_ticket_pruning_says_how_to_draw_one():
+    with pytest.raises(eb.InputError, match=r"the masks have not settled; search\.draw_now\(\) draws"):
+        eb.prune(tiny_vit(), None)
+
+
 def test_a_ticket_for_another_model_is_refused_and_changes_nothing():
     model, other = tiny_vit(), tiny_vit(intermediate_size=64)
     ticket = eb.Ticket.random(eb.Anatomy.of(other), heads=0.25, neurons=0.4)

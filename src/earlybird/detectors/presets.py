@@ -11,7 +11,7 @@ from earlybird.detectors.settings import DetectorSpecification
 from earlybird.detectors.window_presets import PUBLISHED, WINDOWED
 from earlybird.errors import InputError
 
-DEFAULT_DETECTOR = "equivalence"
+DEFAULT_DETECTOR = "rank-correlation"
 DETECTORS: Mapping[str, DetectorSpecification] = MappingProxyType({**WINDOWED, **RULES, **PUBLISHED})
 
 

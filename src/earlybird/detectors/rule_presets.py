@@ -142,8 +142,11 @@ RULES: Mapping[str, DetectorSpecification] = {
     "lagged-overlap": _LAGGED,
     "rank-correlation": replace(
         _LAGGED,
-        summary="The ranks of the scores correlate by 0.95 with those 5% of the run ago (Spearman).",
+        summary="The ranks of the scores correlate by 0.98 with those 10% of the run ago (Spearman).",
         build=_rank_correlation,
+        threshold=0.98,
+        start=fraction(0.04),
+        lag=fraction(0.10),
         cost="O(u log u)",
     ),
     "subnetwork-similarity": DetectorSpecification(

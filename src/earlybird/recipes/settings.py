@@ -118,7 +118,7 @@ class DetectorSettings(Settings):
     groups: Groups | None = None
     round_to: Annotated[int, Field(ge=1)] = 1
     score: Score = "coefficient"
-    detector: str = "equivalence"
+    detector: str = "rank-correlation"
     smoothing: SpanSetting | None = None
     window: SpanSetting | None = None
     every: SpanSetting | None = None
