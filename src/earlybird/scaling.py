@@ -17,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 from transformers.pytorch_utils import Conv1D
 
 from earlybird.errors import InputError
+from earlybird.processes import replicated_like
 from earlybird.wrappers import is_lora, lora_matrices
 
 
@@ -163,9 +164,10 @@ def _fold_into(module: nn.Module, hook: ScaleInput | ScaleOutput) -> None:
     rows = isinstance(hook, ScaleOutput)
     for matrix in _matrices(module, "lora_B" if rows else "lora_A"):
         inputs_last = isinstance(matrix, nn.Linear)
-        matrix.weight.copy_(matrix.weight.double() * (scale[:, None] if rows == inputs_last else scale))
+        factor = scale[:, None] if rows == inputs_last else scale
+        matrix.weight.copy_(matrix.weight.double() * replicated_like(factor, matrix.weight))
         if rows and matrix.bias is not None:
-            matrix.bias.copy_(matrix.bias.double() * scale)
+            matrix.bias.copy_(matrix.bias.double() * replicated_like(scale, matrix.bias))
 
 
 def _matrices(module: nn.Module, adapters: str) -> Iterator[nn.Linear | Conv1D]:

@@ -22,6 +22,7 @@ from earlybird.detectors.spans import SpanLike
 from earlybird.errors import InputError, JobError
 from earlybird.groups import Groups
 from earlybird.masks import Scope
+from earlybird.processes import is_first, wait_for_all
 from earlybird.search_state import read_search_state, write_search_state
 from earlybird.slimming import Place, Slimming
 from earlybird.ticket import Ticket
@@ -74,7 +75,8 @@ class Search:
         anatomy: of the model, where it is not `Anatomy.of(model)`: own patterns, blocks excluded.
         smoothing, window, every, start, lag, criterion, threshold, joint: of the detector, see `earlybird.detect`.
         steps_per_epoch: needed only where spans are given in epochs.
-        record: directory to write the trajectory to; by default it is not kept.
+        record: directory to write the trajectory to; by default it is not kept. Of several processes, all of which
+            have to give it, the first writes.
         record_gradients: record the coefficients' gradients whatever the score is, to study other scores later.
         resume: a file written by `save_state`; the trajectory in `record` is cut back to its step.
 
@@ -125,7 +127,7 @@ class Search:
             raise InputError(f"total_steps must be at least 1, got {total_steps}")
         if resume is not None and record is None:
             raise InputError("resume needs the directory of the trajectory in record: the detector is fed from it")
-        if record is not None and resume is None and _steps_in(Path(record)):
+        if record is not None and resume is None and is_first() and _steps_in(Path(record)):
             raise InputError(
                 f"{record} holds a trajectory already: give the search a directory of its own, or resume= to go on with"
                 " that one"
@@ -205,8 +207,11 @@ class Search:
             if record is not None:
                 step_bytes = 4 * len(self._channels) * sum(v.values.numel() for v in self.slimming.deviations.values())
                 chunk = min(max(1, total_steps // 100), max(1, _CHUNK_BYTES // step_bytes))
-                self._writer = TrajectoryWriter(Path(record), shape, chunk_steps=chunk, keep_steps=self.steps)
-                self._replay(Path(record))
+                if is_first():
+                    self._writer = TrajectoryWriter(Path(record), shape, chunk_steps=chunk, keep_steps=self.steps)
+                if self.steps:
+                    wait_for_all()  # the first cuts off what was recorded after the resumed step
+                    self._replay(Path(record))
         except BaseException:
             # Nobody holds a search that could take the coefficients off again.
             self.slimming.detach()
@@ -313,8 +318,10 @@ class Search:
     def save_state(self, path: str | os.PathLike[str]) -> None:
         """Write coefficients, their optimizer state and the step as safetensors, in one move.
 
-        The record is flushed first, so that it covers the state.
+        The record is flushed first, so that it covers the state. Of several processes only the first writes.
         """
+        if not is_first():
+            return
         self.flush()
         write_search_state(
             Path(path), self.slimming.deviations, self._optimizer, steps=self.steps, model=self.anatomy.fingerprint
@@ -338,8 +345,6 @@ class Search:
     def _replay(self, record: Path) -> None:
         """Feed the detector what was recorded before the resumed step."""
         resumed, self.steps = self.steps, 0
-        if resumed == 0:
-            return
         trajectory = Trajectory.open(record)
         size = 64
         for start in range(0, resumed, size):

@@ -26,6 +26,7 @@ from torch.utils.hooks import RemovableHandle
 
 from earlybird.anatomy import Anatomy
 from earlybird.errors import InputError
+from earlybird.processes import average
 from earlybird.scaling import fold, is_scaled, scale_input, scale_output
 from earlybird.trajectory import Kind
 from earlybird.wrappers import forget_compiled_code, unwrapped
@@ -165,10 +166,8 @@ class Slimming:
 
     def average_gradients(self) -> None:
         """Average the gradients over the processes: the coefficients belong to no wrapped model that would."""
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            for deviations in self.deviations.values():
-                torch.distributed.all_reduce(deviations.gradient)
-                deviations.gradient.div_(torch.distributed.get_world_size())
+        for deviations in self.deviations.values():
+            average(deviations.gradient)
 
     def penalty(self, heads: float, neurons: float) -> Tensor:
         """L1 penalty: heads x sum |head coefficients| + neurons x sum |neuron coefficients|; a scalar."""

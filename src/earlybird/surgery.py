@@ -21,6 +21,7 @@ from earlybird.input_width import wanting_width
 from earlybird.operation import Operation
 from earlybird.optimizer_surgery import follow
 from earlybird.outputs import largest_difference, output_tensors
+from earlybird.processes import refuse_spread
 from earlybird.pruned_shape import record_shape
 from earlybird.scaling import is_scaled
 from earlybird.ticket import Ticket
@@ -97,6 +98,7 @@ def prune(
         raise InputError(
             "there is no ticket, got None: the masks have not settled; search.draw_now() draws at the newest step"
         )
+    refuse_spread(model)
     _prune(unwrapped(model), ticket, optimizer, patterns, inputs)
     return model
 

@@ -1,6 +1,6 @@
-"""What other libraries put around a model or one of its modules: torch.compile, and PEFT's adapters.
+"""What is put around a model or one of its modules: torch.compile, DDP, and PEFT's adapters.
 
-Neither is imported here: a wrapper of theirs can only be there where they have been imported already.
+PEFT is not imported here: a wrapper of theirs can only be there where they have been imported already.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from earlybird.errors import InputError
 
@@ -28,6 +29,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
     while True:
         if _COMPILED in model._modules:
             model = model.get_submodule(_COMPILED)
+        elif isinstance(model, DistributedDataParallel):
+            model = model.module
         elif peft is not None and isinstance(model, peft.PeftModel):
             if model.active_peft_config.is_prompt_learning:
                 raise InputError(

@@ -12,11 +12,14 @@ import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 
+# The others run in one process.
+TORCHRUN = {"fully_sharded": ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")}
+
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_example(example, tmp_path):
     result = subprocess.run(
-        [sys.executable, str(example)],
+        [sys.executable, *TORCHRUN.get(example.stem, ()), str(example)],
         cwd=tmp_path,
         env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
         capture_output=True,

@@ -10,7 +10,7 @@ import earlybird as eb
 from earlybird.detectors.offline import score_chunks
 from earlybird.slimming import Slimming
 
-SETTINGS = {"heads": 0.3, "neurons": 0.4, "total_steps": 120, "threshold": 0.05}
+SETTINGS = {"heads": 0.3, "neurons": 0.4, "total_steps": 120, "detector": "equivalence", "threshold": 0.05}
 
 
 def tiny_vit():
@@ -84,7 +84,7 @@ def test_the_online_draw_is_the_offline_draw(watched, tmp_path):
     draws = train(model, search, 120)
     search.finish()
     trajectory = eb.Trajectory.open(tmp_path)
-    offline = eb.detect(trajectory, heads=0.3, neurons=0.4, threshold=0.05, **watched)
+    offline = eb.detect(trajectory, heads=0.3, neurons=0.4, detector="equivalence", threshold=0.05, **watched)
     assert draws == [offline.step] == [search.draw.step]
     assert all((offline.masks[kind] == search.ticket.masks[kind]).all() for kind in offline.masks)
 

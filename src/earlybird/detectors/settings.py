@@ -186,7 +186,9 @@ class DetectorChoice(Choice):
         rule, chosen = self.specification, self.chosen
         for name in chosen.given:
             if not rule.has(name, chosen.criterion):
-                raise InputError(f"detector {self.name} has no setting {name!r}; leave it out")
+                raise InputError(
+                    f"detector {self.name} has no setting {name!r}; leave it out, or name a detector that has it"
+                )
 
         def steps(wanted: Span | None, default: Span | None) -> int:
             span = default if wanted is None else wanted

@@ -86,6 +86,11 @@ class EarlyBirdCallback(TrainerCallback):
         """Attach the coefficients to the model, which is on its device now; a resumed training resumes its search."""
         if args.fp16:
             raise InputError("the search cannot follow fp16's scaled gradients: use bf16=True instead of fp16=True")
+        if args.n_gpu > 1:
+            raise InputError(
+                f"the Trainer would copy the model to {args.n_gpu} GPUs at every step (DataParallel): launch a process"
+                " for each GPU, `torchrun --nproc-per-node`, or set CUDA_VISIBLE_DEVICES=0"
+            )
         if self.then == "continue" and args.world_size > 1:
             raise InputError(
                 f'then="continue" prunes in place, which {args.world_size} processes cannot do together: use "stop",'
@@ -96,17 +101,15 @@ class EarlyBirdCallback(TrainerCallback):
                 'then="continue" cannot go with load_best_model_at_end=True: the best checkpoint may be from before'
                 " the pruning and does not fit the pruned model"
             )
-        if state.global_step and args.world_size > 1:
-            raise InputError("a search in several processes cannot be resumed: start it anew")
         output = Path(args.output_dir or ".")
-        record = output / TRAJECTORY if state.is_world_process_zero else None
+        record = output / TRAJECTORY
         resumed = output / f"checkpoint-{state.global_step}" / SEARCH_STATE
         if state.global_step and not resumed.is_file():
             raise InputError(
                 f"the training goes on at step {state.global_step}, but there is no search to go on: {resumed}"
             )
         self.abandon()
-        if not state.global_step and record is not None:
+        if not state.global_step and state.is_world_process_zero:
             discard(record)
         self.ticket = None
         search = Search(

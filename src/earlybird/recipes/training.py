@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainingArguments
 
-from earlybird.errors import JobError
+from earlybird.errors import InputError, JobError
 from earlybird.extras import require
 from earlybird.integrations.trainer import SEARCH_STATE
 from earlybird.recipes.clock import CLOCK, TrainingClock
@@ -118,6 +118,7 @@ def train(
             the callback that drives it.
 
     Raises:
+        InputError: there are several processes, or several GPUs in this one.
         JobError: the loss is not finite any more.
     """
     checkpoints = directory / "checkpoints"
@@ -145,6 +146,12 @@ def train(
         dataloader_pin_memory=torch.cuda.is_available(),
         dataloader_num_workers=settings.workers,
     )
+    if arguments.world_size > 1 or arguments.n_gpu > 1:
+        raise InputError(
+            f"a recipe trains in one process on one device, got {arguments.world_size} processes and {arguments.n_gpu}"
+            " GPUs: set CUDA_VISIBLE_DEVICES=0, or search in your own loop or with the Trainer, see"
+            " docs/several-processes.md"
+        )
     torch.nn.Module.to(model, arguments.device)
     optimizer = optimizer_for(model, settings)
     if optimizer_state is not None:

@@ -1,0 +1,71 @@
+"""Several processes that train one model together, by DDP or FSDP; all of it does nothing in a single one."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from earlybird.errors import InputError
+
+
+def several() -> bool:
+    """Whether the process belongs to a group."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes files: rank 0, or the only one."""
+    return not several() or torch.distributed.get_rank() == 0
+
+
+def average(tensor: Tensor) -> None:
+    """Average a tensor over the processes, in place; all of them have to call."""
+    if several():
+        torch.distributed.all_reduce(tensor)
+        tensor.div_(torch.distributed.get_world_size())
+
+
+def wait_for_all() -> None:
+    """Go on when all processes have come so far."""
+    if several():
+        torch.distributed.barrier()
+
+
+def replicated_like(values: Tensor, weight: Tensor) -> Tensor:
+    """Values that every process has, as a tensor that multiplies a weight, sharded or not."""
+    if not is_sharded_tensor(weight):
+        return values
+    from torch.distributed.tensor import DTensor, Replicate
+
+    assert isinstance(weight, DTensor)
+    mesh = weight.device_mesh
+    return DTensor.from_local(values, mesh, [Replicate()] * mesh.ndim, run_check=False)
+
+
+def is_sharded_tensor(tensor: Tensor) -> bool:
+    """Whether a process holds only a part of the tensor (FSDP2, tensor parallelism)."""
+    # Where nothing was sharded, nothing has imported it.
+    module: Any = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(tensor, module.DTensor)
+
+
+def refuse_spread(model: nn.Module) -> None:
+    """Refuse a model whose parameters cannot be exchanged, because what spreads it over processes holds them.
+
+    Raises:
+        InputError: DDP around the model, or parameters that are sharded.
+    """
+    if isinstance(model, DistributedDataParallel):
+        raise InputError(
+            "the model is wrapped for several processes (DDP), which holds on to its parameters as they are: prune"
+            " model.module in every process, and wrap that anew, with a new optimizer"
+        )
+    if any(is_sharded_tensor(parameter) for parameter in model.parameters()):
+        raise InputError(
+            "the model's parameters are sharded over processes (FSDP): gather them into a plain model, prune that, and"
+            " shard it anew, with a new optimizer; see docs/several-processes.md"
+        )

@@ -1,0 +1,99 @@
+"""Two processes on a CPU draw what one draws, by DDP and by FSDP2; what dies with one of them can go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from earlybird import Ticket
+
+WORKER = Path(__file__).parent / "worker.py"
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+ACCELERATE = [
+    *("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"),
+    *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
+]
+LAUNCHERS = {"alone": [], "ddp": ACCELERATE, "fsdp": TORCHRUN}
+
+
+def launch(directory: Path, how: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "true"}
+    return subprocess.run(
+        [sys.executable, *LAUNCHERS[how], str(WORKER), str(directory), how, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def outcomes(directory: Path, how: str, *arguments: str) -> list[dict[str, Any]]:
+    directory.mkdir(exist_ok=True)
+    result = launch(directory, how, *arguments)
+    assert result.returncode == 0, result.stderr
+    files = sorted(directory.glob("process-*.json"))
+    assert len(files) == (1 if how == "alone" else 2)
+    return [json.loads(file.read_text()) for file in files]
+
+
+def masks(directory: Path, rank: int) -> Any:
+    return {kind: mask.tolist() for kind, mask in Ticket.load(directory / f"ticket-{rank}.json").masks.items()}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    directory = tmp_path_factory.mktemp("alone")
+    (outcome,) = outcomes(directory, "alone")
+    assert outcome["settled"]
+    return directory, outcome
+
+
+@pytest.mark.parametrize("how", ["ddp", "fsdp"])
+def test_every_process_draws_what_one_alone_draws(how, alone, tmp_path):
+    first, second = outcomes(tmp_path, how)
+
+    assert first["step"] == second["step"] == alone[1]["step"]
+    assert masks(tmp_path, 0) == masks(tmp_path, 1) == masks(alone[0], 0)
+    assert first["recorded"] == alone[1]["recorded"] == 60
+    assert not (tmp_path / "record-of-another").exists()
+    for outcome in (first, second):
+        assert outcome["settled"]
+        assert outcome["folding"] < 1e-6
+        assert outcome["pruning"] < 1e-6
+        assert ("DDP" if how == "ddp" else "FSDP") in outcome["refusal"]
+
+
+def test_what_ended_with_one_process_goes_on(alone, tmp_path):
+    result = launch(tmp_path, "ddp", "--die-at", "47")
+
+    assert result.returncode != 0
+    assert not list(tmp_path.glob("process-*.json"))
+    first, second = outcomes(tmp_path, "ddp")
+    assert first["from"] == second["from"] == 40
+    assert first["step"] == second["step"] == alone[1]["step"]
+    assert masks(tmp_path, 0) == masks(tmp_path, 1) == masks(alone[0], 0)
+    assert first["recorded"] == 60
+
+
+def test_the_trainer_script_runs_in_two_processes(tmp_path):
+    script = Path(__file__).parents[2] / "examples" / "hugging_face_trainer.py"
+    result = subprocess.run(
+        [sys.executable, *TORCHRUN, str(script)],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    tickets = [line for line in result.stdout.splitlines() if line.startswith("Ticket: ")]
+    assert len(tickets) == 2
+    assert tickets[0] == tickets[1]

@@ -1,0 +1,155 @@
+"""A search in one process or several: `worker.py DIRECTORY HOW [--die-at STEP]`, HOW being alone, ddp or fsdp.
+
+Each process is seeded differently and takes its part of each global batch, so that all of them together see what one
+sees alone. What a process draws goes into `process-RANK.json`. With --die-at the last process ends itself there, once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import signal
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.distributed.fsdp import fully_shard
+from transformers import BertConfig, BertForSequenceClassification
+
+import earlybird as eb
+from earlybird.trajectory import Trajectory
+from earlybird.wrappers import unwrapped
+
+STEPS, BATCH = 60, 8
+CHECKPOINT_EVERY = 20
+
+
+def model_to_train() -> BertForSequenceClassification:
+    torch.manual_seed(0)
+    return BertForSequenceClassification(
+        BertConfig(
+            vocab_size=50,
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=64,
+            max_position_embeddings=32,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        )
+    )
+
+
+def batches() -> list[dict[str, torch.Tensor]]:
+    ids = torch.randint(5, 50, (STEPS, BATCH, 10), generator=torch.Generator().manual_seed(0))
+    return [{"input_ids": here, "labels": (here[:, 1] > 27).long()} for here in ids]
+
+
+def spread(model: nn.Module, how: str) -> nn.Module:
+    if how == "ddp":
+        from accelerate import Accelerator
+
+        return Accelerator().prepare(model)
+    if how == "fsdp":
+        torch.distributed.init_process_group("gloo")
+        for layer in model.bert.encoder.layer:
+            fully_shard(layer)
+        return fully_shard(model)
+    return model
+
+
+def gathered(model: nn.Module) -> dict[str, torch.Tensor]:
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    return get_model_state_dict(model, options=StateDictOptions(full_state_dict=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("how", choices=("alone", "ddp", "fsdp"))
+    parser.add_argument("--score", default="coefficient")
+    parser.add_argument("--die-at", type=int)
+    arguments = parser.parse_args()
+    directory: Path = arguments.directory
+
+    model = spread(model_to_train(), arguments.how)
+    group = torch.distributed.is_initialized()
+    rank, processes = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if group else (0, 1)
+    torch.manual_seed(rank + 1)
+    state, weights = directory / "search.safetensors", directory / "weights.pt"
+    done = 0
+    if state.exists():
+        saved = torch.load(weights, weights_only=True)
+        done = saved["steps"]
+        unwrapped(model).load_state_dict(saved["model"])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    search = eb.Search(
+        model,
+        heads=0.5,
+        neurons=0.5,
+        total_steps=STEPS,
+        score=arguments.score,
+        detector="equivalence",
+        window=10,
+        every=5,
+        start=1,
+        threshold=0.05,
+        learning_rate=1e-2,
+        # To see that the others write none.
+        record=directory / ("trajectory" if rank == 0 or done else "record-of-another"),
+        resume=state if done else None,
+    )
+    part = slice(rank * BATCH // processes, (rank + 1) * BATCH // processes)
+    for step, batch in enumerate(batches()[done:], done):
+        if step == arguments.die_at and rank == processes - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        loss = model(**{key: value[part] for key, value in batch.items()}).loss + search.penalty()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        search.step()
+        if arguments.die_at is not None and (step + 1) % CHECKPOINT_EVERY == 0:
+            search.save_state(state)
+            if rank == 0:
+                torch.save({"steps": step + 1, "model": unwrapped(model).state_dict()}, weights)
+    settled = search.ticket is not None
+    ticket = search.draw_now()
+    ticket.save(directory / f"ticket-{rank}.json")
+    model.eval()
+    with torch.no_grad():
+        scaled = model(**batches()[0]).logits
+        search.finish()
+        folded = model(**batches()[0]).logits
+
+    whole = model_to_train().eval()
+    whole.load_state_dict(gathered(model) if arguments.how == "fsdp" else unwrapped(model).state_dict())
+    refusal = ""
+    if arguments.how != "alone":
+        try:
+            eb.prune(model, ticket)
+        except eb.InputError as error:
+            refusal = str(error)
+    masked = eb.apply_mask(copy.deepcopy(whole), ticket)
+    with torch.no_grad():
+        pruned = eb.prune(whole, ticket)(**batches()[0]).logits
+        difference = float((masked(**batches()[0]).logits - pruned).abs().max())
+    content = {
+        "settled": settled,
+        "step": search.draw.step,
+        "from": done,
+        "folding": float((folded - scaled).abs().max()),
+        "pruning": difference,
+        "refusal": refusal,
+        "recorded": Trajectory.open(directory / "trajectory").steps if rank == 0 else None,
+    }
+    (directory / f"process-{rank}.json").write_text(json.dumps(content))
+    if group:
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
