@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import transformers
-from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedModel
 
 from earlybird import integrity
 from earlybird.anatomy import Anatomy
+from earlybird.claimed_size import refuse_larger_than_weights
 from earlybird.errors import InputError, first_line
 from earlybird.mean_pooling import MeanPoolingViTForImageClassification
 from earlybird.model_card import write_card
@@ -92,8 +92,8 @@ def load(directory: str | os.PathLike[str], *, dtype: Any = "auto") -> PreTraine
         dtype: a torch dtype, or "auto" for the saved one.
 
     Raises:
-        InputError: no model is there, its config is damaged, or its weights are missing, were changed after they
-            were saved, or do not fit the config.
+        InputError: no model is there, its config is damaged or claims a larger model than the weights, or these are
+            missing, were changed after they were saved, or do not fit the config.
     """
     source = Path(directory)
     config_file = source / "config.json"
@@ -105,8 +105,10 @@ def load(directory: str | os.PathLike[str], *, dtype: Any = "auto") -> PreTraine
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise InputError(f"{config_file} is damaged: {error!r}") from error
     integrity.check(source)
+    found = _class_of(architecture, config_file)
     try:
-        loaded: Any = _class_of(architecture, config_file).from_pretrained(
+        refuse_larger_than_weights(found, source, config)
+        loaded: Any = found.from_pretrained(
             source,
             dtype=dtype,
             use_safetensors=True,
@@ -117,7 +119,7 @@ def load(directory: str | os.PathLike[str], *, dtype: Any = "auto") -> PreTraine
         )
     except InputError:
         raise
-    except (OSError, SafetensorError, LookupError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+    except Exception as error:  # a damaged config makes transformers raise nearly anything
         raise InputError(f"{source} cannot be loaded: {first_line(error)}") from error
     model: PreTrainedModel
     model, report = loaded

@@ -155,6 +155,16 @@ def test_a_damaged_shard_is_named(pruned, tmp_path, damage):
         eb.load(tmp_path)
 
 
+def test_a_shard_outside_of_the_directory_is_not_read(pruned, tmp_path):
+    inside = tmp_path / "model"
+    shard = in_shards(pruned, inside)[1]
+    index = inside / "model.safetensors.index.json"
+    index.write_text(index.read_text().replace(shard.name, f"../{shard.name}"))
+    shard.rename(tmp_path / shard.name)
+    with pytest.raises(eb.InputError, match="no file of its directory"):
+        eb.load(inside)
+
+
 @pytest.mark.parametrize(
     "change",
     [
