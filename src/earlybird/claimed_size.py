@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from transformers import PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
 from earlybird.errors import InputError
@@ -47,7 +47,7 @@ def refuse_larger_than_weights(architecture: type[PreTrainedModel], directory: P
                 f"{directory / 'config.json'} claims {key} = {number}, more than the {tensors} tensors of {elements}"
                 " numbers beside it can be"
             )
-    built = architecture.config_class.from_pretrained(directory, local_files_only=True)
+    built = AutoConfig.from_pretrained(directory, local_files_only=True)
     with torch.device("meta"):
         model = architecture(built)
     if said := config.get("quantization_config"):
