@@ -171,7 +171,7 @@ def writable(model: Any) -> PreTrainedModel:
 
 def _class_of(architecture: Any, config_file: Path) -> type[PreTrainedModel]:
     ours = {MeanPoolingViTForImageClassification.__name__: MeanPoolingViTForImageClassification}
-    found = ours.get(architecture) or getattr(transformers, str(architecture), None)
+    found = ours.get(str(architecture)) or getattr(transformers, str(architecture), None)
     if not (isinstance(found, type) and issubclass(found, PreTrainedModel)):
         raise InputError(f"{config_file} names the architecture {architecture!r}, which transformers does not know")
     return found

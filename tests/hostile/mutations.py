@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 HOSTILE: tuple[Any, ...] = (
-    *(None, True, -1, 0, 1, 2**31, 2**63, 10**30, 0.5, -0.0, 1e308, float("nan"), float("inf")),
+    *(None, True, -1, 0, 1, 2**31, 2**63, 10**30, 10**400, 0.5, -0.0, 1e308, float("nan"), float("inf")),
     *("", "../../../etc/passwd", "/etc/passwd", "\x00", "<script>alert(1)</script>", "{{7*7}}", "%s%n"),
     *("é\ud800", "9" * 5000),
     *([], {}, [[]], [None] * 50, {"": ""}, {"__class__": "os.system"}),

@@ -9,7 +9,7 @@ from typing import Any
 from earlybird.amount import amount
 from earlybird.recipes.metric_names import METRICS, deciding_metric, metric_title
 from earlybird.report.markup import Markup, element, html, joined, scrollable, table
-from earlybird.report.verdict import evaluation_examples, percent
+from earlybird.report.verdict import evaluation_examples, finite, percent
 
 # Key in summary.json -> heading; the order of the columns.
 _NETWORKS = {
@@ -42,13 +42,13 @@ def outcomes(summary: Mapping[str, Any]) -> Markup:
         return cells
 
     def plain(field: str) -> Callable[[str], float | None]:
-        return lambda key: _number(entries[key].get(field)) if key in entries else None
+        return lambda key: finite(entries[key].get(field)) if key in entries else None
 
     def searching(key: str) -> float | None:
-        return _number(entries[key].get("search_seconds")) if key.startswith("ticket") else None
+        return finite(entries[key].get("search_seconds")) if key.startswith("ticket") else None
 
     def spent(key: str) -> float | None:
-        training = _number(entries[key].get("train_seconds"))
+        training = finite(entries[key].get("train_seconds"))
         return None if training is None else training + (searching(key) or 0.0)
 
     columns: list[object] = ["Quantity", *(_heading(key, entries[key]) for key in entries)]
@@ -71,7 +71,7 @@ def outcomes(summary: Mapping[str, Any]) -> Markup:
 
 
 def _of_tickets(entries: Mapping[str, Mapping[str, Any]], field: str) -> Callable[[str], float | None]:
-    return lambda key: _number(entries[key].get(field)) if key.startswith("ticket") else None
+    return lambda key: finite(entries[key].get(field)) if key.startswith("ticket") else None
 
 
 def _heading(key: str, entry: Mapping[str, Any]) -> Markup:
@@ -90,7 +90,7 @@ def _caption(summary: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]
     examples = evaluation_examples(summary)
     metric = deciding_metric(summary)
     title = metric_title(metric)
-    first = next((_number(entry.get(metric)) for entry in entries.values()), None)
+    first = next((finite(entry.get(metric)) for entry in entries.values()), None)
     if examples is not None and first is not None and 0 <= first <= 100:
         error = 100 * math.sqrt(first / 100 * (1 - first / 100) / examples)
         parts.append(
@@ -119,9 +119,3 @@ def _change(value: float, reference: float, kind: str) -> str | None:
 
 def _seconds(value: float) -> str:
     return f"{value:.1f} s" if abs(value) < 100 else f"{value:,.0f} s"
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return float(value)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from earlybird.errors import InputError
 from earlybird.recipes.run_directory import RESULT, RunDirectory, read_json
-from earlybird.recipes.settings import SearchSettings
+from earlybird.recipes.settings import DetectorSettings, SearchSettings
 from earlybird.ticket import Ticket
 from earlybird.trajectory import KINDS, Trajectory
 
@@ -40,7 +40,7 @@ class Run:
     root: Path
     recipe_text: str | None
     recipe: Mapping[str, Any]
-    search: SearchSettings | None
+    search: DetectorSettings | None
     result: Mapping[str, Any] | None
     trajectory: Trajectory | None
     draw: Mapping[str, Any] | None
@@ -102,6 +102,26 @@ def read_run(root: Path) -> Run:
     )
 
 
+def read_trajectory(directory: Path) -> Run:
+    """A trajectory that stands by itself, as a run of which nothing else is known.
+
+    Raises:
+        InputError: it is damaged, or no step of it is whole.
+    """
+    return Run(
+        root=directory,
+        recipe_text=None,
+        recipe={},
+        search=None,
+        result=None,
+        trajectory=_trajectory(directory),
+        draw=None,
+        ticket=None,
+        random=None,
+        summary=None,
+    )
+
+
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
@@ -139,6 +159,6 @@ def _draw(path: Path) -> dict[str, Any]:
     if isinstance(kinds, dict):
         steps += [entry.get("step") if isinstance(entry, dict) else None for entry in kinds.values()]
     sensible = isinstance(kinds, dict) and set(kinds) <= set(KINDS)
-    if not sensible or any(type(step) is not int or step < 0 for step in steps):
+    if not sensible or any(type(step) is not int or not 0 <= step < 2**53 for step in steps):
         raise InputError("it is damaged: its steps make no sense")
     return draw

@@ -98,6 +98,8 @@ def _drawn(ticket: Mapping[str, Any]) -> str:
 
 
 def _parameters(ticket: float, dense: float) -> str:
+    if dense <= 0:
+        raise InputError(f"the summary is damaged: dense.parameters must be positive, got {dense:.0f}")
     if ticket == dense:
         return "as many parameters as dense"
     if ticket > dense:
@@ -140,6 +142,18 @@ def _against_random(summary: Mapping[str, Any], metric: str, value: float) -> st
 
 def _number(entry: Any, name: str, key: str) -> float:
     value = entry.get(key) if isinstance(entry, Mapping) else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    number = finite(value)
+    if number is None:
         raise InputError(f"the summary is damaged: {name}.{key} must be a number, got {value!r}")
-    return float(value)
+    return number
+
+
+def finite(value: Any) -> float | None:
+    """A value from a file as a number, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
