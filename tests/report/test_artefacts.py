@@ -149,8 +149,45 @@ def test_the_command_prints_what_it_wrote_and_names_the_nearest_figure(finished:
     kept = {(row[0], row[1]): row[2:] for row in read(tmp_path / "survivors.csv")[1:]}
     assert len(kept) == 12
     assert kept["neurons", "0"][1] == "256"
+    assert all(len(units.split()) == int(count) for count, _, units in kept.values())
     with pytest.raises(InputError, match="did you mean 'survivors'"):
         write_artefacts(finished, tmp_path, ["survivor"])
+
+
+def test_a_trajectory_by_itself_has_the_figures_of_its_run(finished: Path, record: Record, tmp_path: Path) -> None:
+    source = finished / "search/trajectory"
+    with pytest.raises(InputError, match="give --heads, --neurons or both"):
+        write_artefacts(source, tmp_path)
+    ratios = {f"--{kind}": str(pruning.ratio) for kind, pruning in record.prunings.items()}
+    options = [text for option in ratios.items() for text in option]
+    names = [text for name in ("norm", "agreement", "survivors") for text in ("--figure", name)]
+    done = CliRunner().invoke(app, ["figures", str(source), *options, *names, "--output", str(tmp_path / "bare")])
+    assert done.exit_code == 0, done.output
+    assert "survivors: nothing to show" in done.output
+    write_artefacts(finished, tmp_path / "run", ["norm", "agreement"])
+    for name in ("norm.csv", "agreement.csv"):
+        assert (tmp_path / "bare" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
+
+
+def test_a_run_at_another_ratio_goes_elsewhere_and_without_its_ticket(finished: Path, tmp_path: Path) -> None:
+    refused = CliRunner().invoke(app, ["figures", str(finished), "--heads", "0.25"])
+    assert isinstance(refused.exception, InputError)
+    assert "give --output" in str(refused.exception)
+    other = Record.of(finished, {"heads": 0.25})
+    assert other.prunings["heads"].ratio == 0.25
+    assert other.ticket is None
+
+
+def test_a_figure_that_cannot_be_made_does_not_stop_the_others(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Record) -> None:
+        raise InputError("there is no ink")
+
+    monkeypatch.setattr("earlybird.report.artefacts.listing.ARTEFACTS", {"slopes": refuse, "norm": ARTEFACTS["norm"]})
+    with pytest.raises(InputError, match=r"slopes: there is no ink \(written in .*: norm\)"):
+        write_artefacts(finished, tmp_path)
+    assert (tmp_path / "norm.svg").is_file()
 
 
 def test_a_run_without_a_record_says_what_is_missing(tmp_path: Path, write_recipe: Callable[..., None]) -> None:

@@ -21,6 +21,12 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(help="key=value, e.g. search.heads=0.3", metavar="[KEY=VALUE]...")
 ]
 RunPath = Annotated[Path, typer.Argument(help="A run's directory.", metavar="RUN")]
+HeadsRatio = Annotated[float | None, typer.Option(help="Ratio of heads to prune, in [0, 1).")]
+NeuronsRatio = Annotated[float | None, typer.Option(help="Ratio of neurons to prune, in [0, 1).")]
+ScopeOption = Annotated[Literal["layer", "global"] | None, typer.Option(help="Where the threshold lies.")]
+ScoreOption = Annotated[
+    Literal["coefficient", "gradient", "squared-gradient"] | None, typer.Option(help="What ranks the units.")
+]
 WhichOption = Annotated[Literal["ticket", "random"], typer.Option(help="The drawn ticket, or the random one.")]
 StartOption = Annotated[
     Literal["rewind", "continue"], typer.Option(help="From the initial weights, or from those at the draw.")
@@ -69,13 +75,11 @@ def draw(
     detector: Annotated[
         str | None, typer.Option(help="See `earlybird detectors`; all: print what each says and draw nothing.")
     ] = None,
-    heads: Annotated[float | None, typer.Option(help="Ratio of heads to prune, in [0, 1).")] = None,
-    neurons: Annotated[float | None, typer.Option(help="Ratio of neurons to prune, in [0, 1).")] = None,
-    heads_scope: Annotated[Literal["layer", "global"] | None, typer.Option(help="Where the threshold lies.")] = None,
-    neurons_scope: Annotated[Literal["layer", "global"] | None, typer.Option(help="Where the threshold lies.")] = None,
-    score: Annotated[
-        Literal["coefficient", "gradient", "squared-gradient"] | None, typer.Option(help="What ranks the units.")
-    ] = None,
+    heads: HeadsRatio = None,
+    neurons: NeuronsRatio = None,
+    heads_scope: ScopeOption = None,
+    neurons_scope: ScopeOption = None,
+    score: ScoreOption = None,
     smoothing: Annotated[str | None, typer.Option(help='A span: 200, "2%" or "3ep".')] = None,
     window: Annotated[str | None, typer.Option(help="A span.")] = None,
     every: Annotated[str | None, typer.Option(help="A span.")] = None,
@@ -194,17 +198,38 @@ def report(run_path: RunPath, as_json: AsJson = False) -> None:
 
 @app.command()
 def figures(
-    run_path: RunPath,
+    source: Annotated[Path, typer.Argument(help="A run's directory, or a trajectory's.", metavar="RUN")],
     figure: Annotated[
         list[str] | None, typer.Option(help="One of the figures, again for each; by default all.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Where to write, by default RUN/figures.")] = None,
+    heads: HeadsRatio = None,
+    neurons: NeuronsRatio = None,
+    heads_scope: ScopeOption = None,
+    neurons_scope: ScopeOption = None,
+    score: ScoreOption = None,
+    detector: Annotated[str | None, typer.Option(help="See `earlybird detectors`.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the study's figures and tables of a recorded search, each as PNG, SVG and its data as CSV."""
+    """Write the study's figures and tables of a recorded search, each as PNG, SVG and its data as CSV.
+
+    A trajectory by itself needs --heads, --neurons or both; of a run the recipe says what is pruned. A run under other
+    settings than its recipe's needs --output.
+    """
     from earlybird.report.artefacts.listing import write_artefacts
 
-    written = write_artefacts(run_path, output or run_path / "figures", figure or [])
+    changes = {
+        "heads": heads,
+        "neurons": neurons,
+        "heads_scope": heads_scope,
+        "neurons_scope": neurons_scope,
+        "score": score,
+        "detector": detector,
+    }
+    given = {key: value for key, value in changes.items() if value is not None}
+    if given and output is None and not (source / "trajectory.json").is_file():
+        raise InputError(f"give --output: {source / 'figures'} is for the settings of the run's recipe")
+    written = write_artefacts(source, output or source / "figures", figure or [], given)
     lines = [
         f"{name}: {', '.join(map(str, paths)) or 'nothing to show in this run'}" for name, paths in written.items()
     ]

@@ -11,8 +11,7 @@ from earlybird.detectors.expression import choice_of
 from earlybird.detectors.presets import DETECTORS
 from earlybird.detectors.settings import SETTING_NAMES, Choice, ChosenSettings
 from earlybird.errors import InputError
-from earlybird.recipes.settings import DetectorSettings
-from earlybird.recipes.stages.draw import changed_settings
+from earlybird.recipes.changed_settings import changed_settings, settings_for_record
 from earlybird.recipes.stages.job import Job
 from earlybird.trajectory import Trajectory
 
@@ -33,10 +32,7 @@ def compare(source: Path, changes: Mapping[str, Any]) -> tuple[Trajectory, dict[
     others = {key: value for key, value in changes.items() if key != "detector"}
     if (source / "trajectory.json").is_file():
         trajectory = Trajectory.open(source)
-        if not {"heads", "neurons"} & set(others):
-            raise InputError(f"{source} is a trajectory without a recipe: give --heads, --neurons or both")
-        before = DetectorSettings(heads=0.5, neurons=0.5)
-        settings = changed_settings(before, {"heads": 0, "neurons": 0, **others})
+        settings = settings_for_record(source, others)
     else:
         job = Job.open(source)
         trajectory = Trajectory.open(job.files.trajectory)

@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import ValidationError
-
 from earlybird.anatomy import Anatomy
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.offline import draw_at, score_chunks
 from earlybird.detectors.spans import Span, parse_span
 from earlybird.errors import InputError, JobError
-from earlybird.recipes.reading import first_problem
+from earlybird.recipes.changed_settings import changed_settings
 from earlybird.recipes.run_directory import RESULT, Start, read_json, write_json
 from earlybird.recipes.settings import DetectorSettings
 from earlybird.recipes.stages.job import Job
@@ -129,18 +127,6 @@ def draw_ticket(
     else:
         ticket.save(output)
     return ticket, target
-
-
-def changed_settings(settings: DetectorSettings, changes: Mapping[str, Any]) -> DetectorSettings:
-    """Detector settings with some of them changed.
-
-    Raises:
-        InputError: a value out of bounds.
-    """
-    try:
-        return type(settings).model_validate({**settings.model_dump(), **changes})
-    except ValidationError as error:
-        raise InputError(first_problem(error, type(settings))) from error
 
 
 def write_draw(job: Job, anatomy: Anatomy, ticket: Ticket, verdict: Draw) -> None:

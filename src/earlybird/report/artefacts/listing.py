@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from earlybird.errors import InputError
 from earlybird.report.artefacts.agreement import agreement
@@ -41,28 +42,40 @@ ARTEFACTS: Mapping[str, Callable[[Record], Artefact | None]] = MappingProxyType(
 )
 
 
-def write_artefacts(root: Path, directory: Path, names: Collection[str] = ()) -> dict[str, list[Path]]:
-    """Write the named artefacts of a run, by default all, as PNG, SVG and CSV.
+def write_artefacts(
+    root: Path, directory: Path, names: Collection[str] = (), changes: Mapping[str, Any] | None = None
+) -> dict[str, list[Path]]:
+    """Write the named artefacts of a record, by default all, as PNG, SVG and CSV.
 
     Args:
-        root: the run's directory.
+        root: a run's directory, or a trajectory's.
         directory: where to write.
         names: of `ARTEFACTS`.
+        changes: of the `search` settings, see `Record.of`.
 
     Returns:
         The paths written per name; none where the record has nothing to show in that figure.
 
     Raises:
-        InputError: an unknown name, or no record in `root`.
+        InputError: an unknown name, no record in `root`, or a figure that cannot be made; the others are then written.
     """
     for name in names:
         if name not in ARTEFACTS:
             near = get_close_matches(name, ARTEFACTS, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]!r}?" if near else f"choose among {', '.join(ARTEFACTS)}"
             raise InputError(f"there is no figure {name!r}; {hint}")
-    record = Record.of(root)
+    record = Record.of(root, changes)
     written: dict[str, list[Path]] = {}
+    failed: dict[str, InputError] = {}
     for name in names or ARTEFACTS:
-        artefact = ARTEFACTS[name](record)
+        try:
+            artefact = ARTEFACTS[name](record)
+        except InputError as error:
+            failed[name] = error
+            continue
         written[name] = [] if artefact is None else artefact.write(directory, name)
+    if failed:
+        reasons = "; ".join(f"{name}: {error}" for name, error in failed.items())
+        others = f" (written in {directory}: {', '.join(name for name, paths in written.items() if paths)})"
+        raise InputError(f"cannot be made: {reasons}{others if any(written.values()) else ''}")
     return written

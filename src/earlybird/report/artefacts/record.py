@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,13 @@ from numpy.typing import NDArray
 from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.scores import Score
 from earlybird.errors import InputError
+from earlybird.recipes.changed_settings import changed_settings, settings_for_record
 from earlybird.report.analysis import Analysis, analyse
-from earlybird.report.run import Run, read_run
+from earlybird.report.run import Run, read_run, read_trajectory
 from earlybird.report.series import scores_at
 from earlybird.ticket import Ticket
 from earlybird.trajectory import KINDS, Kind, Trajectory
+from earlybird.trajectory.files import DESCRIPTION
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,19 @@ class Record:
     ticket: Ticket | None
 
     @classmethod
-    def of(cls, root: Path) -> Record:
-        """Read a run's directory.
+    def of(cls, root: Path, changes: Mapping[str, Any] | None = None) -> Record:
+        """Read a run's directory, or a trajectory's.
+
+        Args:
+            root: the directory.
+            changes: of the recipe's `search` settings, by which the run's own draw and ticket no longer count; of a
+                trajectory what is to be pruned, at least a ratio.
 
         Raises:
-            InputError: it is not a run's, or lacks the record or the recipe; the message says which.
+            InputError: it is neither, or lacks the record or the recipe (the message says which), or a setting is out
+                of bounds.
         """
-        run: Run = read_run(root)
+        run = _read(root, changes or {})
         if run.trajectory is None or run.search is None:
             missing = [run.missing[key] for key in ("trajectory", "recipe", "search") if run.missing.get(key)]
             raise InputError(f"{root} has no record to make figures of: {' '.join(missing)}")
@@ -62,3 +71,12 @@ class Record:
         """The masks at increasing steps, some at a time, (n, layers, units)."""
         for scores in scores_at(self.trajectory, kind, self.score, steps):
             yield self.prunings[kind].masks(scores)
+
+
+def _read(root: Path, changes: Mapping[str, Any]) -> Run:
+    if (root / DESCRIPTION).is_file():
+        return replace(read_trajectory(root), search=settings_for_record(root, changes))
+    run = read_run(root)
+    if not changes or run.search is None:
+        return run
+    return replace(run, search=changed_settings(run.search, changes), draw=None, ticket=None)

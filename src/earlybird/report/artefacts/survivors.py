@@ -12,7 +12,7 @@ from earlybird.report.palette import LIGHT
 
 
 def survivors(record: Record) -> Artefact | None:
-    """Heads one by one, neurons as a share of each layer's; None where no ticket was drawn."""
+    """Heads one by one, neurons as a share of each layer; the data names each unit. None where nothing was drawn."""
     ticket = record.ticket
     if ticket is None or not ticket.masks:
         return None
@@ -47,5 +47,6 @@ def survivors(record: Record) -> Artefact | None:
         axes.set_yticks(range(len(units)))
         axes.set_ylabel("layer", color=LIGHT["muted"])
         axes.set_title(f"{sum(kept):,} of {sum(units):,} {kind}", fontsize=10, color=LIGHT[kind])
-        rows += [(kind, layer, *counts) for layer, counts in enumerate(zip(kept, units, strict=True))]
-    return Artefact(figure, ("kind", "layer", "kept", "of"), rows)
+        for layer, (count, of) in enumerate(zip(kept, units, strict=True)):
+            rows.append((kind, layer, count, of, " ".join(map(str, np.flatnonzero(mask[layer])))))
+    return Artefact(figure, ("kind", "layer", "kept", "of", "units"), rows)
