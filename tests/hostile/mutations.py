@@ -5,7 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import random
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 HOSTILE: tuple[Any, ...] = (
     *(None, True, -1, 0, 1, 2**31, 2**63, 10**30, 10**400, 0.5, -0.0, 1e308, float("nan"), float("inf")),
@@ -70,4 +74,22 @@ def mutated_json(data: bytes, chance: random.Random) -> bytes:
     """Bytes of JSON with their values or their bytes changed."""
     if chance.random() < 0.3:
         return mutated_bytes(data, chance)
-    return json.dumps(mutated_value(json.loads(data), chance)).encode()
+    try:
+        return json.dumps(mutated_value(json.loads(data), chance)).encode()
+    except (ValueError, RecursionError):
+        return mutated_bytes(data, chance)
+
+
+def mutated_yaml(data: bytes, chance: random.Random) -> bytes:
+    """Bytes of YAML with their values or their bytes changed."""
+    if chance.random() < 0.4:
+        return mutated_bytes(data, chance)
+    try:
+        return yaml.safe_dump(mutated_value(yaml.safe_load(data), chance)).encode("utf-8", "surrogatepass")
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return mutated_bytes(data, chance)
+
+
+def mutation_for(file: Path) -> Callable[[bytes, random.Random], bytes]:
+    """What damages a file of this ending."""
+    return {".json": mutated_json, ".yaml": mutated_yaml}.get(file.suffix, mutated_bytes)

@@ -1,181 +1,25 @@
 """Whatever is in a file: it is read, or refused by one of our own errors, in little memory, and nothing else happens.
 
-Longer, by hand: EARLYBIRD_MUTATIONS=50 python -m pytest tests/hostile makes 50 times as many.
+Longer, by hand: EARLYBIRD_MUTATIONS=50 python -m pytest tests/hostile makes 50 times as many; fuzz.py goes where new
+code is reached.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import resource
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-import torch
-import yaml
-from mutations import mutated_bytes, mutated_json, mutated_value
-from transformers import BertConfig, BertForSequenceClassification
+from formats import FORMATS
+from mutations import mutation_for
 
-import earlybird as eb
-from earlybird.detectors.offline import detect
 from earlybird.errors import InputError, JobError
-from earlybird.recipes.reading import read_recipe
-from earlybird.report.analysis import analyse
-from earlybird.report.page import page
-from earlybird.report.run import read_run
-from earlybird.search_state import read_search_state, write_search_state
-from earlybird.slimming import Deviations
-from earlybird.ticket import Ticket
-from earlybird.trajectory import Kind, Shape, Trajectory, TrajectoryWriter
 
-STEPS, TIMES = 60, int(os.environ.get("EARLYBIRD_MUTATIONS", "1"))
-UNITS: dict[Kind, tuple[int, ...]] = {"heads": (4, 4), "neurons": (12, 12)}
+TIMES = int(os.environ.get("EARLYBIRD_MUTATIONS", "1"))
 MEMORY = 400 << 20
-
-Mutation = Callable[[bytes, random.Random], bytes]
-
-
-def mutated_yaml(data: bytes, chance: random.Random) -> bytes:
-    if chance.random() < 0.4:
-        return mutated_bytes(data, chance)
-    try:
-        return yaml.safe_dump(mutated_value(yaml.safe_load(data), chance)).encode("utf-8", "surrogatepass")
-    except yaml.YAMLError:
-        return data
-
-
-MUTATIONS: dict[str, Mutation] = {".json": mutated_json, ".yaml": mutated_yaml}
-
-
-def write_run(root: Path) -> None:
-    """A finished run of few steps."""
-    shape = Shape(UNITS, ("deviation", "gradient"), STEPS, 20.0, "synthetic")
-    generator = np.random.default_rng(0)
-    with TrajectoryWriter(root / "search" / "trajectory", shape, chunk_steps=20) as writer:
-        for _ in range(STEPS):
-            writer.append(
-                {
-                    (kind, channel): generator.normal(size=(2, UNITS[kind][0])).astype(np.float32)
-                    for kind in UNITS
-                    for channel in shape.channels
-                }
-            )
-    trajectory = Trajectory.open(root / "search" / "trajectory")
-    draw = detect(trajectory, heads=0.5, neurons=0.5, detector="hamming", threshold=0.99)
-    assert draw is not None
-    blocks: dict[Kind, tuple[str, ...]] = {kind: tuple(f"layer.{i}.{kind}" for i in range(2)) for kind in UNITS}
-    ticket = Ticket(draw.masks, UNITS, blocks, {"how": "drawn", "draw_step": draw.step})
-    ticket.save(root / "ticket.json")
-    ticket.shuffled(0).save(root / "random.json")
-    recipe = yaml.safe_load((Path(eb.__file__).parent / "recipes" / "digits.yaml").read_text())
-    (root / "recipe.yaml").write_text(yaml.safe_dump({**recipe, "search": {**recipe["search"], "detector": "hamming"}}))
-    results: dict[str, Any] = {"accuracy": 90.0, "parameters": 1000, "flops": 5000, "train_seconds": 9.0}
-    contents: dict[str, Any] = {
-        "search/result.json": {"steps": STEPS, "total_steps": STEPS, "seconds": 1.0, "settled": True},
-        "draw.json": {
-            "step": draw.step,
-            "fraction": draw.fraction,
-            "statistic": draw.statistic,
-            "detector": draw.detector,
-            "total_steps": STEPS,
-            "kinds": {
-                kind: {"step": one.step, "statistic": one.statistic, "threshold": one.threshold}
-                for kind, one in draw.kinds.items()
-            },
-            "rescued": {},
-        },
-        "summary.json": {
-            "earlybird": "0.1.0",
-            "evaluation_examples": 100,
-            "dense": results,
-            "ticket": {**results, "search_seconds": 1.0, "draw_step": draw.step, "draw_fraction": draw.fraction},
-            "random": results,
-        },
-    }
-    for name, content in contents.items():
-        (root / name).write_text(json.dumps(content))
-
-
-def write_checkpoint(root: Path) -> None:
-    """A pruned BERT."""
-    torch.manual_seed(0)
-    model = BertForSequenceClassification(
-        BertConfig(
-            vocab_size=20,
-            hidden_size=16,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=12,
-            max_position_embeddings=16,
-        )
-    )
-    ticket = Ticket.random(eb.Anatomy.of(model), heads=0.25, neurons=0.5)
-    eb.save(eb.prune(model, ticket), root, ticket=ticket)
-
-
-def write_recordings(root: Path) -> None:
-    """The study's .npy files."""
-    generator = np.random.default_rng(0)
-    root.mkdir(exist_ok=True)
-    np.save(root / "self_slimming_coef_records.npy", generator.normal(size=(2, STEPS, 4)))
-    np.save(root / "inter_slimming_coef_records.npy", generator.normal(size=(2, STEPS, 12)))
-
-
-def read_report(root: Path) -> None:
-    run = read_run(root)
-    html = str(page(run, analyse(run)))
-    assert "<script>alert(1)" not in html
-
-
-def read_trajectory(root: Path) -> None:
-    trajectory = Trajectory.open(root / "search" / "trajectory")
-    for kind in trajectory.kinds:
-        for channel in trajectory.shape.channels:
-            trajectory.evidence(kind, channel).sum()
-    detect(trajectory, heads=0.5, neurons=0.5, detector="hamming")
-
-
-def read_recordings(root: Path) -> None:
-    detect(Trajectory.from_npy(root), heads=0.5, neurons=0.5, detector="hamming")
-
-
-def search_state() -> tuple[dict[Kind, Deviations], torch.optim.Optimizer]:
-    deviations = {kind: Deviations(units, torch.device("cpu")) for kind, units in UNITS.items()}
-    optimizer = torch.optim.Adam([own.values for own in deviations.values()])
-    optimizer.step()
-    return deviations, optimizer
-
-
-def write_state(root: Path) -> None:
-    deviations, optimizer = search_state()
-    write_search_state(root / "state.safetensors", deviations, optimizer, steps=5, model="m")
-
-
-def read_state(root: Path) -> None:
-    deviations, optimizer = search_state()
-    read_search_state(root / "state.safetensors", deviations, optimizer, model="m", trained=True)
-
-
-# What is written, which of its files is damaged, how it is read, and how many mutations.
-FORMATS: dict[str, tuple[Callable[[Path], None], str, Callable[[Path], object], int]] = {
-    "ticket": (write_run, "ticket.json", lambda root: Ticket.load(root / "ticket.json"), 300),
-    "recipe": (write_run, "recipe.yaml", lambda root: read_recipe(str(root / "recipe.yaml")), 250),
-    "description of a trajectory": (write_run, "search/trajectory/trajectory.json", read_trajectory, 250),
-    "chunks of a trajectory": (write_run, "search/trajectory/chunks.jsonl", read_trajectory, 150),
-    "evidence of a trajectory": (write_run, "search/trajectory/heads.deviation.f32", read_trajectory, 100),
-    "recording": (write_recordings, "self_slimming_coef_records.npy", read_recordings, 250),
-    "state of a search": (write_state, "state.safetensors", read_state, 250),
-    "reported recipe": (write_run, "recipe.yaml", read_report, 40),
-    "reported summary": (write_run, "summary.json", read_report, 60),
-    "reported draw": (write_run, "draw.json", read_report, 60),
-    "reported result": (write_run, "search/result.json", read_report, 30),
-    "config of a checkpoint": (write_checkpoint, "config.json", eb.load, 160),
-    "weights of a checkpoint": (write_checkpoint, "model.safetensors", eb.load, 100),
-}
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +48,7 @@ def test_a_damaged_file_is_read_or_refused(name, samples):
     file = root / damaged
     original = file.read_bytes()
     read(root)
-    mutate = MUTATIONS.get(file.suffix, mutated_bytes)
+    mutate = mutation_for(file)
     refused = 0
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     try:
