@@ -27,8 +27,9 @@ setup: .venv/complete
 demo: setup
 	$(BIN)/earlybird demo
 
+# A file of tests is one process's, with one thread: as many files at a time as there are processors, up to four.
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # Into site/; a warning fails.
 docs: setup
