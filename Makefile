@@ -29,7 +29,7 @@ demo: setup
 
 # A file of tests is one process's, with one thread: as many files at a time as there are processors, up to four.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20
 
 # Into site/; a warning fails.
 docs: setup
