@@ -61,7 +61,7 @@ class Search:
             what it would be without a search, and take the mean |gradient| or squared gradient of the loss with
             respect to them.
         detector: a name from `earlybird detectors`, or several put together, see `earlybird.detect`; by default
-            the best rule for the score.
+            `rank-correlation`.
         l1: weight of the L1 penalty on the coefficients.
         l1_neurons: that of the neurons where it differs.
         learning_rate: of the coefficients; the attribute may be set anew at any step to follow a schedule.

@@ -84,9 +84,9 @@ def draw(
     window: Annotated[str | None, typer.Option(help="A span.")] = None,
     every: Annotated[str | None, typer.Option(help="A span.")] = None,
     start: Annotated[str | None, typer.Option(help="A span.")] = None,
-    lag: Annotated[str | None, typer.Option(help="A span: how long ago the mask is that today's is compared with.")] = (
-        None
-    ),
+    lag: Annotated[
+        str | None, typer.Option(help="A span: how long ago the mask or order is that today's is compared with.")
+    ] = None,
     criterion: Annotated[
         str | None, typer.Option(help="What a windowed detector reads: nuclear-norm, overlap, captured, ...")
     ] = None,

@@ -162,7 +162,7 @@ def detect(
         heads: ratio of heads to prune; a kind without a ratio is not looked at.
         neurons: ratio of neurons to prune.
         detector: a name from `earlybird detectors`, or several put together as "all(equivalence,
-            half-time-capture)"; by default the best rule for what was recorded.
+            half-time-capture)"; by default `rank-correlation`.
         heads_scope: where the heads' threshold is taken.
         neurons_scope: where the neurons' threshold is taken.
         uniform: keep the same count in every block.
@@ -174,7 +174,7 @@ def detect(
         window: smoothed values in a test, a span.
         every: steps between checks, a span.
         start: no check before so many steps, a span.
-        lag: how long ago the mask is that today's is compared with, a span.
+        lag: how long ago the mask, or the order of the units, is that today's is compared with, a span.
         criterion: the series that a windowed detector reads, by default the masks' nuclear norm; see
             `earlybird.detectors.criterion.Criterion`.
         threshold: what the statistic is compared with.

@@ -14,8 +14,9 @@ from earlybird.trajectory import Kind
 class SearchCurves:
     """Reads a search whenever something is logged.
 
-    Per kind, `earlybird_nuclear-norm_KIND` (or what other criterion the detector reads, with its lag:
-    `earlybird_captured-20_KIND`), `earlybird_statistic_KIND` once there is one, with `earlybird_threshold`, and
+    Per kind, the criterion that the detector reads: `earlybird_nuclear-norm_KIND`, or another with its lag, as
+    `earlybird_captured-20_KIND` (none with a rule on masks or scores, such as the default); `earlybird_statistic_KIND`
+    once there is one, with `earlybird_threshold`, and
     `earlybird_overlap_KIND`: the share of the mask's units that the mask at the reading before kept, too. What has no
     value at a step is left out.
     """
