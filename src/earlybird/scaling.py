@@ -32,15 +32,18 @@ class UnitScale:
     def __init__(self, deviation: Tensor, unit_of: NDArray[np.int64]) -> None:
         self.deviation = deviation
         self.every_feature = bool((unit_of >= 0).all())
-        one_each = np.array_equal(unit_of, np.arange(len(deviation)))
+        # Features of a unit that lie side by side, as many of every unit: expanding and its backward are far cheaper
+        # than indexing and its own, which sorts.
+        self.width = len(unit_of) // len(deviation)
+        in_a_row = np.array_equal(unit_of, np.repeat(np.arange(len(deviation)), self.width))
         places = torch.from_numpy(np.where(unit_of < 0, len(deviation), unit_of))
-        self.unit_of = None if one_each else places.to(deviation.device)
+        self.unit_of = None if in_a_row else places.to(deviation.device)
 
     def scale(self) -> Tensor:
         """What each feature is multiplied by, (features,) float32."""
         scale = 1 + self.deviation
         if self.unit_of is None:
-            return scale
+            return scale if self.width == 1 else scale[:, None].expand(-1, self.width).reshape(-1)
         if not self.every_feature:
             scale = torch.cat([scale, scale.new_ones(1)])
         return scale[self.unit_of]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from earlybird.detectors.scores import RunningScore, Score, channels_of
 from earlybird.detectors.spans import SpanLike
 from earlybird.errors import InputError, JobError
 from earlybird.groups import Groups
+from earlybird.host_copies import HostCopies
 from earlybird.masks import Scope
 from earlybird.processes import is_first, wait_for_all
 from earlybird.search_state import read_search_state, write_search_state
@@ -32,6 +34,8 @@ from earlybird.trajectory.files import DESCRIPTION
 _CHUNK_BYTES = 1 << 22
 # A head of a model that starts at 0 lets no gradient through in the very first steps.
 _STEPS_WITHOUT_GRADIENT = 10
+# More than a host runs ahead of its device, and fewer than anybody would miss.
+_CUDA_DELAY = 4
 
 
 class Search:
@@ -78,12 +82,15 @@ class Search:
         record: directory to write the trajectory to; by default it is not kept. Of several processes, all of which
             have to give it, the first writes.
         record_gradients: record the coefficients' gradients whatever the score is, to study other scores later.
+        delay: steps after which a step is looked at, so that training does not wait for its device; `step` returns the
+            ticket so much later, and the draw is the same. By default 4 on a CUDA device, where the host would wait,
+            and 0 elsewhere.
         resume: a file written by `save_state`; the trajectory in `record` is cut back to its step.
 
     Attributes:
         draw: the verdict with its statistics, once there is one.
         ticket: the ticket, once there is one.
-        steps: optimizer steps observed.
+        steps: optimizer steps taken; those since the draw are `steps - 1 - draw.step`.
 
     Raises:
         InputError: settings out of bounds, a model without the blocks to prune, a state that does not fit, a
@@ -121,10 +128,13 @@ class Search:
         steps_per_epoch: float | None = None,
         record: str | os.PathLike[str] | None = None,
         record_gradients: bool = False,
+        delay: int | None = None,
         resume: str | os.PathLike[str] | None = None,
     ) -> None:
         if total_steps < 1:
             raise InputError(f"total_steps must be at least 1, got {total_steps}")
+        if delay is not None and delay < 0:
+            raise InputError(f"delay must be at least 0 steps, got {delay}")
         if resume is not None and record is None:
             raise InputError("resume needs the directory of the trajectory in record: the detector is fed from it")
         if record is not None and resume is None and is_first() and _steps_in(Path(record)):
@@ -185,6 +195,13 @@ class Search:
         self.slimming = Slimming(model, self.anatomy, kinds=tuple(prunings), slim=slim, neuron_slim=neuron_slim)
         parameters = [deviations.values for deviations in self.slimming.deviations.values()]
         self._optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+        if delay is None:
+            delay = _CUDA_DELAY if parameters[0].is_cuda else 0
+        self._delay = delay
+        self._copies: HostCopies[tuple[Kind, Channel]] = HostCopies()
+        # Recorded by a flush before their time to be looked at has come.
+        self._recorded: deque[Mapping[tuple[Kind, Channel], NDArray[np.float32]]] = deque()
+        self._looked_at = 0
         shape = Shape(
             {kind: pruning.units for kind, pruning in prunings.items()},
             self._channels,
@@ -243,31 +260,25 @@ class Search:
 
         Raises:
             InputError: no gradient of the loss has reached the coefficients since the first step.
-            JobError: a coefficient is not finite any more (the loss diverged); the record ends before it.
+            JobError: a coefficient is not finite any more (the loss diverged); the record ends before it. It is
+                noticed as late as a draw.
         """
         self.slimming.average_gradients()
         self._look_for_gradients()
-        evidence: dict[tuple[Kind, Channel], NDArray[np.float32]] = {}
+        evidence: dict[tuple[Kind, Channel], Tensor] = {}
         if "gradient" in self._channels:
             for kind, deviations in self.slimming.deviations.items():
-                evidence[kind, "gradient"] = deviations.gradient_on_host(self.l1[kind] if self._penalised else 0.0)
+                evidence[kind, "gradient"] = deviations.gradient_magnitude(self.l1[kind] if self._penalised else 0.0)
         if self.score == "coefficient":
             self._optimizer.param_groups[0]["lr"] = self.learning_rate
             self._optimizer.step()
             for kind, deviations in self.slimming.deviations.items():
-                evidence[kind, "deviation"] = deviations.on_host()
+                evidence[kind, "deviation"] = deviations.values
+        self._copies.send(evidence)
         self._optimizer.zero_grad(set_to_none=False)
         self._penalised = False
-        for (kind, channel), array in evidence.items():
-            if not np.isfinite(array).all():
-                self.flush()
-                raise JobError(
-                    f"the {channel} of a slimming coefficient of the {kind} is not finite at step {self.steps}: the"
-                    " loss has diverged; lower the learning rate, or resume from the last good state"
-                )
-        if self._writer is not None:
-            self._writer.append(evidence)
-        self._observe({kind: evidence[kind, self._channel][None] for kind in self.slimming.deviations})
+        self.steps += 1
+        self._look(self._delay if self.steps < self.total_steps else 0)
         return self.ticket
 
     def masks(self) -> dict[Kind, NDArray[np.bool_]]:
@@ -279,9 +290,11 @@ class Search:
 
         Raises:
             InputError: no step was observed yet.
+            JobError: see `step`.
         """
         if self.steps == 0:
             raise InputError("no step was observed yet, so there is nothing to draw from")
+        self._look(0)
         if self.ticket is not None:
             return self.ticket
         self.draw = self.detection.draw_now(self._newest, "end")
@@ -305,12 +318,24 @@ class Search:
         self.close()
 
     def flush(self) -> None:
-        """Write all observed steps to the record."""
+        """Write all steps taken to the record.
+
+        Raises:
+            JobError: see `step`.
+        """
+        # Not looked at yet: of several processes one may flush, and all have to see the draw at the same step.
+        while self._copies:
+            self._recorded.append(self._record())
         if self._writer is not None:
             self._writer.flush()
 
     def close(self) -> None:
-        """Close the record; further steps are not recorded."""
+        """Look at all steps taken, and close the record; further steps are not recorded.
+
+        Raises:
+            JobError: see `step`.
+        """
+        self._look(0)
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -344,19 +369,41 @@ class Search:
 
     def _replay(self, record: Path) -> None:
         """Feed the detector what was recorded before the resumed step."""
-        resumed, self.steps = self.steps, 0
         trajectory = Trajectory.open(record)
-        size = 64
-        for start in range(0, resumed, size):
-            chunk = {
-                kind: trajectory.evidence(kind, self._channel)[start : min(start + size, resumed)]
-                for kind in self.detection.prunings
-            }
-            self._observe(chunk)
+        seen, size = max(0, self.steps - self._delay), 64
+        for start in range(0, seen, size):
+            steps = slice(start, min(start + size, seen))
+            self._observe({kind: trajectory.evidence(kind, self._channel)[steps] for kind in self.detection.prunings})
+        for step in range(seen, self.steps):
+            self._recorded.append(
+                {(kind, self._channel): trajectory.evidence(kind, self._channel)[step] for kind in trajectory.kinds}
+            )
+
+    def _look(self, delay: int) -> None:
+        """Look at all steps but the newest `delay`."""
+        while len(self._recorded) + len(self._copies) > delay:
+            evidence = self._recorded.popleft() if self._recorded else self._record()
+            self._observe({kind: evidence[kind, self._channel][None] for kind in self.slimming.deviations})
+
+    def _record(self) -> Mapping[tuple[Kind, Channel], NDArray[np.float32]]:
+        """Record the next step's evidence, (layers, units) each, and return it."""
+        evidence = self._copies.receive()
+        for (kind, channel), array in evidence.items():
+            if not np.isfinite(array).all():
+                step = self._looked_at + len(self._recorded)
+                self._copies.clear()
+                self.flush()
+                raise JobError(
+                    f"the {channel} of a slimming coefficient of the {kind} is not finite at step {step}: the loss has"
+                    " diverged; lower the learning rate, or resume from the last good state"
+                )
+        if self._writer is not None:
+            self._writer.append(evidence)
+        return evidence
 
     def _observe(self, evidence: Mapping[Kind, NDArray[np.float32]]) -> None:
         """Take the evidence of the next steps, (steps, layers, units) per kind."""
-        self.steps += len(next(iter(evidence.values())))
+        self._looked_at += len(next(iter(evidence.values())))
         if self.draw is not None:
             return
         scores = {kind: running.update(evidence[kind]) for kind, running in self._running.items()}

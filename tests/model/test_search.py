@@ -10,6 +10,8 @@ import earlybird as eb
 from earlybird.detectors.offline import score_chunks
 from earlybird.slimming import Slimming
 
+# A CUDA device looks at steps four steps later, which a CPU can do, too.
+PLACES = [("cpu", 0), ("cpu", 4), *([("cuda", 4)] if torch.cuda.is_available() else [])]
 SETTINGS = {"heads": 0.3, "neurons": 0.4, "total_steps": 120, "detector": "equivalence", "threshold": 0.05}
 
 
@@ -34,7 +36,7 @@ def batch():
 
 def train(model, search, steps):
     optimizer = torch.optim.SGD(model.parameters(), 1e-2)
-    pixels, labels = batch()
+    pixels, labels = (tensor.to(model.device) for tensor in batch())
     draws = []
     for _ in range(steps):
         (model(pixels, labels=labels).loss + search.penalty()).backward()
@@ -77,37 +79,43 @@ def test_a_coefficient_is_trained_by_the_gradient_of_the_loss():
     assert float(values.grad[1, 7]) == pytest.approx((losses[0] - losses[1]) / (2 * epsilon), abs=1e-4)
 
 
+@pytest.mark.parametrize(("device", "delay"), PLACES)
 @pytest.mark.parametrize("watched", [{}, {"criterion": "overlap", "lag": 5}])
-def test_the_online_draw_is_the_offline_draw(watched, tmp_path):
-    model = tiny_vit()
-    search = eb.Search(model, **SETTINGS, **watched, record=tmp_path)
+def test_the_online_draw_is_the_offline_draw(watched, device, delay, tmp_path):
+    model = tiny_vit().to(device)
+    search = eb.Search(model, **SETTINGS, **watched, record=tmp_path, delay=delay)
     draws = train(model, search, 120)
     search.finish()
     trajectory = eb.Trajectory.open(tmp_path)
     offline = eb.detect(trajectory, heads=0.3, neurons=0.4, detector="equivalence", threshold=0.05, **watched)
-    assert draws == [offline.step] == [search.draw.step]
+    assert draws == [offline.step + delay]
+    assert search.draw.step == offline.step
     assert all((offline.masks[kind] == search.ticket.masks[kind]).all() for kind in offline.masks)
 
 
+@pytest.mark.parametrize(("device", "delay"), PLACES)
+@pytest.mark.parametrize("saved_at", [40, "two steps after the draw"])
 @pytest.mark.parametrize("watched", [{}, {"criterion": "overlap", "lag": 5}])
-def test_a_resumed_search_goes_on_as_if_nothing_had_happened(watched, tmp_path):
-    settings = {**SETTINGS, **watched}
-    whole = tiny_vit()
+def test_a_resumed_search_goes_on_as_if_nothing_had_happened(watched, saved_at, device, delay, tmp_path):
+    settings = {**SETTINGS, **watched, "delay": delay}
+    whole = tiny_vit().to(device)
     undisturbed = eb.Search(whole, **settings, record=tmp_path / "whole")
-    train(whole, undisturbed, 120)
+    noticed = train(whole, undisturbed, 120)
     undisturbed.close()
-    model = tiny_vit()
+    saved_at = saved_at if saved_at == 40 else undisturbed.draw.step + 3
+    model = tiny_vit().to(device)
     first = eb.Search(model, **settings, record=tmp_path / "cut")
-    train(model, first, 40)
+    train(model, first, saved_at)
     first.save_state(tmp_path / "state.safetensors")
     kept = {name: value.clone() for name, value in model.state_dict().items()}
     train(model, first, 7)
     first.detach()
     model.load_state_dict(kept)
     second = eb.Search(model, **settings, record=tmp_path / "cut", resume=tmp_path / "state.safetensors")
-    train(model, second, 80)
+    again = train(model, second, 120 - saved_at)
     second.close()
     assert second.steps == 120
+    assert again == (noticed if noticed[0] >= saved_at else [saved_at])
     assert second.draw.step == undisturbed.draw.step
     for kind in ("heads", "neurons"):
         a, b = (eb.Trajectory.open(tmp_path / n).evidence(kind, "deviation") for n in ("whole", "cut"))
@@ -212,6 +220,48 @@ def test_drawing_now_gives_the_ticket_that_is_drawn_already():
     step = search.draw.step
     assert search.draw_now() is search.ticket
     assert search.draw.step == step
+
+
+def test_one_process_may_save_its_state_without_seeing_the_draw_before_the_others(tmp_path):
+    model = tiny_vit()
+    undisturbed = eb.Search(model, **SETTINGS, delay=4)
+    (noticed,) = train(model, undisturbed, 120)
+    undisturbed.detach()
+    model = tiny_vit()
+    search = eb.Search(model, **SETTINGS, delay=4, record=tmp_path / "record")
+    train(model, search, noticed - 1)
+    search.save_state(tmp_path / "state")
+    assert eb.Trajectory.open(tmp_path / "record").steps == noticed - 1
+    assert search.ticket is None
+    assert train(model, search, 2) == [noticed]
+
+
+@pytest.mark.parametrize("delay", [0, 4])
+def test_the_step_at_which_the_loss_diverged_is_named_and_not_recorded(delay, tmp_path):
+    model = tiny_vit()
+    search = eb.Search(model, **SETTINGS, delay=delay, record=tmp_path)
+    train(model, search, 7)
+    with torch.no_grad():
+        search.slimming.deviations["heads"].gradient.fill_(float("nan"))
+    with pytest.raises(eb.JobError, match="not finite at step 7"):
+        train(model, search, 1 + delay)
+    search.detach()
+    assert eb.Trajectory.open(tmp_path).steps == 7
+
+
+def test_the_last_planned_step_is_looked_at_at_once():
+    model = tiny_vit()
+    search = eb.Search(model, **{**SETTINGS, "total_steps": 60, "threshold": 1e-9}, delay=100)
+    train(model, search, 59)
+    assert search.masks() == {}
+    train(model, search, 1)
+    assert (search.masks()["heads"] == search.draw_now().masks["heads"]).all()
+    assert search.draw.step == 59
+
+
+def test_a_delay_that_is_none_is_refused():
+    with pytest.raises(eb.InputError, match="delay must be at least 0"):
+        eb.Search(tiny_vit(), **SETTINGS, delay=-1)
 
 
 @pytest.mark.parametrize("weight", [-1e-4, float("nan"), float("inf")])

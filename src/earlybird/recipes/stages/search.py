@@ -128,6 +128,8 @@ def attached_search(job: Job, model: PreTrainedModel, record: Path, state: Path 
         steps_per_epoch=steps_per_epoch(job.task, settings),
         record=record,
         record_gradients=wanted.record == "all",
+        # The weights kept at the draw are to be those of its step.
+        delay=0,
         resume=state,
     )
 

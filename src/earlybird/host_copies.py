@@ -1,0 +1,51 @@
+"""Copies of a device's tensors on their way to the host, that nothing waits for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Name = TypeVar("Name")
+
+
+class HostCopies(Generic[Name]):
+    """Named float32 arrays on the host, in the order in which their tensors were sent.
+
+    A host runs ahead of a CUDA device by what it has queued there. To wait for a copy just queued would let the device
+    run dry; a few training steps later it has arrived.
+    """
+
+    def __init__(self) -> None:
+        self._under_way: deque[tuple[dict[Name, Tensor], torch.cuda.Event | None]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._under_way)
+
+    def send(self, tensors: Mapping[Name, Tensor]) -> None:
+        """Queue copies of tensors, which may be changed afterwards."""
+        # Into pinned memory, which a copy that does not wait needs; on the host itself, a copy all the same.
+        copies = {name: tensor.detach().to("cpu", non_blocking=True, copy=True) for name, tensor in tensors.items()}
+        event = None
+        if any(tensor.is_cuda for tensor in tensors.values()):
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            event.record()
+        self._under_way.append((copies, event))
+
+    def receive(self) -> dict[Name, NDArray[np.float32]]:
+        """What was sent first of all that was not received yet; waits for it."""
+        copies, event = self._under_way.popleft()
+        if event is None:
+            return {name: copy.numpy() for name, copy in copies.items()}
+        event.synchronize()
+        # Out of pinned memory, which the next copies take.
+        return {name: copy.numpy().copy() for name, copy in copies.items()}
+
+    def clear(self) -> None:
+        """Forget what was not received yet."""
+        self._under_way.clear()
