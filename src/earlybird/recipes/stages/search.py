@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import PreTrainedModel, TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from earlybird import scaling
 from earlybird.anatomy import Anatomy
@@ -51,7 +52,7 @@ def search(job: Job) -> bool:
     def attach(state: Path | None) -> tuple[Search, TrainerCallback]:
         attached = attached_search(job, model, files.trajectory, state)
         searches.append(attached)
-        callback = SearchCallback(
+        callback = _StopWithoutCheckpoint(
             attached,
             learning_rate=settings.learning_rate,
             on_draw=lambda optimizer: save_drawn(attached, model, optimizer, files.drawn),
@@ -85,6 +86,16 @@ def search(job: Job) -> bool:
     write_json(files.search / RESULT, result)
     _check_settled(job)
     return True
+
+
+class _StopWithoutCheckpoint(SearchCallback):
+    """Leaves no checkpoint of the step that ends the search: from there the Trainer would go on by one step more."""
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Observe the step; at the draw, stop and save nothing but what is drawn."""
+        super().on_step_end(args, state, control, **kwargs)
+        if control.should_training_stop:
+            control.should_save = False
 
 
 def attached_search(job: Job, model: PreTrainedModel, record: Path, state: Path | None) -> Search:

@@ -1,0 +1,28 @@
+"""The search as a stage of a recipe."""
+
+from __future__ import annotations
+
+import pytest
+
+from earlybird.recipes.reading import read_recipe
+from earlybird.recipes.run_directory import read_json
+from earlybird.recipes.stages.job import Job
+from earlybird.recipes.stages.search import search
+from earlybird.recipes.trainer import RecipeTrainer
+from earlybird.trajectory import Trajectory
+
+
+def test_a_search_interrupted_after_its_draw_takes_no_step_more(tmp_path, monkeypatch):
+    settings = ["training.epochs=3", "training.batch_size=128", "search.detector=hamming"]
+    job = Job.begin(read_recipe("digits", [f"output={tmp_path / 'run'}", *settings, "training.checkpoint_every=1"]))
+
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecipeTrainer, "metrics", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            search(job)
+    search(job)
+    result = read_json(job.files.search / "result.json")
+    assert Trajectory.open(job.files.trajectory).steps == result["steps"] == result["draw_step"] + 1
