@@ -6,7 +6,9 @@ BERT-base's shape (12 layers, 768 wide, 3,072 neurons; 128 tokens) and ViT-Base'
 weights and inputs, bf16 autocast, fused AdamW, gradients clipped. A plain training and one with a search by each score
 take blocks of steps in turn in one process, the device idle before and after each block; the overhead is the median
 over the rounds of the ratio of wall-clock seconds within a round, less 1. `--delay 0` looks at every step at once,
-which makes the host wait for the device. Waits are those that torch counts (`torch.cuda.set_sync_debug_mode`).
+which makes the host wait for the device. Waits are those that torch counts (`torch.cuda.set_sync_debug_mode`): copies
+and `item()` that block, but not the event that a search waits for, long past or, with `--delay 0`, just queued.
+Without a GPU the script runs on the CPU, to try it.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measured import report
+from measured import overhead, report
 from torch import Tensor
 from transformers import (
     BertConfig,
@@ -90,7 +92,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def waits(step: Callable[[], None], steps: int, device: torch.device) -> float | None:
-    """Times a step that the host waits for the device."""
+    """Times a step that torch counts the host as waiting for the device."""
     if device.type != "cuda":
         return None
     with warnings.catch_warnings(record=True) as caught:
@@ -99,10 +101,12 @@ def waits(step: Callable[[], None], steps: int, device: torch.device) -> float |
         for _ in range(steps):
             step()
         torch.cuda.set_sync_debug_mode("default")
-    return sum("synchroniz" in str(warning.message) for warning in caught) / steps
+    return sum("called a synchronizing" in str(warning.message) for warning in caught) / steps
 
 
-def measured(given: argparse.Namespace, name: str, batch: int, device: torch.device, directory: Path) -> dict[str, Any]:
+def overheads(
+    given: argparse.Namespace, name: str, batch: int, device: torch.device, directory: Path
+) -> dict[str, Any]:
     seconds: dict[Score | None, list[float]] = {score: [] for score in SCORES}
     host: dict[Score | None, list[float]] = {score: [] for score in SCORES}
     memory: dict[Score | None, int] = {}
@@ -143,11 +147,8 @@ def measured(given: argparse.Namespace, name: str, batch: int, device: torch.dev
     if memory:
         figures["plain_peak_megabytes"] = round(memory[None] / 2**20, 1)
     for score, values in seconds.items():
-        ratios = sorted(searched / alone for searched, alone in zip(values, plain, strict=True))
-        quartiles = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
         figures[f"{score}"] = {
-            "overhead": round(statistics.median(ratios) - 1, 4),
-            "quartiles": [round(ratio - 1, 4) for ratio in quartiles],
+            **overhead(values, plain),
             "host_milliseconds": round(1e3 * statistics.median(host[score]), 3),
             "waits_per_step": waited[score],
         }
@@ -171,7 +172,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         for wanted in given.batch:
             name, _, batch = wanted.partition("=")
-            figure[f"{name}, batch {batch}"] = measured(given, name, int(batch), device, Path(directory))
+            figure[f"{name}, batch {batch}"] = overheads(given, name, int(batch), device, Path(directory))
     card = torch.cuda.get_device_name() if device.type == "cuda" else "none"
     report({"device": card, "torch": torch.__version__, **vars(given), **figure})
 

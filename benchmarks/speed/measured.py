@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +39,16 @@ class Stopwatch:
 
     def seconds(self) -> dict[str, float]:
         return {"cpu_seconds": round(self.cpu, 3), "wall_seconds": round(self.wall, 3)}
+
+
+def overhead(seconds: Sequence[float], plain: Sequence[float]) -> dict[str, Any]:
+    """Median of the ratios to the plain seconds of the same rounds, less 1, and their quartiles."""
+    ratios = sorted(longer / alone for longer, alone in zip(seconds, plain, strict=True))
+    quartiles = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
+    return {
+        "overhead": round(statistics.median(ratios) - 1, 4),
+        "quartiles": [round(ratio - 1, 4) for ratio in quartiles],
+    }
 
 
 def report(figure: dict[str, Any]) -> None:

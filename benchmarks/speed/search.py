@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measured import report
+from measured import overhead, report
 from torch import Tensor
 from transformers import (
     BertConfig,
@@ -92,12 +92,7 @@ def overheads(name: str, rounds: int, directory: Path) -> dict[str, Any]:
     plain = seconds.pop(None)
     figures: dict[str, Any] = {"plain_step_seconds": round(statistics.median(plain), 4)}
     for score, values in seconds.items():
-        ratios = sorted(searched / alone for searched, alone in zip(values, plain, strict=True))
-        quartiles = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
-        figures[f"{score}"] = {
-            "overhead": round(statistics.median(ratios) - 1, 4),
-            "quartiles": [round(ratio - 1, 4) for ratio in quartiles],
-        }
+        figures[f"{score}"] = overhead(values, plain)
     return figures
 
 

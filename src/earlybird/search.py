@@ -344,6 +344,9 @@ class Search:
         """Write coefficients, their optimizer state and the step as safetensors, in one move.
 
         The record is flushed first, so that it covers the state. Of several processes only the first writes.
+
+        Raises:
+            JobError: see `step`.
         """
         if not is_first():
             return
