@@ -13,6 +13,7 @@ from scipy.stats import multivariate_t, spearmanr
 from earlybird.criteria import overlap
 from earlybird.detectors.base import Observation
 from earlybird.detectors.criterion import NUCLEAR_NORM
+from earlybird.detectors.fixed_time import FixedTime
 from earlybird.detectors.lagged_overlap import LaggedOverlap
 from earlybird.detectors.observe import Observer
 from earlybird.detectors.online_change_point import OnlineChangePoint, RunLengths
@@ -67,6 +68,16 @@ def test_rank_correlation_equals_scipy(seed, scope, lag, every):
             pairs = [(now[real], earlier[real])]
         assert statistic == pytest.approx(np.mean([spearmanr(*pair).statistic for pair in pairs]), nan_ok=True)
         assert not settled or statistic >= 0.9
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 99), st.integers(1, 60), st.integers(0, 20))
+def test_fixed_time_waits_for_its_share_of_the_run_and_for_scores_that_differ(percent, steps, equal):
+    scores = scores_of(0, steps)
+    scores[:equal] = 1.0
+    found = checks_of(FixedTime(threshold=percent / 100, total_steps=steps), scores, Pruning(0.5, "layer", UNITS))
+    assert list(found) == [n for n in range(1, steps + 1) if 100 * n >= percent * steps]
+    assert found == {n: (n / steps, n > equal) for n in found}
 
 
 def test_scores_that_rank_nothing_settle_no_rank_correlation():

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from earlybird.detectors.base import Detector
+from earlybird.detectors.fixed_time import FixedTime
 from earlybird.detectors.half_time_capture import HalfTimeCapture
 from earlybird.detectors.hamming import HammingDistance
 from earlybird.detectors.lagged_overlap import LaggedOverlap
@@ -26,6 +27,10 @@ _LEAST_START = 20
 
 def _hamming(settings: ResolvedSettings) -> Detector:
     return HammingDistance(threshold=settings.threshold, every=settings.every, units=settings.pruning.units)
+
+
+def _fixed_time(settings: ResolvedSettings) -> Detector:
+    return FixedTime(threshold=settings.threshold, total_steps=settings.total_steps)
 
 
 def _half_time_capture(settings: ResolvedSettings) -> Detector:
@@ -138,6 +143,14 @@ RULES: Mapping[str, DetectorSpecification] = {
         settled_below=True,
         cost="O(u)",
         every=steps(1),
+    ),
+    "fixed-time": DetectorSpecification(
+        summary="A fifth of the run has passed, whatever the masks do (EarlyBERT's rule).",
+        build=_fixed_time,
+        threshold=0.2,
+        null=_NO_TEST,
+        settled_below=False,
+        cost="O(1)",
     ),
     "lagged-overlap": _LAGGED,
     "rank-correlation": replace(
