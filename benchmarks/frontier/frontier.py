@@ -3,7 +3,8 @@
     python benchmarks/frontier/frontier.py SWEEP/results.json [--one-shot DIRECTORY/results.json] --output DIRECTORY
 
 Cost is search up to the draw plus training: `flops`, in forward FLOPs times steps, which no other work on the machine
-changes; `seconds`, as measured. Writes frontier.png, frontier.svg and frontier.md into the output directory.
+changes; `seconds`, as measured. Of trainings that were evaluated on the way (`training.evaluate_every`) the table also
+has the cost, in FLOPs, up to the first evaluation that is as good as the dense network of the seed at its end. Writes frontier.png, frontier.svg and frontier.md into the output directory.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Point:
         difference: of the metric to the dense network of the same seed, in points.
         error: standard error of that mean; NaN for one seed.
         seeds: how many.
+        reached: cost in FLOPs when as good as the dense network at its end, of each seed that came to it; None where
+            nothing was evaluated on the way.
     """
 
     draw: str
@@ -54,6 +57,7 @@ class Point:
     difference: float
     error: float
     seeds: int
+    reached: list[float] | None
 
 
 def point(
@@ -64,7 +68,8 @@ def point(
     The search's steps are dense ones, up to the draw; a random ticket needs none to rewind. What continues trains the
     rest of the dense network's steps.
     """
-    flops, seconds, differences = [], [], []
+    flops, seconds, differences, reached = [], [], [], []
+    evaluated = False
     for cell, dense in pairs:
         searched = cell["draw_step"] + 1 if "draw_step" in cell else 0
         if start == "continue":
@@ -75,9 +80,15 @@ def point(
         search_seconds = cell.get("search_seconds") or searched / dense["train_steps"] * dense["train_seconds"]
         seconds.append((search_seconds + cell["train_seconds"]) / dense["train_seconds"])
         differences.append(cell[metric] - dense[metric])
+        evaluated |= "evaluations" in cell
+        steps = [entry["step"] for entry in cell.get("evaluations", []) if entry[metric] >= dense[metric]]
+        reached += [(search_flops + step * cell["flops"]) / total for step in steps[:1]]
     error = statistics.stdev(differences) / math.sqrt(len(differences)) if len(differences) > 1 else math.nan
     mean = statistics.mean
-    return Point(draw, score, start, ratio, mean(flops), mean(seconds), mean(differences), error, len(differences))
+    return Point(
+        draw, score, start, ratio, mean(flops), mean(seconds), mean(differences), error, len(differences),
+        reached if evaluated else None,
+    )  # fmt: skip
 
 
 def points_of(results: Mapping[str, Any], one_shot: Iterable[Mapping[str, Any]]) -> list[Point]:
@@ -119,15 +130,25 @@ def table(points: list[Point], metric: str) -> str:
         f"| draw | score | start | ratio | cost, FLOPs | cost, seconds | {metric} against dense | |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
+    with_reached = any(one.reached is not None for one in points)
+    if with_reached:
+        lines = [lines[0].removesuffix(" |") + " as good as dense at | |", lines[1] + " --- |"]
     for one in sorted(points, key=lambda one: one.flops):
         error = "" if math.isnan(one.error) else f" ± {one.error:.1f}"
         notes = ["frontier"] if is_best(one, points) else []
         notes += ["goal"] if one.flops <= CHEAPER and one.difference >= WITHIN else []
         lines.append(
             f"| {one.draw} | {one.score} | {one.start} | {one.ratio:g} | {one.flops:.0%} | {one.seconds:.0%}"
-            f" | {one.difference:+.1f}{error} | {', '.join(notes)} |"
+            f" | {one.difference:+.1f}{error} |{_reached(one) if with_reached else ''} {', '.join(notes)} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _reached(one: Point) -> str:
+    if not one.reached:
+        return " never |" if one.reached is not None else " |"
+    fewer = "" if len(one.reached) == one.seeds else f" ({len(one.reached)} of {one.seeds} seeds)"
+    return f" {statistics.mean(one.reached):.0%}{fewer} |"
 
 
 def figure(points: list[Point], metric: str) -> Figure:

@@ -1,8 +1,10 @@
-"""How long a training took, over all its interruptions."""
+"""How long a training took, over all its interruptions, and how good it was after how long."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,20 @@ CLOCK = "earlybird-clock.json"
 
 
 class TrainingClock(TrainerCallback):
-    """Wall-clock seconds from the first step to the last, checkpoints included, time between runs not.
+    """Wall-clock seconds from the first step to the last, checkpoints included; not evaluations, nor time between runs.
 
     Args:
         resume: the checkpoint to go on from, which knows the seconds before it.
+
+    Attributes:
+        evaluations: those on the way: step, seconds of training up to it, metrics.
     """
 
     def __init__(self, resume: Path | None = None) -> None:
-        self._before = float(read_json(resume / CLOCK)["seconds"]) if resume is not None else 0.0
+        before = read_json(resume / CLOCK) if resume is not None else {}
+        self._before = float(before.get("seconds", 0.0))
         self._started = time.perf_counter()
+        self.evaluations: list[dict[str, float]] = before.get("evaluations", [])
 
     @property
     def seconds(self) -> float:
@@ -35,8 +42,16 @@ class TrainingClock(TrainerCallback):
         """Start the clock."""
         self._started = time.perf_counter()
 
+    @contextmanager
+    def evaluating(self, step: int) -> Iterator[dict[str, float]]:
+        """Stand still meanwhile; takes the metrics that the dictionary is given."""
+        seconds, metrics = self.seconds, dict[str, float]()
+        yield metrics
+        self._started = time.perf_counter() - (seconds - self._before)
+        self.evaluations.append({"step": step, "seconds": seconds, **metrics})
+
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Put the time into the checkpoint; this is the last file of it, so it marks the checkpoint as whole."""
         if state.is_world_process_zero and args.output_dir is not None:
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            write_json(checkpoint / CLOCK, {"seconds": self.seconds})
+            write_json(checkpoint / CLOCK, {"seconds": self.seconds, "evaluations": self.evaluations})

@@ -55,7 +55,10 @@ class PretrainedSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """One training run; rates are per step, epochs may be fractional, `workers` are processes that load data."""
+    """One training run; rates are per step, epochs may be fractional, `workers` are processes that load data.
+
+    `evaluate_every` adds evaluations on the way to the one at the end; their seconds are not the training's.
+    """
 
     epochs: Annotated[float, Field(gt=0)]
     batch_size: Annotated[int, Field(ge=1)]
@@ -71,6 +74,7 @@ class TrainingSettings(Settings):
     mixed_precision: Literal["no", "bf16"] = "no"
     workers: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: SpanSetting = Span(0.05, "fraction")
+    evaluate_every: SpanSetting | None = None
     tensorboard: bool = False
 
     @model_validator(mode="after")

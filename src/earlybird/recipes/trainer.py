@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import Trainer
 
 from earlybird.integrations.curves import SearchCurves
+from earlybird.recipes.clock import TrainingClock
 from earlybird.recipes.tasks.base import Task
 from earlybird.search import Search
 
@@ -21,10 +22,13 @@ class RecipeTrainer(Trainer):
     Args:
         task: gives items, batches, loss and predictions.
         search: whose penalty is added to the training loss, and whose curves to the logs of the loss.
+        clock: keeps what evaluations on the way give.
     """
 
-    def __init__(self, *, task: Task, search: Search | None, **trainer: Any) -> None:
-        super().__init__(train_dataset=task.train, data_collator=task.collate, **trainer)
+    def __init__(self, *, task: Task, search: Search | None, clock: TrainingClock, **trainer: Any) -> None:
+        super().__init__(train_dataset=task.train, eval_dataset=task.evaluation, data_collator=task.collate, **trainer)
+        self._clock = clock
+        self.add_callback(clock)
         self._recipe_task = task
         self._search = search
         self._curves = None if search is None else SearchCurves(search)
@@ -59,6 +63,17 @@ class RecipeTrainer(Trainer):
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
             return None, self._recipe_task.predict(model, inputs), None
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """On the way, for the clock; training goes on as if nothing had been."""
+        # The loader of the evaluation items would take from the random numbers of the next steps' dropout.
+        with torch.random.fork_rng(), self._clock.evaluating(self.state.global_step) as metrics:
+            metrics |= self.metrics()
+        self.log({f"{metric_key_prefix}_{name}": value for name, value in metrics.items()})
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
 
     def metrics(self) -> dict[str, float]:
         """Evaluate on all evaluation items."""

@@ -27,13 +27,14 @@ from earlybird.search import Search
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training gave: metrics in percent on so many evaluation examples, seconds, steps."""
+    """What a training gave: metrics in percent on so many evaluation examples, seconds, steps, evaluations on the way."""
 
     metric: Metric
     metrics: dict[str, float]
     examples: int
     seconds: float
     steps: int
+    evaluations: list[dict[str, float]]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values: every metric by its name, and in `metric` the name of the one that decides."""
@@ -44,6 +45,7 @@ class Outcome:
             "examples": self.examples,
             "seconds": self.seconds,
             "steps": self.steps,
+            **({"evaluations": self.evaluations} if self.evaluations else {}),
         }
 
 
@@ -123,6 +125,9 @@ def train(
     """
     checkpoints = directory / "checkpoints"
     checkpoint = last_whole_checkpoint(checkpoints, searching=attach is not None)
+    evaluate_every = None
+    if settings.evaluate_every is not None:
+        evaluate_every = settings.evaluate_every.steps(steps, steps_per_epoch(task, settings))
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=steps,
@@ -137,6 +142,8 @@ def train(
         save_strategy="steps",
         save_steps=settings.checkpoint_every.steps(steps, steps_per_epoch(task, settings)),
         save_total_limit=2,
+        eval_strategy="no" if evaluate_every is None else "steps",
+        eval_steps=evaluate_every,
         logging_strategy="steps",
         logging_steps=max(1, steps // 100),
         logging_nan_inf_filter=False,
@@ -167,7 +174,8 @@ def train(
         task=task,
         search=search,
         optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)),
-        callbacks=[*callbacks, *_live(settings, directory, checkpoint), clock, bar, FiniteLoss()],
+        clock=clock,
+        callbacks=[*callbacks, *_live(settings, directory, checkpoint), bar, FiniteLoss()],
     )
     trainer.remove_callback(PrinterCallback)
     try:
@@ -178,7 +186,7 @@ def train(
         bar.stop()
     done = trainer.state.global_step
     shutil.rmtree(checkpoints, ignore_errors=True)
-    return Outcome(task.metric, metrics, task.evaluation_examples, seconds, done)
+    return Outcome(task.metric, metrics, task.evaluation_examples, seconds, done, clock.evaluations)
 
 
 def _live(settings: TrainingSettings, directory: Path, checkpoint: Path | None) -> list[TrainerCallback]:

@@ -59,6 +59,7 @@ def _trained(result: dict[str, Any]) -> dict[str, Any]:
         "flops": result["flops"],
         "train_seconds": result["seconds"],
         "train_steps": result["steps"],
+        **{name: result[name] for name in ("evaluations",) if name in result},
     }
 
 
