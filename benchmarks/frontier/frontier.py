@@ -4,7 +4,9 @@
 
 Cost is search up to the draw plus training: `flops`, in forward FLOPs times steps, which no other work on the machine
 changes; `seconds`, as measured. Of trainings that were evaluated on the way (`training.evaluate_every`) the table also
-has the cost, in FLOPs, up to the first evaluation that is as good as the dense network of the seed at its end. Writes frontier.png, frontier.svg and frontier.md into the output directory.
+has the cost, in FLOPs, up to the first evaluation that is as good as the dense network of the seed at its end.
+
+Writes frontier.png, frontier.svg and frontier.md into the output directory.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from earlybird.search import Search
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training gave: metrics in percent on so many evaluation examples, seconds, steps, evaluations on the way."""
+    """What a training gave: metrics in percent on so many examples, seconds, steps, evaluations on the way."""
 
     metric: Metric
     metrics: dict[str, float]
