@@ -74,7 +74,8 @@ def point(
     evaluated = False
     for cell, dense in pairs:
         searched = cell["draw_step"] + 1 if "draw_step" in cell else 0
-        if start == "continue":
+        if start == "continue" and "draw_step" not in cell:
+            # A random ticket, continued from the step of the draw that it is compared with.
             searched = dense["train_steps"] - cell["train_steps"]
         search_flops = searched * dense["flops"]
         total = dense["train_steps"] * dense["flops"]
@@ -97,9 +98,13 @@ def points_of(results: Mapping[str, Any], one_shot: Iterable[Mapping[str, Any]])
     """All rows of a sweep but the dense one, and of the one-shot peer."""
     metric = results["metric"]
     done = [(row["labels"], [cell for cell in row["cells"] if cell["status"] == "done"]) for row in results["rows"]]
-    dense = {cell["seed"]: cell for labels, cells in done if labels["draw"] == "dense" for cell in cells}
+    dense_cells = [(labels, cell) for labels, cells in done if labels["draw"] == "dense" for cell in cells]
+    if len({json.dumps(labels, sort_keys=True) for labels, _ in dense_cells}) != 1:
+        raise SystemExit("a frontier is that of one dense training, with any seeds: leave out axes that concern it")
+    dense = {cell["seed"]: cell for _, cell in dense_cells}
     points = []
     for labels, cells in done:
+        cells = [cell for cell in cells if cell["seed"] in dense]
         if labels["draw"] == "dense" or not cells:
             continue
         score = "" if labels["draw"] == "random" else labels["score"]
@@ -110,7 +115,8 @@ def points_of(results: Mapping[str, Any], one_shot: Iterable[Mapping[str, Any]])
             )
         )
     rows = [
-        {"draw_step": -1, "search_seconds": row["choosing_seconds"], "train_steps": row["steps"], **row}
+        # A batch that units are chosen by costs what a step does: it goes forward and backward.
+        {"draw_step": row["batches"] - 1, "search_seconds": row["choosing_seconds"], "train_steps": row["steps"], **row}
         for row in one_shot
     ]
     for ratio in sorted({row["ratio"] for row in rows}):
@@ -122,14 +128,19 @@ def points_of(results: Mapping[str, Any], one_shot: Iterable[Mapping[str, Any]])
 
 
 def is_best(one: Point, points: Iterable[Point]) -> bool:
-    """Whether no other point is both cheaper, by FLOPs, and at least as accurate."""
-    return not any(other.flops <= one.flops and other.difference >= one.difference and other != one for other in points)
+    """Whether no other point is cheaper, by FLOPs, and as accurate, or as cheap and more accurate."""
+    return not any(
+        other.flops <= one.flops
+        and other.difference >= one.difference
+        and (other.flops, other.difference) != (one.flops, one.difference)
+        for other in points
+    )
 
 
 def table(points: list[Point], metric: str) -> str:
     """Markdown, the cheapest first."""
     lines = [
-        f"| draw | score | start | ratio | cost, FLOPs | cost, seconds | {metric} against dense | |",
+        f"| draw | score | start | ratio | cost, FLOPs | cost, seconds | {metric} against dense ± standard error | |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     with_reached = any(one.reached is not None for one in points)

@@ -45,7 +45,7 @@ def one_shot_ticket(job: Job, batches: int) -> Ticket:
     order = np.random.default_rng(job.recipe.seed).permutation(len(job.task.train))
     size = job.recipe.training.batch_size
     batch: dict[str, torch.Tensor] = {}
-    for start in range(0, batches * size, size):
+    for start in range(0, min(batches * size, len(order)), size):
         batch = job.task.collate([job.task.train[int(index)] for index in order[start : start + size]])
         job.task.loss(model, batch).backward()
     modules, wanted = dict(model.named_modules()), job.recipe.search
@@ -117,12 +117,14 @@ def trained(recipe: Recipe, batches: int) -> dict[str, Any]:
         ticket = one_shot_ticket(job, batches)
         seconds = time.perf_counter() - start
         ticket.save(job.files.ticket("ticket"))
-        write_json(chosen, {"seconds": seconds, "batches": batches})
+        taken = min(batches, -(-len(job.task.train) // recipe.training.batch_size))
+        write_json(chosen, {"seconds": seconds, "batches": taken})
     prune_run(job, "rewind", "ticket")
     retrain(job, "rewind", "ticket")
     result = read_json(job.files.trained("rewind", "ticket") / RESULT)
     kept = {kind: int(mask.sum()) for kind, mask in Ticket.load(job.files.ticket("ticket")).masks.items()}
-    return {**result, "kept": kept, "choosing_seconds": read_json(chosen)["seconds"]}
+    choosing = read_json(chosen)
+    return {**result, "kept": kept, "choosing_seconds": choosing["seconds"], "batches": choosing["batches"]}
 
 
 def main() -> None:

@@ -7,9 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+from earlybird.cli import jobs
+from earlybird.recipes.reading import read_recipe
 
 SMALL = [
     "training.epochs=6",
@@ -194,3 +198,30 @@ def test_a_search_that_did_not_settle_fails_and_may_be_drawn_at_its_end(tmp_path
     assert "--output" in chance.stderr
     assert earlybird("draw", "run", "--random", "3", "--output", "chance.json", cwd=tmp_path).returncode == 0
     assert (tmp_path / "chance.json").is_file()
+
+
+def test_an_interrupt_says_how_to_go_on(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "earlybird", "search", "digits", "output=run"],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stderr:
+        if line.startswith("search: step"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert "earlybird: interrupted; the same command, without --force, goes on" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("name", ["2024", "a: b", "a #1", "a[/x]"])
+def test_any_directory_may_be_the_demos(name, monkeypatch):
+    asked = []
+    monkeypatch.setattr(jobs, "_run", lambda recipe, overrides, **_: asked.append(read_recipe(recipe, overrides)))
+    jobs.demo(Path(name))
+    assert [recipe.output for recipe in asked] == [name]

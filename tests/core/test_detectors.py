@@ -575,13 +575,13 @@ def test_a_draw_at_a_given_step_takes_that_steps_masks(monkeypatch):
     prunings = prunings_for(UNITS, heads=0.5, neurons=0.3)
     monkeypatch.setattr(offline, "_CHUNK_BYTES", 7 * 8 * 24)
     for step in (0, 6, 7, 19):
-        draw = draw_at(trajectory, step, prunings)
+        draw = draw_at(trajectory, step, prunings, "coefficient", "by hand")
         assert (draw.step, draw.fraction, draw.statistic) == (step, (step + 1) / 20, None)
         expected = mask_at_ratio(np.abs(arrays["neurons"][step]), 0.3, "global")
         np.testing.assert_array_equal(draw.masks["neurons"], expected)
     for step in (-1, 20):
         with pytest.raises(InputError, match=rf"0\.\.19.*got {step}"):
-            draw_at(trajectory, step, prunings)
+            draw_at(trajectory, step, prunings, "coefficient", "by hand")
 
 
 def test_uniform_draws_keep_the_same_count_in_every_block():

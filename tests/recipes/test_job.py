@@ -4,6 +4,7 @@ import yaml
 from earlybird.errors import InputError
 from earlybird.recipes.reading import read_recipe, shipped_recipes
 from earlybird.recipes.stages.job import Job
+from earlybird.recipes.stages.retrain import retrain
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
@@ -19,6 +20,7 @@ def test_a_run_of_before_there_was_a_setting_goes_on(tmp_path):
     written = yaml.safe_load((tmp_path / "recipe.yaml").read_text())
     del written["training"]["workers"]
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(written))
+    (tmp_path / "initial").mkdir()
     assert Job.open(tmp_path).recipe == recipe
     Job.begin(recipe)
 
@@ -29,3 +31,44 @@ def test_a_run_of_other_settings_or_of_another_task_is_not_gone_on_with(tmp_path
         Job.begin(read_recipe("bert-glue", [f"output={tmp_path}", "metric=f1"]))
     with pytest.raises(InputError, match=r"other settings \(.*data.source"):
         Job.begin(read_recipe("bert-squad", [f"output={tmp_path}"]))
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_recipe_written_by_hand_is_no_run(tmp_path, force):
+    mine = "# my own\ntask: image-classification\ndata: {format: digits}\n"
+    (tmp_path / "recipe.yaml").write_text(mine)
+    with pytest.raises(InputError, match="holds no run of earlybird"):
+        Job.begin(read_recipe("digits", [f"output={tmp_path}"]), force=force)
+    assert (tmp_path / "recipe.yaml").read_text() == mine
+
+
+def test_force_removes_what_a_run_wrote_and_nothing_else(tmp_path):
+    recipe = read_recipe("digits", [f"output={tmp_path / 'link'}", "training.epochs=3"])
+    (tmp_path / "run" / "mine").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    job = Job(recipe, tmp_path / "link")
+    job.write_recipe()
+    job.files.search.mkdir()
+    job.files.draw.write_text("{}")
+    Job.begin(recipe, force=True)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["mine", "recipe.yaml"]
+
+
+def test_force_removes_nothing_for_a_detector_that_cannot_work(tmp_path):
+    job = Job.begin(read_recipe("digits", [f"output={tmp_path}"]))
+    job.files.search.mkdir()
+    other = read_recipe("digits", [f"output={tmp_path}", "search.detector=ols", "search.window=5000"])
+    with pytest.raises(InputError, match="choose a shorter window"):
+        Job.begin(other, force=True)
+    assert job.files.search.is_dir()
+    assert Job.open(tmp_path).recipe == job.recipe
+
+
+def test_a_training_forced_without_its_pruned_network_keeps_what_there_is(tmp_path):
+    job = Job.begin(read_recipe("digits", [f"output={tmp_path}"]))
+    done = job.files.trained("rewind", "ticket") / "result.json"
+    done.parent.mkdir(parents=True)
+    done.write_text("{}")
+    with pytest.raises(InputError, match="no pruned model"):
+        retrain(job, "rewind", "ticket", force=True)
+    assert done.read_text() == "{}"

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+import os
+import signal
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from safetensors.torch import load_file
@@ -12,6 +16,7 @@ from earlybird.recipes.reading import read_recipe
 from earlybird.recipes.run_directory import read_json, write_json
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.run import run_stages
+from earlybird.recipes.sweep import run
 from earlybird.recipes.sweep.directory import SweepDirectory, begin_sweep
 from earlybird.recipes.sweep.engines import Engine
 from earlybird.recipes.sweep.plan import plan_sweep
@@ -220,3 +225,32 @@ def test_one_value_has_no_spread():
     assert Spread.of([]) is None
     assert Spread.of([3.0]) == Spread(3.0, None, 1)
     assert Spread.of([1.0, 3.0]) == Spread(2.0, pytest.approx(2**0.5), 2)
+
+
+def seed_0_ends_its_worker(files, cells, *, keep_models):
+    """In the place of `train_cells`; the first call for another seed goes on until the pool has ended."""
+    begun, (cell,) = files.root / "begun", cells
+    if cell.labels["seed"] == 0:
+        while not begun.exists():
+            os.sched_yield()
+        os._exit(9)
+    if not begun.exists():
+        begun.touch()
+        signal.pause()
+    write_json(files.cell(cell.name) / "cell.json", {"status": "done"})
+
+
+def test_a_cell_that_ends_its_worker_takes_no_other_with_it(tmp_path, monkeypatch):
+    plan = planned(tmp_path / "sweep", also="dense", detector="hamming", seeds=2)
+    dense = {name: cell for name, cell in plan.cells.items() if cell.which == "dense"}
+    files = SweepDirectory(tmp_path / "sweep")
+    files.root.mkdir()
+    monkeypatch.setattr(run, "train_cells", seed_0_ends_its_worker)
+    context = multiprocessing.get_context("fork")
+    engine = Engine(lambda: ProcessPoolExecutor(2, mp_context=context), 2, None)
+    done = list(run_sweep(files, replace(plan, cells=dense, searches={}), engine))
+    assert {finished.what: bool(finished.failures) for finished in done} == {
+        "dense, seed 0": True,
+        "dense, seed 1": False,
+    }
+    assert [read_json(files.cell(name) / "cell.json")["status"] for name in dense] == ["failed", "done"]

@@ -82,7 +82,7 @@ def test_no_dense_network(summary: Summary) -> None:
 @pytest.mark.parametrize(
     ("detector", "fraction", "start"),
     [
-        ("step 1499", 1.0, "Never settled, so drawn at the end of the search: "),
+        ("step 1499", 1.0, "Drawn by hand at 100% of the search: "),
         ("end", 1.0, "Never settled, so drawn at the end of the search: "),
         ("step 299", 0.2, "Drawn by hand at 20% of the search: "),
         ("ols", 1.0, "Drawn at 100% of the search: "),

@@ -9,6 +9,8 @@ import typer
 from earlybird.cli.application import app
 from earlybird.errors import InputError, JobError
 
+_INTERRUPTED = 130
+
 
 def main() -> None:
     """The entry point: exit status 0, 1 (the job failed) or 2 (bad arguments or input)."""
@@ -21,7 +23,7 @@ def main() -> None:
         describe = getattr(error, "format_message", error.__str__)
         _fail(f"{describe()} See earlybird --help.", 2)
     except (typer.Abort, KeyboardInterrupt):
-        _fail("interrupted; the same command goes on from the last checkpoint", 130)
+        status = _INTERRUPTED
     except InputError as error:
         if debug:
             raise
@@ -36,6 +38,9 @@ def main() -> None:
         if _is_of_the_file_system(error):
             _fail(f"the job failed: {error}; what was written before it is kept", 1)
         _fail(f"unexpected {type(error).__name__}: {error}; --debug shows where", 1)
+    # Typer may have taken the interrupt for itself.
+    if status == _INTERRUPTED:
+        _fail("interrupted; the same command, without --force, goes on from the last checkpoint", _INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
 
 

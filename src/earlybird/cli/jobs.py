@@ -40,7 +40,8 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """See the whole idea work: dense, early-bird and random tickets on handwritten digits, in three minutes."""
-    _run("digits", [f"output={output}"], force=force, as_json=as_json)
+    # As JSON it is YAML that says nothing but the text.
+    _run("digits", [f"output={json.dumps(str(output))}"], force=force, as_json=as_json)
 
 
 @app.command()
@@ -95,7 +96,7 @@ def draw(
         str | None, typer.Option(help='At this step (260), fraction ("20%") or epoch ("3ep") instead.')
     ] = None,
     random: Annotated[
-        int | None, typer.Option(help="At random with this seed instead, into --output.", metavar="SEED")
+        int | None, typer.Option(help="At random with this seed instead, into --output.", metavar="SEED", min=0)
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Write the ticket here instead of into the run.")] = None,
     force: Force = False,
@@ -146,10 +147,9 @@ def prune(
 ) -> None:
     """Remove the pruned heads and neurons from the initial weights, or from those at the draw."""
     job = _open(run_path)
-    _restart(job.files.pruned(start, which), force)
     from earlybird.recipes.stages.prune import prune_run
 
-    done = prune_run(job, start, which)
+    done = prune_run(job, start, which, force=force)
     target = job.files.pruned(start, which)
     show({"model": str(target)}, f"{'wrote' if done else 'there was already'} {target}", as_json)
 
@@ -168,15 +168,14 @@ def train(
 
     job = _open(run_path)
     target = job.files.dense if which == "dense" else job.files.trained(start, which)
-    _restart(target, force)
     if which == "dense":
         from earlybird.recipes.stages.dense import train_dense
 
-        done = train_dense(job)
+        done = train_dense(job, force=force)
     else:
         from earlybird.recipes.stages.retrain import retrain
 
-        done = retrain(job, start, which)
+        done = retrain(job, start, which, force=force)
     result = read_json(target / RESULT)
     metric = deciding_metric(result)
     said = f"{'trained' if done else 'was trained before'}: {metric_title(metric)} {result[metric]:.1f}%"
@@ -316,12 +315,5 @@ def _report(root: Path, *, as_json: bool) -> None:
     console = Console()
     if summary:
         console.print(results_table(summary))
-    console.print(sentence, soft_wrap=True)
-    console.print(f"Report: {page}", soft_wrap=True)
-
-
-def _restart(stage: Path, force: bool) -> None:
-    import shutil
-
-    if force and stage.exists():
-        shutil.rmtree(stage)
+    console.print(sentence, soft_wrap=True, markup=False)
+    console.print(f"Report: {page}", soft_wrap=True, markup=False)

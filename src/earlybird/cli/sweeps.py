@@ -65,7 +65,8 @@ def sweep(
     settings = sweep_settings(given, axis or [])
     from earlybird.recipes.reading import read_recipe
 
-    root = output or Path(read_recipe(recipe, overrides or []).output + "-sweep")
+    own = Path(read_recipe(recipe, overrides or []).output)
+    root = output or own.with_name(own.name + "-sweep")
     quieten_libraries()
     from earlybird.recipes.sweep.directory import SweepDirectory, begin_sweep
     from earlybird.recipes.sweep.engines import engine_named
@@ -113,4 +114,4 @@ def show_sweep(root: Path, *, as_json: bool) -> None:
         console.print(grid_table(*each))
     for note in table.notes:
         console.print(note, soft_wrap=True, markup=False, highlight=False)
-    console.print(f"Table: {files.results('md')}, also .csv and .json", soft_wrap=True)
+    console.print(f"Table: {files.results('md')}, also .csv and .json", soft_wrap=True, markup=False)

@@ -236,8 +236,8 @@ def check_length(trajectory: Trajectory, detection: Detection) -> None:
         )
 
 
-def draw_at(trajectory: Trajectory, step: int, prunings: Mapping[Kind, Pruning], score: Score = "coefficient") -> Draw:
-    """The draw at a 0-based step of the recording, whatever a detector says.
+def draw_at(trajectory: Trajectory, step: int, prunings: Mapping[Kind, Pruning], score: Score, how: str) -> Draw:
+    """The draw at a 0-based step of the recording, whatever a detector says; `how` stands in the place of its name.
 
     Raises:
         InputError: the step was not recorded.
@@ -249,8 +249,6 @@ def draw_at(trajectory: Trajectory, step: int, prunings: Mapping[Kind, Pruning],
         count = len(next(iter(scores.values())))
         if step < first + count:
             here = {kind: values[step - first] for kind, values in scores.items()}
-            return forced_draw(
-                prunings, here, step=step, total_steps=trajectory.total_steps, how=f"step {step}", score=score
-            )
+            return forced_draw(prunings, here, step=step, total_steps=trajectory.total_steps, how=how, score=score)
         first += count
     raise AssertionError("every recorded step lies in a chunk")

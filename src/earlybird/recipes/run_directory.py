@@ -80,6 +80,20 @@ class RunDirectory:
         """The report, HTML."""
         return self.root / "report.html"
 
+    @property
+    def stages(self) -> tuple[Path, ...]:
+        """All that stages write, besides the recipe."""
+        files = (self.draw, self.ticket("ticket"), self.ticket("random"), self.summary, self.report)
+        return (self.initial, self.search, *files, *(self.root / name for name in ("pruned", "trained", "figures")))
+
+    def clear(self) -> None:
+        """Remove what stages have written."""
+        for path in self.stages:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
     def ticket(self, which: Which) -> Path:
         """A ticket, JSON."""
         return self.root / f"{which}.json"

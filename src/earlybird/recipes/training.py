@@ -24,6 +24,8 @@ from earlybird.recipes.tasks.base import Metric, Task
 from earlybird.recipes.trainer import RecipeTrainer
 from earlybird.search import Search
 
+_CHECKPOINTS = "checkpoints"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -104,7 +106,7 @@ def train(
     optimizer_state: Mapping[str, Mapping[str, Tensor]] | None = None,
     attach: Callable[[Path | None], tuple[Search, TrainerCallback]] | None = None,
 ) -> Outcome:
-    """Train a model in place for `steps` steps, evaluate it, and leave nothing of the checkpoints.
+    """Train a model in place for `steps` steps and evaluate it; `discard_checkpoints` when the outcome is written.
 
     Args:
         recipe: gives the seed.
@@ -123,7 +125,7 @@ def train(
         InputError: there are several processes, or several GPUs in this one.
         JobError: the loss is not finite any more.
     """
-    checkpoints = directory / "checkpoints"
+    checkpoints = directory / _CHECKPOINTS
     checkpoint = last_whole_checkpoint(checkpoints, searching=attach is not None)
     evaluate_every = None
     if settings.evaluate_every is not None:
@@ -175,7 +177,7 @@ def train(
         search=search,
         optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)),
         clock=clock,
-        callbacks=[*callbacks, *_live(settings, directory, checkpoint), bar, FiniteLoss()],
+        callbacks=[*callbacks, *_live(settings, directory, checkpoint), bar, FiniteLoss(), NoCheckpointAtTheEnd()],
     )
     trainer.remove_callback(PrinterCallback)
     try:
@@ -185,8 +187,12 @@ def train(
     finally:
         bar.stop()
     done = trainer.state.global_step
-    shutil.rmtree(checkpoints, ignore_errors=True)
     return Outcome(task.metric, metrics, task.evaluation_examples, seconds, done, clock.evaluations)
+
+
+def discard_checkpoints(directory: Path) -> None:
+    """Remove the checkpoints of a training whose outcome is written."""
+    shutil.rmtree(directory / _CHECKPOINTS, ignore_errors=True)
 
 
 def _live(settings: TrainingSettings, directory: Path, checkpoint: Path | None) -> list[TrainerCallback]:
@@ -200,6 +206,15 @@ def _live(settings: TrainingSettings, directory: Path, checkpoint: Path | None) 
     # What was logged after the checkpoint comes again.
     again = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2]) + 1
     return [TensorBoardCallback(SummaryWriter(str(directory / "tensorboard"), purge_step=again))]
+
+
+class NoCheckpointAtTheEnd(TrainerCallback):
+    """Saves nothing at the step that ends a training: from there the Trainer might go on by one step more."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take back what was decided before."""
+        if control.should_training_stop:
+            control.should_save = False
 
 
 class FiniteLoss(TrainerCallback):

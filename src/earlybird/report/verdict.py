@@ -92,7 +92,7 @@ def _drawn(ticket: Mapping[str, Any]) -> str:
     fraction = _number(ticket, "ticket", "draw_fraction")
     if not _FORCED.match(str(ticket.get("detector", ""))):
         return f"Drawn at {percent(fraction)} of the search"
-    if fraction >= 1:
+    if ticket["detector"] == "end":
         return "Never settled, so drawn at the end of the search"
     return f"Drawn by hand at {percent(fraction)} of the search"
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+
 from earlybird.recipes.run_directory import RESULT
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.training import planned_steps, schedule_of, train
 
 
-def train_dense(job: Job) -> bool:
-    """Train the initial model as it is; False if that was done before."""
+def train_dense(job: Job, *, force: bool = False) -> bool:
+    """Train the initial model as it is; False if that was done before, and not to be done again."""
     directory = job.files.dense
-    if (directory / RESULT).is_file():
+    if (directory / RESULT).is_file() and not force:
         return False
     settings = job.recipe.training
     model = job.initial_model()
+    if force:
+        shutil.rmtree(directory, ignore_errors=True)
     outcome = train(
         job.recipe,
         settings,

@@ -29,7 +29,7 @@ def draw_from(trajectory: Trajectory, settings: DetectorSettings, at: Span | Non
     shape, total, per_epoch = trajectory.shape, trajectory.total_steps, trajectory.shape.steps_per_epoch
     if at is not None:
         step = int(at.amount) if at.unit == "steps" else at.steps(total, per_epoch) - 1
-        return draw_at(trajectory, step, settings.prunings(shape), settings.score)
+        return draw_at(trajectory, step, settings.prunings(shape), settings.score, f"step {step}")
     detection = settings.detection(shape, total, per_epoch)
     for scores in score_chunks(trajectory, tuple(detection.prunings), settings.score):
         if detection.update(scores) is not None:
@@ -58,9 +58,7 @@ def draw(job: Job, *, force: bool = False) -> bool:
             f" {result['draw_step']}: one of them was changed"
         )
     if verdict is None:
-        verdict = draw_from(trajectory, settings, Span(trajectory.steps - 1, "steps"))
-    if verdict is None:
-        raise JobError("the record of the search is empty: there is nothing to draw from")
+        verdict = draw_at(trajectory, trajectory.steps - 1, settings.prunings(trajectory.shape), settings.score, "end")
     write_draw(job, anatomy, Ticket.drawn(anatomy, verdict), verdict)
     return True
 
@@ -82,7 +80,7 @@ def draw_ticket(
         at: a span from the start of the run, instead of a detector.
         random_seed: at random, instead of a detector.
         output: where the ticket goes; by default it becomes the run's own, which one at random cannot.
-        force: replace the run's own ticket.
+        force: replace the run's own ticket, or the file that is there.
 
     Returns:
         The ticket, and the file it was written to.
@@ -90,9 +88,16 @@ def draw_ticket(
     Raises:
         InputError: a setting out of bounds, a ticket that is there already, or nothing settled.
     """
+    own = job.files.ticket("ticket")
+    if output is not None and output.resolve() == own.resolve():
+        output = None
     if random_seed is not None and output is None:
         raise InputError("a ticket at random is no draw of the run: give --output to say where it goes")
-    target = output or job.files.ticket("ticket")
+    if random_seed is not None and (at is not None or "detector" in changes):
+        raise InputError("a ticket is drawn at random, at a step or by a detector: give only one of them")
+    if output is not None:
+        _refuse(output, job, force=force)
+    target = output or own
     if output is None and target.is_file() and not force:
         if not changes and at is None:
             return Ticket.load(target), target
@@ -134,6 +139,8 @@ def write_draw(job: Job, anatomy: Anatomy, ticket: Ticket, verdict: Draw) -> Non
 
     What was pruned and trained by the tickets that they replace is removed: it would pass for theirs.
     """
+    # The last to be written: where it is, the tickets are its own.
+    job.files.draw.unlink(missing_ok=True)
     for start in get_args(Start):
         for stage in (job.files.pruned(start, "ticket").parent, job.files.trained(start, "ticket").parent):
             if stage.exists():
@@ -141,6 +148,16 @@ def write_draw(job: Job, anatomy: Anatomy, ticket: Ticket, verdict: Draw) -> Non
     ticket.save(job.files.ticket("ticket"))
     ticket.shuffled(job.recipe.seed, anatomy.key_value_groups).save(job.files.ticket("random"))
     write_json(job.files.draw, verdict.description())
+
+
+def _refuse(output: Path, job: Job, *, force: bool) -> None:
+    """Raise InputError where a ticket must not be written."""
+    if output.is_dir():
+        raise InputError(f"{output} is a directory; give --output the name of a file")
+    if output.resolve() == job.files.ticket("random").resolve():
+        raise InputError(f"{output} is the run's random ticket, of the shape of the drawn one; choose another --output")
+    if output.exists() and not force:
+        raise InputError(f"{output} is there already; choose another --output, or replace it with --force")
 
 
 def check_origin(trajectory: Trajectory, anatomy: Anatomy) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import yaml
 from transformers import PreTrainedModel
 
+from earlybird.anatomy import Anatomy
 from earlybird.checkpoint import load, save
 from earlybird.errors import InputError
 from earlybird.flops import forward_flops, parameter_count
@@ -18,7 +18,7 @@ from earlybird.recipes.run_directory import RESULT, RunDirectory, write_json
 from earlybird.recipes.settings import Recipe
 from earlybird.recipes.tasks import task_of
 from earlybird.recipes.tasks.base import Task
-from earlybird.recipes.training import Outcome
+from earlybird.recipes.training import Outcome, discard_checkpoints, planned_steps, steps_per_epoch
 from earlybird.whole_file import write_whole
 
 # What may change between two calls on one directory: it adds stages or lets them go on, and touches no finished one.
@@ -43,16 +43,19 @@ class Job:
 
         Args:
             recipe: the settings.
-            force: remove what an earlier run left there.
+            force: remove what an earlier run left there, and nothing else.
 
         Raises:
-            InputError: the directory holds something else, or a run of other settings.
+            InputError: the directory holds something else, or a run of other settings; with `force`, a detector that
+                cannot work.
         """
         root = Path(recipe.output)
         job = cls(recipe, root)
-        if root.exists() and force and job.files.recipe.is_file():
-            shutil.rmtree(root)
-        if job.files.recipe.is_file():
+        if job._holds_run() and force:
+            # What cannot run must not cost what is there.
+            job.check_detector(job.task.initial_model())
+            job.files.clear()
+        elif job._holds_run():
             # Through the settings, so that a key that is new since then has its default on both sides.
             before = validated(_read_written(job.files.recipe), str(job.files.recipe)).model_dump(mode="json")
             changed = sorted(differences(before, recipe.model_dump(mode="json")))
@@ -80,7 +83,14 @@ class Job:
 
     def write_recipe(self) -> None:
         """Write the settings into the run's directory."""
-        write_whole(self.files.recipe, yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False))
+        write_whole(self.files.recipe, _dumped(self.recipe))
+
+    def check_detector(self, model: PreTrainedModel) -> None:
+        """Raise InputError if the recipe's detector cannot work in a run of its length, before anything is trained."""
+        training = self.recipe.training
+        self.recipe.search.detection(
+            Anatomy.of(model), planned_steps(self.task, training), steps_per_epoch(self.task, training)
+        )
 
     @cached_property
     def task(self) -> Task:
@@ -105,6 +115,23 @@ class Job:
         self.save(model, directory / "model")
         costs = {"parameters": parameter_count(model), "flops": forward_flops(model, self.task.example_inputs())}
         write_json(directory / RESULT, {**outcome.as_json(), **costs})
+        discard_checkpoints(directory)
+
+    def _holds_run(self) -> bool:
+        """Whether the recipe in the directory was written by a run: a person may keep one of the same name there."""
+        path = self.files.recipe
+        if not path.is_file():
+            return False
+        if any(stage.exists() for stage in self.files.stages):
+            return True
+        try:
+            return path.read_text(encoding="utf-8") == _dumped(validated(_read_written(path), str(path)))
+        except (InputError, UnicodeDecodeError):
+            return False
+
+
+def _dumped(recipe: Recipe) -> str:
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
 
 
 def _read_written(path: Path) -> dict[str, Any]:

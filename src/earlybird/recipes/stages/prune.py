@@ -17,14 +17,14 @@ from earlybird.surgery import cuts, prune, slice_state
 from earlybird.ticket import Ticket
 
 
-def prune_run(job: Job, start: Start, which: Which) -> bool:
-    """Write the pruned model that training starts from; False if that was done before.
+def prune_run(job: Job, start: Start, which: Which, *, force: bool = False) -> bool:
+    """Write the pruned model that training starts from; False if that was done before, and not to be done again.
 
     Raises:
         InputError: there is no ticket, it is for another model, or the search kept no weights of its draw.
     """
     target = job.files.pruned(start, which)
-    if target.is_dir():
+    if target.is_dir() and not force:
         return False
     ticket = Ticket.load(job.files.ticket(which))
     state: dict[str, dict[str, Tensor]] = {}

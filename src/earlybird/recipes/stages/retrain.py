@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 
 from pydantic import ValidationError
 
@@ -17,8 +18,8 @@ from earlybird.recipes.training import planned_steps, schedule_of, train
 from earlybird.ticket import Ticket
 
 
-def retrain(job: Job, start: Start, which: Which) -> bool:
-    """Train the pruned model; False if that was done before.
+def retrain(job: Job, start: Start, which: Which, *, force: bool = False) -> bool:
+    """Train the pruned model; False if that was done before, and not to be done again.
 
     Rewound, it trains as long as the search was planned to, by the same schedule, unless the recipe's
     `retraining` says otherwise. Continued, it goes on along the search's schedule from the step after the draw
@@ -29,7 +30,7 @@ def retrain(job: Job, start: Start, which: Which) -> bool:
         InputError: the model was not pruned yet, or nothing is left to continue.
     """
     directory = job.files.trained(start, which)
-    if (directory / RESULT).is_file():
+    if (directory / RESULT).is_file() and not force:
         return False
     pruned = job.files.pruned(start, which)
     if not pruned.is_dir():
@@ -50,6 +51,8 @@ def retrain(job: Job, start: Start, which: Which) -> bool:
     if start == "continue" and not offset:
         schedule = dataclasses.replace(schedule, total=steps, warmup=min(schedule.warmup, steps // 2))
     model = load(pruned)
+    if force:
+        shutil.rmtree(directory, ignore_errors=True)
     outcome = train(
         job.recipe,
         settings,

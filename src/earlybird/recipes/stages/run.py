@@ -11,7 +11,7 @@ from earlybird.recipes.stages.draw import draw
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.prune import prune_run
 from earlybird.recipes.stages.retrain import retrain
-from earlybird.recipes.stages.search import check_detector, search
+from earlybird.recipes.stages.search import search
 
 
 def starts_of(recipe: Recipe) -> tuple[Start, ...]:
@@ -26,7 +26,7 @@ def tickets_of(recipe: Recipe) -> tuple[Which, ...]:
 
 def run_stages(job: Job) -> Iterator[tuple[str, bool]]:
     """Run stage after stage; yields each one's name and whether there was anything to do."""
-    check_detector(job)
+    job.check_detector(job.initial_model())
     stages: list[tuple[str, Callable[[], bool]]] = []
     if job.recipe.dense:
         stages.append(("dense", lambda: train_dense(job)))

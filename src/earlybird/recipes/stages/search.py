@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PreTrainedModel, TrainerCallback
 
 from earlybird import scaling
-from earlybird.anatomy import Anatomy
 from earlybird.checkpoint import save
 from earlybird.errors import JobError
 from earlybird.integrations.trainer import SearchCallback
 from earlybird.recipes.optimizer_state import OPTIMIZER, optimizer_state_by_name, write_optimizer_state
 from earlybird.recipes.run_directory import RESULT, read_json, replace_directory, write_json
 from earlybird.recipes.stages.job import Job
-from earlybird.recipes.training import planned_steps, schedule_of, steps_per_epoch, train
+from earlybird.recipes.training import discard_checkpoints, planned_steps, schedule_of, steps_per_epoch, train
 from earlybird.search import Search
 from earlybird.trajectory import discard
 
 DRAWN = "drawn.json"
-
-
-def check_detector(job: Job) -> None:
-    """Raise InputError if the recipe's detector cannot work in a run of its length, before anything is trained."""
-    training = job.recipe.training
-    job.recipe.search.detection(
-        Anatomy.of(job.initial_model()),
-        planned_steps(job.task, training),
-        steps_per_epoch(job.task, training),
-    )
 
 
 def search(job: Job) -> bool:
@@ -52,7 +40,7 @@ def search(job: Job) -> bool:
     def attach(state: Path | None) -> tuple[Search, TrainerCallback]:
         attached = attached_search(job, model, files.trajectory, state)
         searches.append(attached)
-        callback = _StopWithoutCheckpoint(
+        callback = SearchCallback(
             attached,
             learning_rate=settings.learning_rate,
             on_draw=lambda optimizer: save_drawn(attached, model, optimizer, files.drawn),
@@ -84,18 +72,9 @@ def search(job: Job) -> bool:
         "draw_step": draw.step if draw is not None and settled else None,
     }
     write_json(files.search / RESULT, result)
+    discard_checkpoints(files.search)
     _check_settled(job)
     return True
-
-
-class _StopWithoutCheckpoint(SearchCallback):
-    """Leaves no checkpoint of the step that ends the search: from there the Trainer would go on by one step more."""
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Observe the step; at the draw, stop and save nothing but what is drawn."""
-        super().on_step_end(args, state, control, **kwargs)
-        if control.should_training_stop:
-            control.should_save = False
 
 
 def attached_search(job: Job, model: PreTrainedModel, record: Path, state: Path | None) -> Search:

@@ -19,8 +19,6 @@ from earlybird.recipes.sweep.plan import Cell, Plan
 from earlybird.recipes.sweep.tickets import draw_tickets
 from earlybird.recipes.sweep.training import train_cells
 
-_TRIES = 2
-
 
 @dataclass
 class _Task:
@@ -31,7 +29,6 @@ class _Task:
     arguments: tuple[Any, ...]
     options: Mapping[str, Any]
     cells: list[Cell]
-    tries: int = 0
     submitted: float = 0.0
 
 
@@ -57,29 +54,33 @@ def run_sweep(files: SweepDirectory, plan: Plan, engine: Engine, *, keep_models:
     """
     undone = [cell for cell in plan.cells.values() if not is_settled(files, cell)]
     ready = deque(_first_tasks(files, plan, undone, keep_models))
-    while ready:
+    suspects: deque[_Task] = deque()
+    while ready or suspects:
+        # Which of the tasks side by side has ended the pool is not known. Each goes on from its checkpoint, alone.
+        alone = bool(suspects)
+        waiting = deque([suspects.popleft()]) if alone else ready
         with engine.start() as executor:
             running: dict[Future[Any], _Task] = {}
-            lost: list[_Task] = []
-            while (ready and not lost) or running:
-                while ready and not lost and (engine.at_once is None or len(running) < engine.at_once):
-                    task = ready.popleft()
-                    task.tries, task.submitted = task.tries + 1, time.monotonic()
+            broken = False
+            while (waiting and not broken) or running:
+                while waiting and not broken and (engine.at_once is None or len(running) < engine.at_once):
+                    task = waiting.popleft()
+                    task.submitted = time.monotonic()
                     try:
                         future = executor.submit(_work, task.call, task.arguments, task.options, engine.threads)
                     except BrokenProcessPool:
-                        lost.append(task)
+                        waiting.appendleft(task)
+                        broken = True
                     else:
                         running[future] = task
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     task = running.pop(future)
-                    if isinstance(future.exception(), BrokenProcessPool) and task.tries < _TRIES:
-                        lost.append(task)
+                    if isinstance(future.exception(), BrokenProcessPool) and not alone:
+                        suspects.append(task)
+                        broken = True
                         continue
                     ready.extend(_after(files, plan, task, future, keep_models))
                     yield Finished(task.what, time.monotonic() - task.submitted, _failures(files, task.cells))
-        # One worker's end ends the pool; the others' tasks go on from their checkpoints in the next one.
-        ready.extendleft(lost)
     for name in plan.searches:
         if all(is_settled(files, cell) for cell in plan.cells.values() if cell.search == name):
             shutil.rmtree(files.kept(name), ignore_errors=True)
@@ -106,7 +107,7 @@ def _after(files: SweepDirectory, plan: Plan, task: _Task, future: Future[Any], 
     """What a finished task makes possible; its error, if it ended with one, is that of its cells."""
     error = future.exception()
     if isinstance(error, BrokenProcessPool):
-        error = JobError(f"its worker process ended {_TRIES} times without a word: killed, or out of memory")
+        error = JobError("its worker process ended without a word, and once more alone: killed, or out of memory")
     if error is not None:
         for cell in task.cells:
             write_failed(files, cell, error)

@@ -1,0 +1,77 @@
+"""The draw as a stage of a recipe, and by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from earlybird.errors import InputError
+from earlybird.recipes.reading import read_recipe
+from earlybird.recipes.run_directory import read_json
+from earlybird.recipes.stages.draw import draw, draw_ticket
+from earlybird.recipes.stages.job import Job
+from earlybird.recipes.stages.search import search
+from earlybird.ticket import Ticket
+
+SETTINGS = ["training.epochs=3", "training.batch_size=128", "search.detector=hamming", "search.to_the_end=true"]
+NOTHING = {"at": None, "random_seed": None, "output": None, "force": False}
+
+
+@pytest.fixture
+def job(tmp_path):
+    job = Job.begin(read_recipe("digits", [f"output={tmp_path / 'run'}", *SETTINGS]))
+    search(job)
+    draw(job)
+    return job
+
+
+def drawn_steps(job):
+    ticket = Ticket.load(job.files.ticket("ticket"))
+    return ticket.provenance["draw_step"], read_json(job.files.draw)["step"]
+
+
+def test_a_forced_draw_that_is_killed_leaves_no_ticket_beside_the_draw_of_another(job, monkeypatch):
+    before = drawn_steps(job)
+
+    def killed(self, *arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ticket, "shuffled", killed)
+        with pytest.raises(KeyboardInterrupt):
+            draw_ticket(job, {"heads": 0.7}, **NOTHING | {"at": "90%", "force": True})
+    assert Ticket.load(job.files.ticket("ticket")).provenance["draw_step"] not in before
+    assert draw(job)
+    assert drawn_steps(job) == before
+
+
+def test_a_draw_written_to_the_runs_own_ticket_is_the_runs_own(job):
+    own = job.files.root / ".." / "run" / "ticket.json"
+    with pytest.raises(InputError, match="was drawn before"):
+        draw_ticket(job, {}, **NOTHING | {"at": "90%", "output": own})
+    ticket, _ = draw_ticket(job, {}, **NOTHING | {"at": "90%", "output": own, "force": True})
+    assert set(drawn_steps(job)) == {ticket.provenance["draw_step"]}
+    assert {kind: mask.sum() for kind, mask in Ticket.load(job.files.ticket("random")).masks.items()} == {
+        kind: mask.sum() for kind, mask in ticket.masks.items()
+    }
+
+
+def test_an_output_is_not_replaced_without_force(job, tmp_path):
+    other = {"at": "90%", "output": tmp_path / "other.json"}
+    draw_ticket(job, {}, **NOTHING | other)
+    with pytest.raises(InputError, match="is there already"):
+        draw_ticket(job, {}, **NOTHING | other)
+    draw_ticket(job, {}, **NOTHING | other | {"force": True})
+    with pytest.raises(InputError, match="is a directory"):
+        draw_ticket(job, {}, **NOTHING | other | {"output": tmp_path})
+    with pytest.raises(InputError, match="random ticket"):
+        draw_ticket(job, {}, **NOTHING | other | {"output": job.files.ticket("random"), "force": True})
+    with pytest.raises(InputError, match="only one of them"):
+        draw_ticket(job, {}, **NOTHING | other | {"random_seed": 3, "force": True})
+
+
+def test_masks_that_never_settle_are_drawn_at_the_end_and_said_to_be(tmp_path):
+    never = ["search.detector=half-time-capture", "search.threshold=0.9999999"]
+    job = Job.begin(read_recipe("digits", [f"output={tmp_path / 'run'}", *SETTINGS[:2], *never]))
+    search(job)
+    draw(job)
+    assert read_json(job.files.draw)["detector"] == "end"
