@@ -47,7 +47,7 @@ def refuse_larger_than_weights(architecture: type[PreTrainedModel], directory: P
                 f"{directory / 'config.json'} claims {key} = {number}, more than the {tensors} tensors of {elements}"
                 " numbers beside it can be"
             )
-    built = AutoConfig.from_pretrained(directory, local_files_only=True)
+    built = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     with torch.device("meta"):
         model = architecture(built)
     if said := config.get("quantization_config"):

@@ -30,6 +30,9 @@ Ratio = float | Mapping[str, float] | None
 
 FORMAT_VERSION = 1
 _LARGEST_FILE = 1 << 28  # bytes
+# A mask is a table as wide as the widest block: of a few units in many blocks and many in one it would be all padding.
+_LARGEST_TABLE = 1 << 24
+_WIDEST = 64
 
 
 @dataclass(frozen=True)
@@ -245,6 +248,8 @@ class Ticket:
                 blocks[kind] = tuple(str(row["block"]) for row in rows)
                 unpacked = [_unpacked(row["mask"], row["units"]) for row in rows]
                 units[kind] = tuple(len(row) for row in unpacked)
+                if len(rows) * max(units[kind], default=0) > max(_LARGEST_TABLE, _WIDEST * sum(units[kind])):
+                    raise InputError(f"{source} is corrupt: its blocks are too unlike to be those of one model")
                 masks[kind] = np.zeros((len(rows), max(units[kind], default=0)), dtype=np.bool_)
                 for target, row in zip(masks[kind], unpacked, strict=True):
                     target[: len(row)] = row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import reprlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -71,7 +72,9 @@ def parse_span(value: Any) -> Span | None:
         return Span(value, "steps")
     if isinstance(value, float) and math.isfinite(value) and 0 < value < 1:
         return Span(value, "fraction")
-    raise InputError(f'a span is steps (300), a fraction of the run (0.02 or "2%") or epochs ("3ep"), got {value!r}')
+    raise InputError(
+        f'a span is steps (300), a fraction of the run (0.02 or "2%") or epochs ("3ep"), got {reprlib.repr(value)}'
+    )
 
 
 def fraction(amount: float) -> Span:

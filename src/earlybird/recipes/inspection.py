@@ -118,7 +118,7 @@ def _model(name: str) -> PreTrainedModel:
     if path.exists() and path.name != "config.json" and not (path / "config.json").is_file():
         raise InputError(f"{path} is neither a config.json nor a directory that holds one")
     try:
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"there is no model or config at {name}, nor one of that name on the hub: {error}") from error
     return _on_meta(config)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from earlybird.errors import InputError
+from earlybird.recipes.plain_yaml import parse_yaml, read_yaml
 from earlybird.recipes.settings import Recipe
 from earlybird.recipes.tasks import recipe_type
 
-_LARGEST_FILE = 1 << 20  # bytes
 SHIPPED = Path(__file__).parent
 
 
@@ -29,12 +29,7 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         InputError: no such file, no YAML, an unknown key (the nearest right one is named), a value out of bounds.
     """
     path = _find(name)
-    try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise InputError(f"{path} is no recipe: it is larger than 1 MiB")
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path} is no recipe: it must hold keys and values")
     for override in overrides:
@@ -73,9 +68,9 @@ def _override(content: dict[str, Any], override: str) -> None:
     if not separator or not key:
         raise InputError(f"an override is key=value, got {override!r}")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"the value of {key} is not valid YAML: {text!r}") from error
+        value = parse_yaml(text)
+    except InputError as error:
+        raise InputError(f"the value of {key}, {reprlib.repr(text)}, is {error}") from error
     *parents, last = key.strip().split(".")
     place = content
     for parent in parents:
@@ -101,7 +96,7 @@ def first_problem(error: ValidationError, settings: type[BaseModel]) -> str:
     else:
         message = first["msg"].removeprefix("Value error, ")
         message = message[:1].lower() + message[1:]
-        given = "" if first["type"] == "value_error" else f", got {first['input']!r}"
+        given = "" if first["type"] == "value_error" else f", got {reprlib.repr(first['input'])}"
         text = f"{where}: {message}{given}" if where else message
     more = len(problems) - 1
     return text + (f" (and {more} more)" if more else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Protocol
 
@@ -29,7 +30,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class Settings(BaseModel):
     """Base of all settings: unknown keys are errors, values never change after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SourceSettings(Settings):
@@ -245,5 +246,7 @@ class Recipe(Settings):
     def _version_is_known(cls, values: Any) -> Any:
         version = values.get("version") if isinstance(values, dict) else None
         if version != RECIPE_VERSION:
-            raise ValueError(f"recipe version must be {RECIPE_VERSION}, got {version!r}: this earlybird reads no other")
+            raise ValueError(
+                f"recipe version must be {RECIPE_VERSION}, got {reprlib.repr(version)}: this earlybird reads no other"
+            )
         return values

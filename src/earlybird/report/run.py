@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from earlybird.errors import InputError
+from earlybird.recipes.plain_yaml import read_yaml
 from earlybird.recipes.run_directory import RESULT, RunDirectory, read_json
 from earlybird.recipes.settings import DetectorSettings, SearchSettings
 from earlybird.ticket import Ticket
@@ -127,10 +127,7 @@ def _text(path: Path) -> str:
 
 
 def _recipe(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(_text(path))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise InputError(f"it is not valid YAML: {' '.join(str(error).split())}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError("it holds no settings")
     return content

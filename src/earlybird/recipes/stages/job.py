@@ -13,6 +13,7 @@ from earlybird.anatomy import Anatomy
 from earlybird.checkpoint import load, save
 from earlybird.errors import InputError
 from earlybird.flops import forward_flops, parameter_count
+from earlybird.recipes.plain_yaml import read_yaml
 from earlybird.recipes.reading import validated
 from earlybird.recipes.run_directory import RESULT, RunDirectory, write_json
 from earlybird.recipes.settings import Recipe
@@ -135,10 +136,7 @@ def _dumped(recipe: Recipe) -> str:
 
 
 def _read_written(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path} is damaged: it holds no settings")
     return content

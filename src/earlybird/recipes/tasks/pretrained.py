@@ -25,7 +25,10 @@ def pretrained_config(name: str, labels: int | Sequence[str]) -> PreTrainedConfi
     names = [f"LABEL_{index}" for index in range(labels)] if isinstance(labels, int) else labels
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(
-            name, id2label=dict(enumerate(names)), label2id={label: index for index, label in enumerate(names)}
+            name,
+            id2label=dict(enumerate(names)),
+            label2id={label: index for index, label in enumerate(names)},
+            trust_remote_code=False,
         )
     except FAILURES as error:
         raise InputError(not_found(name, "model", error)) from error
@@ -59,6 +62,7 @@ def with_new_head(auto_class: Any, name: str, config: PreTrainedConfig, seed: in
             use_safetensors=True,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
+            trust_remote_code=False,
         )
     except FAILURES as error:
         raise InputError(not_found(name, "model", error)) from error
@@ -84,7 +88,7 @@ def pretrained_tokenizer(name: str, max_length: int) -> PreTrainedTokenizerBase:
         InputError: there is none, or it cannot pad, or the model takes no texts of that length.
     """
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except FAILURES as error:
         raise InputError(not_found(name, "tokenizer", error)) from error
     if tokenizer.pad_token is None:

@@ -19,7 +19,8 @@ _LAG = 0.05  # of the planned steps
 
 def criteria_compared(record: Record) -> Artefact:
     """A row per criterion, a column per kind; those that compare with an earlier mask look 5% of the run back."""
-    lag = max(1, round(_LAG * record.trajectory.total_steps))
+    # Of a record that ends before a twentieth of the run, nothing could be compared.
+    lag = max(1, min(round(_LAG * record.trajectory.total_steps), record.trajectory.steps // 2))
     criteria = [Criterion(name, lag if has_lag(name) else 0) for name in CRITERIA]
     values = {kind: criterion_values(record, kind, criteria) for kind in record.kinds}
     steps = np.arange(record.trajectory.steps)

@@ -44,7 +44,7 @@ class Pretrained:
         if directory.is_dir() and not any((directory / file).is_file() for file in _PROCESSOR_FILES):
             return None
         try:
-            processor = AutoImageProcessor.from_pretrained(self._name)
+            processor = AutoImageProcessor.from_pretrained(self._name, trust_remote_code=False)
             statistics = Statistics(tuple(processor.image_mean), tuple(processor.image_std))
         except (*FAILURES, AttributeError) as error:
             raise InputError(not_found(self._name, "image processor", error)) from error

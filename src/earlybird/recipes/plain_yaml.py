@@ -1,0 +1,51 @@
+"""YAML from anybody: plain values, in a file that a person may have written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from earlybird.errors import InputError
+
+_LARGEST_FILE = 1 << 20  # bytes
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Safe, and without aliases, by which a few lines can stand for gigabytes."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "an alias (*name) is not taken, write the value out", mark)
+        return super().compose_node(parent, index)
+
+
+def parse_yaml(text: str) -> Any:
+    """The value that a text of YAML says.
+
+    Raises:
+        InputError: it is no YAML, has aliases, is nested too deeply, or holds a number or date that cannot be.
+    """
+    loader = _PlainLoader(text)
+    try:
+        return loader.get_single_data()
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise InputError(f"not valid YAML: {' '.join(str(error).split())}") from error
+    finally:
+        loader.dispose()
+
+
+def read_yaml(path: Path) -> Any:
+    """The value that a file of YAML says.
+
+    Raises:
+        InputError: as of `parse_yaml`, or the file is larger than 1 MiB or not UTF-8.
+    """
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise InputError("it is larger than 1 MiB")
+        return parse_yaml(path.read_text(encoding="utf-8"))
+    except (InputError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,69 @@
+"""Files that were made to do harm, not damaged by chance."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+from transformers import BertConfig, BertModel
+
+import earlybird as eb
+from earlybird.cli.exit_status import main
+from earlybird.errors import InputError
+from earlybird.recipes.inspection import inspect_model
+from earlybird.recipes.reading import read_recipe
+from earlybird.ticket import Ticket
+
+# Each list is nine times the one before: together 9 to the ninth texts.
+BOMB = "a0: &a0 [laugh, laugh]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
+
+
+@pytest.mark.parametrize("key", ["name", "version", "search", "training"])
+def test_a_recipe_of_aliases_is_refused_before_it_unfolds(key, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(f"{BOMB}{key}: *a9\n")
+    with pytest.raises(InputError, match=r"an alias \(\*name\) is not taken"):
+        read_recipe(str(tmp_path / "recipe.yaml"))
+
+
+@pytest.mark.parametrize("value", ["2020-13-45", "[" * 5000, "9" * 5000, "&a [*a]", ".inf", ".nan"])
+@pytest.mark.parametrize("place", ["override", "file"])
+def test_a_value_that_cannot_be_is_status_2(value, place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    recipe = f"training.epochs={value}"
+    if place == "file":
+        recipe = "mine.yaml"
+        (tmp_path / recipe).write_text(f"version: 1\ntask: image-classification\ntraining: {{epochs: {value}}}\n")
+    arguments = ["run", "digits", recipe] if place == "override" else ["run", recipe]
+    monkeypatch.setattr("sys.argv", ["earlybird", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert len(capsys.readouterr().err) < 1000
+    assert not list(tmp_path.glob("runs"))
+
+
+def test_a_ticket_of_one_wide_block_and_many_narrow_ones_is_refused(tmp_path):
+    rows = [{"block": f"b{n}", "units": 1, "mask": "gA=="} for n in range(1 << 12)]
+    rows.append({"block": "wide", "units": 1 << 19, "mask": "A" * ((1 << 16) * 4 // 3 // 4 * 4 + 2) + "=="})
+    sealed = {"masks": {"neurons": rows}, "provenance": {}}
+    digest = hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()
+    (tmp_path / "ticket.json").write_text(
+        json.dumps({"format": "earlybird-ticket", "version": 1, "sha256": digest, **sealed})
+    )
+    with pytest.raises(InputError, match="too unlike to be those of one model"):
+        Ticket.load(tmp_path / "ticket.json")
+
+
+def test_no_code_of_a_models_directory_is_run_whatever_is_answered(tmp_path, monkeypatch):
+    model = BertModel(BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8))
+    eb.save(model, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config |= {"model_type": "unheard-of", "auto_map": {"AutoConfig": "evil.Evil"}}
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    for read in (eb.load, lambda path: inspect_model(str(path)), lambda path: inspect_model(str(path / "config.json"))):
+        with pytest.raises(InputError):
+            read(tmp_path)
+    assert not (tmp_path / "ran").exists()
