@@ -17,6 +17,8 @@ from earlybird.loading import PrunedConfig, resize
 
 # Positions beyond the weights' own number cost nothing where they are rotated rather than learnt.
 _LARGEST_COUNT = 1 << 20
+# Each layer is built before anything can be counted. Others that contain "depth" are measured in metres.
+_COUNTS_OF_LAYERS = ("depth", "depths", "num_hidden_groups")
 
 
 def refuse_larger_than_weights(architecture: type[PreTrainedModel], directory: Path, config: dict[str, Any]) -> None:
@@ -41,7 +43,7 @@ def refuse_larger_than_weights(architecture: type[PreTrainedModel], directory: P
                 tensors += 1
                 elements += torch.Size(file.get_slice(name).get_shape()).numel()
     for key, number in _numbers(config):
-        most = tensors if "layer" in key else max(elements, _LARGEST_COUNT)
+        most = tensors if "layer" in key or key in _COUNTS_OF_LAYERS else max(elements, _LARGEST_COUNT)
         if number > most:
             raise InputError(
                 f"{directory / 'config.json'} claims {key} = {number}, more than the {tensors} tensors of {elements}"

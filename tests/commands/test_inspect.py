@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 import earlybird as eb
 from earlybird.cli import app
+from earlybird.errors import InputError
 from earlybird.flops import forward_flops, parameter_count
 
 
@@ -61,3 +62,29 @@ def test_a_place_without_a_model_is_named(place, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(eb.InputError, match=place):
         CliRunner().invoke(app, ["inspect", str(tmp_path / place)], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"architectures": [5]},
+        {"architectures": ["AutoModel"]},
+        {"architectures": ["BertConfig"]},
+        {"architectures": "x"},
+        {"hidden_size": "x"},
+        {"hidden_size": -8},
+        {"hidden_size": [1]},
+        {"num_attention_heads": 0},
+        {"num_hidden_layers": 100_000},
+    ],
+    ids=str,
+)
+def test_a_config_that_lies_is_one_sentence_or_the_plain_model(lie, tmp_path):
+    config = {"model_type": "bert", "hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1} | lie
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    if "architectures" in lie:
+        assert inspected(tmp_path)["model"] == "BertModel"
+        return
+    with pytest.raises(InputError) as said:
+        CliRunner().invoke(app, ["inspect", str(tmp_path)], catch_exceptions=False)
+    assert "\n" not in str(said.value)

@@ -456,3 +456,9 @@ def test_arrays_become_coefficients():
 def test_arrays_that_do_not_fit_are_refused(arguments, named):
     with pytest.raises(InputError, match=named):
         Trajectory.from_arrays(**arguments)
+
+
+@pytest.mark.parametrize("given", [{"steps_per_epoch": 0}, {"steps_per_epoch": float("nan")}, {"total_steps": 10**17}])
+def test_arrays_make_no_trajectory_that_could_not_be_read_again(given):
+    with pytest.raises(InputError, match=next(iter(given))):
+        Trajectory.from_arrays(heads=np.ones((3, 2, 4)), **given)

@@ -15,12 +15,15 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 
 from earlybird.anatomy import Anatomy
 from earlybird.checkpoint import load
-from earlybird.errors import InputError
+from earlybird.errors import InputError, first_line
 from earlybird.flops import forward_flops, parameter_count
 from earlybird.loading import PrunedConfig, resize
 from earlybird.pruned_shape import is_ours
 from earlybird.surgery import prune
 from earlybird.ticket import Ticket
+
+# Twenty times those of the deepest models; each is built, if without weights.
+_MOST_LAYERS = 3000
 
 
 @dataclass(frozen=True)
@@ -121,15 +124,26 @@ def _model(name: str) -> PreTrainedModel:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"there is no model or config at {name}, nor one of that name on the hub: {error}") from error
-    return _on_meta(config)
+    except Exception as error:  # a damaged config makes transformers raise nearly anything
+        raise InputError(f"the config at {name} is damaged: {first_line(error)}") from error
+    layers = getattr(config.get_text_config(), "num_hidden_layers", None)
+    if type(layers) is int and layers > _MOST_LAYERS:
+        raise InputError(f"the config at {name} claims {layers} layers, more than {_MOST_LAYERS} are not looked at")
+    try:
+        return _on_meta(config)
+    except Exception as error:
+        raise InputError(f"no model can be built by the config at {name}: {first_line(error)}") from error
 
 
 def _on_meta(config: PreTrainedConfig) -> PreTrainedModel:
     """The model of a config, with shapes and without weights."""
     kept = getattr(config, "quantization_config", None)
-    named = getattr(transformers, (config.architectures or [""])[0], None)
+    named = getattr(transformers, str(next(iter(config.architectures or ()), "")), None)
     with torch.device("meta"):
-        model = named(config) if isinstance(named, type) else AutoModel.from_config(config)
+        if isinstance(named, type) and issubclass(named, PreTrainedModel):
+            model = named(config)
+        else:
+            model = AutoModel.from_config(config)
     assert isinstance(model, PreTrainedModel)
     if is_ours(kept):
         return resize(model, PrunedConfig(**kept))

@@ -28,13 +28,10 @@ def parse_yaml(text: str) -> Any:
     Raises:
         InputError: it is no YAML, has aliases, is nested too deeply, or holds a number or date that cannot be.
     """
-    loader = _PlainLoader(text)
     try:
-        return loader.get_single_data()
+        return yaml.load(text, Loader=_PlainLoader)  # it is a SafeLoader
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise InputError(f"not valid YAML: {' '.join(str(error).split())}") from error
-    finally:
-        loader.dispose()
 
 
 def read_yaml(path: Path) -> Any:

@@ -16,7 +16,7 @@ DESCRIPTION = "trajectory.json"
 CHUNKS = "chunks.jsonl"
 _COUNTS = ("key_value_groups", "admitted_heads")
 _LARGEST_STEP = 1 << 33  # bytes; a description that claims more is lying, not large
-_MOST_STEPS = 1 << 53  # beyond, a float no longer counts them
+MOST_STEPS = 1 << 53  # beyond, a float no longer counts them
 
 
 def pairs(shape: Shape) -> list[tuple[Kind, Channel]]:
@@ -82,10 +82,10 @@ def read_description(path: Path) -> Shape:
             and bool(channels)
             and all(type(count) is int and count >= 0 for count in counts)
             and type(shape.total_steps) is int
-            and 1 <= shape.total_steps <= _MOST_STEPS
+            and 1 <= shape.total_steps <= MOST_STEPS
             and (
                 shape.steps_per_epoch is None
-                or (type(shape.steps_per_epoch) in (int, float) and 0 < shape.steps_per_epoch <= _MOST_STEPS)
+                or (type(shape.steps_per_epoch) in (int, float) and 0 < shape.steps_per_epoch <= MOST_STEPS)
             )
             and isinstance(shape.model, str)
             and (groups is None or _divide(groups, units.get("heads", ())))

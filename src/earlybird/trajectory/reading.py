@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from earlybird.errors import InputError
-from earlybird.trajectory.files import channel_file, complete_steps, pairs, read_description
+from earlybird.trajectory.files import MOST_STEPS, channel_file, complete_steps, pairs, read_description
 from earlybird.trajectory.npy import recording, recordings
 from earlybird.trajectory.shape import KINDS, Channel, Kind, Shape
 
@@ -60,7 +60,8 @@ class Trajectory:
             steps_per_epoch: needed only where spans are given in epochs.
 
         Raises:
-            InputError: no array, an array that is not three-dimensional, or different numbers of steps.
+            InputError: no array, an array that is not three-dimensional, different numbers of steps, or a planned
+                length or an epoch that cannot be.
         """
         arrays: dict[Kind, NDArray[np.floating]] = {}
         given: tuple[tuple[Kind, ArrayLike | None], ...] = (("heads", heads), ("neurons", neurons))
@@ -78,6 +79,10 @@ class Trajectory:
         total = steps if total_steps is None else total_steps
         if total < steps:
             raise InputError(f"total_steps must be at least the {steps} recorded steps, got {total}")
+        if total > MOST_STEPS:
+            raise InputError(f"total_steps must be at most {MOST_STEPS}, got {total}")
+        if steps_per_epoch is not None and not 0 < steps_per_epoch <= MOST_STEPS:
+            raise InputError(f"steps_per_epoch must be positive and at most {MOST_STEPS}, got {steps_per_epoch}")
         units = {kind: (values.shape[2],) * values.shape[1] for kind, values in arrays.items()}
         shape = Shape(units, ("coefficient",), total, steps_per_epoch)
         return cls(shape, {(kind, "coefficient"): values for kind, values in arrays.items()})
