@@ -18,9 +18,13 @@ from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from earlybird.cli import app
+from earlybird.detectors.offline import detect, draw_at, prunings_for
 from earlybird.errors import InputError
 from earlybird.report import write_report
-from earlybird.trajectory import Shape, TrajectoryWriter
+from earlybird.report.analysis import analyse
+from earlybird.report.page import page
+from earlybird.report.run import read_run
+from earlybird.trajectory import Shape, Trajectory, TrajectoryWriter
 
 _HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 
@@ -197,6 +201,28 @@ def test_a_draw_that_is_not_trained_yet(tmp_path: Path, write_run: Callable[...,
     (tmp_path / "summary.json").unlink()
     (tmp_path / "random.json").unlink()
     assert _Tags(write_report(tmp_path).read_text(encoding="utf-8")).text[0].startswith("Not finished: drawn at")
+
+
+def test_a_ticket_drawn_by_other_settings_is_reported_by_those(tmp_path: Path, write_run: Callable[..., Any]) -> None:
+    write_run(tmp_path)
+    trajectory = Trajectory.open(tmp_path / "search" / "trajectory")
+    prunings = prunings_for(trajectory.shape.units, heads=0.75, neurons=None)
+    by_hand = draw_at(trajectory, 299, prunings, "coefficient", "step 299")
+    (tmp_path / "draw.json").write_text(json.dumps(by_hand.description()))
+    run = read_run(tmp_path)
+    facts = page(run, analyse(run))
+    assert "75% of the heads to prune" in facts
+    assert "of the neurons to prune" not in facts
+    masks = analyse(run).masks["heads"]
+    assert set(analyse(run).masks) == {"heads"}
+    assert (masks.shown.sum(-1) == 2).all()
+
+    by_another = detect(trajectory, heads=0.75, detector="hamming", every=50)
+    assert by_another is not None
+    (tmp_path / "draw.json").write_text(json.dumps(by_another.description()))
+    analysis = analyse(read_run(tmp_path))
+    assert analysis.replay is None
+    assert "other settings of hamming" in analysis.problems["replay"]
 
 
 def test_one_recorded_step(

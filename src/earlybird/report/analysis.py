@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from earlybird.errors import InputError
 from earlybird.report.coefficients import Coefficients, coefficients
@@ -86,6 +87,12 @@ def analyse(run: Run) -> Analysis:
             try:
                 replayed = replay(trajectory, settings)
                 draws = draws or _replayed_draws(replayed)
+                if run.draw is not None and not _says(replayed, run.draw):
+                    replayed = None
+                    problems["replay"] = (
+                        f"The ticket was drawn by other settings of {run.draw.get('detector')} than are known, so that"
+                        " its checks are not shown."
+                    )
             except InputError as error:
                 problems["replay"] = str(error)
             try:
@@ -111,6 +118,13 @@ def analyse(run: Run) -> Analysis:
         hamming=hamming,
         problems=problems,
     )
+
+
+def _says(replayed: Replay, draw: Mapping[str, Any]) -> bool:
+    """Whether a detector with the settings that are known draws as is written, if it is the one that drew."""
+    if draw.get("detector") != replayed.choice.name:
+        return True
+    return replayed.draw is not None and replayed.draw.step == draw["step"]
 
 
 def _written_draws(run: Run) -> dict[Kind, KindStep]:

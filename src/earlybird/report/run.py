@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from earlybird.errors import InputError
+from earlybird.recipes.changed_settings import changed_settings
 from earlybird.recipes.plain_yaml import read_yaml
 from earlybird.recipes.run_directory import RESULT, RunDirectory, read_json
 from earlybird.recipes.settings import DetectorSettings, SearchSettings
+from earlybird.report.verdict import BY_NO_DETECTOR
 from earlybird.ticket import Ticket
 from earlybird.trajectory import KINDS, Trajectory
 
@@ -27,7 +29,7 @@ class Run:
         root: the run's directory.
         recipe_text: recipe.yaml as it is written.
         recipe: its content, {} where it cannot be read.
-        search: its search settings.
+        search: its search settings, as the ticket was drawn if that was by others.
         result: search/result.json.
         trajectory: the record of the coefficients.
         draw: draw.json.
@@ -82,7 +84,13 @@ def read_run(root: Path) -> Run:
 
     text = read("recipe", files.recipe, "There is no recipe.yaml, so the settings are not known.", _text)
     recipe = read("recipe", files.recipe, missing.get("recipe", ""), _recipe) if text is not None else None
-    search = read("search", files.recipe, "", lambda _: _search_settings(recipe)) if recipe is not None else None
+    search: DetectorSettings | None = None
+    if recipe is not None:
+        search = read("search", files.recipe, "", lambda _: _search_settings(recipe))
+    draw = read("draw", files.draw, "There is no draw.json: nothing is drawn yet.", _draw)
+    if search is not None and draw is not None:
+        own, described = search, draw
+        search = read("search", files.draw, "", lambda _: _as_drawn(own, described))
     return Run(
         root=root,
         recipe_text=text,
@@ -92,7 +100,7 @@ def read_run(root: Path) -> Run:
         trajectory=read(
             "trajectory", files.trajectory, "There is no search/trajectory: no step is recorded.", _trajectory
         ),
-        draw=read("draw", files.draw, "There is no draw.json: nothing is drawn yet.", _draw),
+        draw=draw,
         ticket=read("ticket", files.ticket("ticket"), "There is no ticket.json: nothing is drawn yet.", Ticket.load),
         random=read(
             "random", files.ticket("random"), "There is no random.json: no random ticket was made.", Ticket.load
@@ -140,6 +148,20 @@ def _search_settings(recipe: Mapping[str, Any]) -> SearchSettings:
         first = error.errors()[0]
         where = ".".join(["search", *(str(part) for part in first["loc"])])
         raise InputError(f"{where}: {first['msg']}") from error
+
+
+def _as_drawn(settings: DetectorSettings, draw: Mapping[str, Any]) -> DetectorSettings:
+    """The settings by which a ticket was drawn, in so far as its draw tells them: `earlybird draw` takes others."""
+    detector = draw.get("detector")
+    if isinstance(detector, str) and detector != settings.detector and not BY_NO_DETECTOR.match(detector):
+        settings = settings.with_detector(detector)
+    told = {key: draw[key] for key in ("score", "heads_scope", "neurons_scope") if key in draw}
+    for kind in KINDS:
+        if kind not in draw["kinds"]:
+            told[kind] = 0.0
+        elif f"{kind}_ratio" in draw:
+            told[kind] = draw[f"{kind}_ratio"]
+    return changed_settings(settings, told)
 
 
 def _trajectory(path: Path) -> Trajectory:

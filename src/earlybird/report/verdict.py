@@ -10,7 +10,8 @@ from typing import Any
 from earlybird.errors import InputError
 from earlybird.recipes.metric_names import deciding_metric, metric_title
 
-_FORCED = re.compile(r"^(end|step \d+)$")
+# In the place of the detector's name: a search that never settled, and a step given by hand.
+BY_NO_DETECTOR = re.compile(r"^(end|step \d+)$")
 
 
 def verdict(summary: Mapping[str, Any]) -> str:
@@ -90,7 +91,7 @@ def evaluation_examples(summary: Mapping[str, Any]) -> int | None:
 
 def _drawn(ticket: Mapping[str, Any]) -> str:
     fraction = _number(ticket, "ticket", "draw_fraction")
-    if not _FORCED.match(str(ticket.get("detector", ""))):
+    if not BY_NO_DETECTOR.match(str(ticket.get("detector", ""))):
         return f"Drawn at {percent(fraction)} of the search"
     if ticket["detector"] == "end":
         return "Never settled, so drawn at the end of the search"
