@@ -245,6 +245,8 @@ class Ticket:
                 if kind not in data["masks"]:
                     continue
                 rows = data["masks"][kind]
+                if not rows:
+                    raise InputError(f"{source} is corrupt: it says nothing of any block's {kind}")
                 blocks[kind] = tuple(str(row["block"]) for row in rows)
                 unpacked = [_unpacked(row["mask"], row["units"]) for row in rows]
                 units[kind] = tuple(len(row) for row in unpacked)

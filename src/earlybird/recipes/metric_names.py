@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any
+
+from earlybird.errors import InputError
 
 METRICS = {
     "accuracy": "accuracy",
@@ -16,8 +19,15 @@ METRICS = {
 
 
 def deciding_metric(result: Mapping[str, Any]) -> str:
-    """The name of the metric that decides; results of versions that knew only one are accuracies."""
-    return str(result.get("metric", "accuracy"))
+    """The name of the metric that decides; results of versions that knew only one are accuracies.
+
+    Raises:
+        InputError: it is none of `METRICS`.
+    """
+    name = result.get("metric", "accuracy")
+    if name not in METRICS:
+        raise InputError(f"there is no metric {reprlib.repr(name)}; known are {', '.join(METRICS)}")
+    return str(name)
 
 
 def metric_title(name: str) -> str:

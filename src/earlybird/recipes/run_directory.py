@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import json
 import os
+import reprlib
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -108,6 +110,8 @@ class RunDirectory:
 
 
 RESULT = "result.json"
+# What no number in a result comes near, and every float can hold.
+_BEYOND = 1e30
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -124,12 +128,30 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"there is no {path}: the stage that writes it has not finished")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} is damaged: it holds no JSON object")
     return content
+
+
+def read_numbers(path: Path, names: Iterable[str]) -> dict[str, Any]:
+    """As `read_json`, of an object in which these names are numbers.
+
+    Raises:
+        InputError: the file is missing or damaged, or lacks a number.
+    """
+    content = read_json(path)
+    for name in names:
+        value: Any = content.get(name)
+        if type(value) not in (int, float) or not abs(value) < _BEYOND:
+            raise InputError(f"{path} is damaged: {name} must be a number, got {reprlib.repr(value)}")
+    return content
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number in JSON")
 
 
 def replace_directory(finished: Path, target: Path) -> None:

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from earlybird.errors import InputError
 from earlybird.recipes.changed_settings import changed_settings
+from earlybird.recipes.metric_names import deciding_metric
 from earlybird.recipes.plain_yaml import read_yaml
-from earlybird.recipes.run_directory import RESULT, RunDirectory, read_json
+from earlybird.recipes.run_directory import RESULT, RunDirectory, Which, read_json
 from earlybird.recipes.settings import DetectorSettings, SearchSettings
 from earlybird.report.verdict import BY_NO_DETECTOR
 from earlybird.ticket import Ticket
@@ -55,7 +56,9 @@ class Run:
     def name(self) -> str:
         """What to call the run: the recipe's name, or the directory's."""
         name = self.recipe.get("name")
-        return name if isinstance(name, str) and name else self.root.resolve().name
+        name = name if isinstance(name, str) and name else self.root.resolve().name
+        # Half a surrogate pair, which YAML can write, is no character that a font could show.
+        return name.encode(errors="backslashreplace").decode()
 
 
 def read_run(root: Path) -> Run:
@@ -91,21 +94,24 @@ def read_run(root: Path) -> Run:
     if search is not None and draw is not None:
         own, described = search, draw
         search = read("search", files.draw, "", lambda _: _as_drawn(own, described))
+    trajectory = read(
+        "trajectory", files.trajectory, "There is no search/trajectory: no step is recorded.", _trajectory
+    )
+
+    def ticket(which: Which, absent: str) -> Ticket | None:
+        return read(which, files.ticket(which), absent, lambda path: _ticket(path, trajectory))
+
     return Run(
         root=root,
         recipe_text=text,
         recipe=recipe or {},
         search=search,
         result=read("result", files.search / RESULT, "The search has not finished.", read_json),
-        trajectory=read(
-            "trajectory", files.trajectory, "There is no search/trajectory: no step is recorded.", _trajectory
-        ),
+        trajectory=trajectory,
         draw=draw,
-        ticket=read("ticket", files.ticket("ticket"), "There is no ticket.json: nothing is drawn yet.", Ticket.load),
-        random=read(
-            "random", files.ticket("random"), "There is no random.json: no random ticket was made.", Ticket.load
-        ),
-        summary=read("summary", files.summary, "There is no summary.json: the trainings have not finished.", read_json),
+        ticket=ticket("ticket", "There is no ticket.json: nothing is drawn yet."),
+        random=ticket("random", "There is no random.json: no random ticket was made."),
+        summary=read("summary", files.summary, "There is no summary.json: the trainings have not finished.", _summary),
         missing=missing,
     )
 
@@ -169,6 +175,19 @@ def _trajectory(path: Path) -> Trajectory:
     if trajectory.steps == 0:
         raise InputError("it holds no complete chunk yet")
     return trajectory
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    summary = read_json(path)
+    deciding_metric(summary)
+    return summary
+
+
+def _ticket(path: Path, trajectory: Trajectory | None) -> Ticket:
+    ticket = Ticket.load(path)
+    if trajectory is not None and any(ticket.units[kind] != trajectory.shape.units.get(kind) for kind in ticket.masks):
+        raise InputError("it is for another model than the one that was recorded")
+    return ticket
 
 
 def _draw(path: Path) -> dict[str, Any]:

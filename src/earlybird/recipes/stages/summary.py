@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from earlybird import __version__
+from earlybird.errors import InputError
 from earlybird.recipes.metric_names import METRICS, deciding_metric
-from earlybird.recipes.run_directory import RESULT, RunDirectory, Start, Which, read_json, write_json
+from earlybird.recipes.run_directory import RESULT, RunDirectory, Start, Which, read_json, read_numbers, write_json
 
+_NUMBERS = ("examples", "parameters", "flops", "seconds", "steps")
 _SECOND = "_continued"
 
 
@@ -22,7 +24,7 @@ def summarise(files: RunDirectory) -> dict[str, Any]:
     """
     summary: dict[str, Any] = {"earlybird": __version__}
     if (files.dense / RESULT).is_file():
-        dense = read_json(files.dense / RESULT)
+        dense = read_numbers(files.dense / RESULT, _NUMBERS)
         summary |= {**_evaluation(dense), "dense": _trained(dense)}
     starts: tuple[Start, ...] = ("rewind", "continue")
     kinds: tuple[Which, ...] = ("ticket", "random")
@@ -31,7 +33,7 @@ def summarise(files: RunDirectory) -> dict[str, Any]:
             result = files.trained(start, which) / RESULT
             if not result.is_file():
                 continue
-            trained = read_json(result)
+            trained = read_numbers(result, _NUMBERS)
             summary |= _evaluation(trained)
             entry = {**_trained(trained), "start": start}
             if which == "ticket":
@@ -64,13 +66,16 @@ def _trained(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _draw(files: RunDirectory) -> dict[str, Any]:
-    draw, search = read_json(files.draw), read_json(files.search / RESULT)
+    draw, search = read_numbers(files.draw, ("step", "fraction")), read_numbers(files.search / RESULT, ("seconds",))
+    steps = search.get("steps")
+    if type(steps) is not int or steps < 1:
+        raise InputError(f"{files.search / RESULT} is damaged: steps must be a count, got {steps!r}")
     return {
         "draw_step": draw["step"],
         "draw_fraction": draw["fraction"],
         # Of a search that went on to its end, only the steps up to the draw are the ticket's cost.
-        "search_seconds": search["seconds"] * (draw["step"] + 1) / search["steps"],
+        "search_seconds": search["seconds"] * (draw["step"] + 1) / steps,
         "heads_ratio": draw.get("heads_ratio"),
         "neurons_ratio": draw.get("neurons_ratio"),
-        "detector": draw["detector"],
+        "detector": draw.get("detector"),
     }

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from earlybird.recipes.sweep.plan import Plan
 
 CELL = "cell.json"
+_LABELS = {"draw", "ratio", "score", "coefficients", "start", "seed", "axes", "dense"}
 # Of the base recipe, what says nothing about a cell: where the files are, and what the sweep itself decides.
 _FREE = ("output", "seed", "dense", "random")
 
@@ -73,6 +74,9 @@ class SweepDirectory:
         cells = read_json(self.description).get("cells")
         if not isinstance(cells, dict):
             raise InputError(f"{self.description} is damaged: it holds no cells")
+        for name, labels in cells.items():
+            if not (isinstance(labels, dict) and labels.keys() >= _LABELS and isinstance(labels["axes"], dict)):
+                raise InputError(f"{self.description} is damaged: it does not say what the cell {name} is")
         return cells
 
 

@@ -12,7 +12,8 @@ import torch
 
 from earlybird import __version__
 from earlybird.errors import InputError, JobError
-from earlybird.recipes.run_directory import RESULT, read_json, write_json
+from earlybird.recipes.metric_names import deciding_metric
+from earlybird.recipes.run_directory import RESULT, read_json, read_numbers, write_json
 from earlybird.recipes.settings import Recipe
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.search import DRAWN
@@ -34,9 +35,14 @@ def open_run(recipe: Recipe) -> Job:
 def read_cell(files: SweepDirectory, name: str) -> dict[str, Any]:
     """A cell's file; {} where there is none, or a damaged one."""
     try:
-        return read_json(files.cell(name) / CELL)
+        cell = read_json(files.cell(name) / CELL)
+        status = cell.get("status")
+        if status == "done":
+            read_numbers(files.cell(name) / CELL, (deciding_metric(cell), "train_seconds", "parameters", "flops"))
     except InputError:
         return {}
+    sensible = "earlybird" in cell and (status in ("done", "nothing-left") or (status == "failed" and "error" in cell))
+    return cell if sensible else {}
 
 
 def is_settled(files: SweepDirectory, cell: Cell) -> bool:

@@ -14,9 +14,9 @@ from earlybird.report.palette import LIGHT
 def survivors(record: Record) -> Artefact | None:
     """Heads one by one, neurons as a share of each layer; the data names each unit. None where nothing was drawn."""
     ticket = record.ticket
-    if ticket is None or not ticket.masks:
+    kinds = [] if ticket is None else [kind for kind in record.kinds if kind in ticket.masks]
+    if ticket is None or not kinds:
         return None
-    kinds = [kind for kind in record.kinds if kind in ticket.masks]
     deepest = max(len(ticket.units[kind]) for kind in kinds)
     figure = titled_figure(f"{record.name}: what the ticket keeps", 1.2 + 0.32 * deepest)
     grid = figure.subplots(1, len(kinds), squeeze=False)

@@ -1,0 +1,131 @@
+"""What `earlybird report` and `figures` say of files that were changed: a page without the part, or one sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from earlybird.cli import app
+from earlybird.errors import InputError
+from earlybird.ticket import Ticket
+
+TRAINED = {
+    "metric": "accuracy",
+    "accuracy": 90.0,
+    "examples": 10,
+    "parameters": 1,
+    "flops": 1,
+    "seconds": 1,
+    "steps": 1,
+}
+CELL = {"draw": "dense", "ratio": None, "score": None, "coefficients": None, "start": None, "seed": 0, "axes": {}}
+FIGURES = ("survivors", "head-coefficients")
+
+
+def called(*arguments: object) -> str:
+    """What went wrong, "" if nothing did; any other error than our own is the test's."""
+    try:
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    except InputError as error:
+        return str(error)
+    assert result.exit_code == 0
+    return ""
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    root = tmp_path / "run"
+    shutil.copytree(finished, root)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "said"),
+    [
+        ("trained/dense/result.json", {"examples": None}, "examples must be a number"),
+        ("trained/dense/result.json", {"metric": ""}, "no metric ''"),
+        ("trained/dense/result.json", {"seconds": float("nan")}, "NaN is no number"),
+        ("trained/rewind/ticket/result.json", {}, ""),
+        ("trained/rewind/ticket/result.json", {"steps": "9"}, "steps must be a number"),
+        ("search/result.json", {"steps": 0}, "steps must be a count"),
+        ("search/result.json", {"seconds": []}, "seconds must be a number"),
+        ("draw.json", {"fraction": "x"}, "fraction must be a number"),
+    ],
+)
+def test_a_damaged_result_is_named(run: Path, file: str, changes: dict[str, object], said: str) -> None:
+    for name in ("dense", "rewind/ticket"):
+        path = run / "trained" / name / "result.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(TRAINED))
+    path = run / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    error = called("report", run)
+    assert said in error
+    assert bool(said) == bool(error)
+    assert not list(run.rglob("*.tmp"))
+
+
+def test_a_ticket_of_another_model_costs_its_part_only(run: Path) -> None:
+    other = {"heads": np.ones((2, 2), dtype=np.bool_)}
+    Ticket(other, {"heads": (2, 2)}, {"heads": ("a", "b")}, {}).save(run / "ticket.json")
+    assert called("report", run) == ""
+    assert "for another model than the one that was recorded" in (run / "report.html").read_text()
+    assert called("figures", run, *(f"--figure={name}" for name in FIGURES)) == ""
+
+
+def test_a_ticket_of_a_kind_that_is_not_pruned_costs_its_figure(run: Path) -> None:
+    recipe = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(recipe.replace("heads: 0.5", "heads: 0"))
+    (run / "draw.json").unlink()
+    Ticket.load(run / "ticket.json").masks.pop("neurons")
+    heads = Ticket.load(run / "ticket.json")
+    Ticket(*({"heads": part["heads"]} for part in (heads.masks, heads.units, heads.blocks)), {}).save(
+        run / "ticket.json"
+    )
+    assert called("figures", run, "--figure=survivors") == ""
+
+
+@pytest.mark.parametrize("place", ["name", "summary", "ticket"])
+def test_half_a_character_is_shown_as_what_it_is(run: Path, place: str) -> None:
+    if place == "name":
+        (run / "recipe.yaml").write_text((run / "recipe.yaml").read_text() + 'name: "\\ud800"\n')
+    elif place == "summary":
+        (run / "summary.json").write_text((run / "summary.json").read_text().replace("0.1.0", "\\ud800"))
+    else:
+        ticket = Ticket.load(run / "ticket.json")
+        ticket.provenance["versions"]["torch"] = "\ud800"
+        ticket.save(run / "ticket.json")
+    assert called("report", run) == ""
+    assert (run / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("labels", "cell", "said"),
+    [
+        ({}, {"status": "done"}, "does not say what the cell a is"),
+        (CELL | {"dense": "a", "axes": []}, {"status": "done"}, "does not say what the cell a is"),
+        (CELL | {"dense": "a"}, {"status": "done", "earlybird": "1"}, "no cell"),
+        (CELL | {"dense": "a"}, {"status": "failed"}, "no cell"),
+        (
+            CELL | {"dense": "a"},
+            {"status": "done", "earlybird": "1", "accuracy": "x", "train_seconds": None},
+            "no cell",
+        ),
+    ],
+)
+def test_a_damaged_sweep_is_named(tmp_path: Path, labels: object, cell: object, said: str) -> None:
+    (tmp_path / "cells" / "a").mkdir(parents=True)
+    (tmp_path / "sweep.json").write_text(json.dumps({"recipe": {}, "cells": {"a": labels}}))
+    (tmp_path / "cells" / "a" / "cell.json").write_text(json.dumps(cell))
+    assert said in called("report", tmp_path)
+
+
+def test_a_planned_length_that_lies_costs_no_memory(run: Path) -> None:
+    description = run / "search" / "trajectory" / "trajectory.json"
+    description.write_text(json.dumps(json.loads(description.read_text()) | {"total_steps": 1 << 53}))
+    assert called("figures", run, "--figure=criteria") == ""
