@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from earlybird.cli import app
 from earlybird.errors import InputError
 from earlybird.ticket import Ticket
+from earlybird.trajectory import Shape, TrajectoryWriter
 
 TRAINED = {
     "metric": "accuracy",
@@ -129,3 +130,16 @@ def test_a_planned_length_that_lies_costs_no_memory(run: Path) -> None:
     description = run / "search" / "trajectory" / "trajectory.json"
     description.write_text(json.dumps(json.loads(description.read_text()) | {"total_steps": 1 << 53}))
     assert called("figures", run, "--figure=criteria") == ""
+
+
+def test_blocks_of_no_units_have_nothing_to_show(run: Path) -> None:
+    record = run / "search" / "trajectory"
+    shape = Shape({"heads": (0, 0), "neurons": (4, 4)}, ("deviation",), 40)
+    shutil.rmtree(record)
+    with TrajectoryWriter(record, shape, chunk_steps=10) as writer:
+        for step in range(40):
+            neurons = np.random.default_rng(step).normal(0, 1e-3, (2, 4)).astype(np.float32)
+            writer.append({("heads", "deviation"): np.zeros((2, 0), np.float32), ("neurons", "deviation"): neurons})
+    (run / "draw.json").unlink()
+    called("report", run)
+    called("figures", run, *(f"--figure={name}" for name in FIGURES))

@@ -66,7 +66,9 @@ def analyse(run: Run) -> Analysis:
     problems: dict[str, str] = {}
     values: dict[Kind, Coefficients] = {}
     try:
-        values = {kind: coefficients(trajectory, kind) for kind in trajectory.kinds if trajectory.shape.units[kind]}
+        values = {
+            kind: coefficients(trajectory, kind) for kind in trajectory.kinds if any(trajectory.shape.units[kind])
+        }
     except InputError as error:
         problems["coefficients"] = str(error)
     masks: dict[Kind, MaskSeries] = {}

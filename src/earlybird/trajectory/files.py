@@ -81,7 +81,6 @@ def read_description(path: Path) -> Shape:
             bool(units)
             and bool(channels)
             and all(type(count) is int and count >= 0 for count in counts)
-            and all(any(row) for row in units.values())
             and type(shape.total_steps) is int
             and 1 <= shape.total_steps <= MOST_STEPS
             and (
