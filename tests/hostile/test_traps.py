@@ -6,7 +6,7 @@ import hashlib
 import json
 
 import pytest
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, SwinConfig, SwinModel
 
 import earlybird as eb
 from earlybird.cli.exit_status import main
@@ -67,3 +67,12 @@ def test_no_code_of_a_models_directory_is_run_whatever_is_answered(tmp_path, mon
         with pytest.raises(InputError):
             read(tmp_path)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_number_of_layers_that_no_weights_can_be_of_is_not_built(tmp_path):
+    config = SwinConfig(image_size=16, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[2, 2], window_size=2)
+    eb.save(SwinModel(config), tmp_path)
+    said = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(said | {"depths": [1, 5000]}))
+    with pytest.raises(InputError, match="claims depths = 5000"):
+        eb.load(tmp_path)
