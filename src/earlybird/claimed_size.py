@@ -12,19 +12,21 @@ from safetensors import safe_open
 from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
+from earlybird.built_parts import on_meta_up_to
 from earlybird.errors import InputError
 from earlybird.loading import PrunedConfig, resize
 
 # Positions beyond the weights' own number cost nothing where they are rotated rather than learnt.
 _LARGEST_COUNT = 1 << 20
-# Each layer is built before anything can be counted. Others that contain "depth" are measured in metres.
-_COUNTS_OF_LAYERS = ("depth", "depths", "num_hidden_groups")
+# Real models have at most four modules and parameters for each of their tensors.
+_PARTS_PER_TENSOR = 20
+_FEWEST_PARTS = 10_000
 
 
 def refuse_larger_than_weights(architecture: type[PreTrainedModel], directory: Path, config: dict[str, Any]) -> None:
     """Refuse a config whose model would have more parameters than the safetensors files of its directory.
 
-    Looks at the numbers first, then builds the model without memory, on the meta device.
+    Looks at the numbers first, then builds the model without memory, as far as the weights have tensors for it.
 
     Args:
         architecture: the class that will be loaded.
@@ -42,15 +44,15 @@ def refuse_larger_than_weights(architecture: type[PreTrainedModel], directory: P
             for name in file.keys():  # noqa: SIM118
                 tensors += 1
                 elements += torch.Size(file.get_slice(name).get_shape()).numel()
-    for key, number in _numbers(config):
-        most = tensors if "layer" in key or key in _COUNTS_OF_LAYERS else max(elements, _LARGEST_COUNT)
-        if number > most:
+    for key, number in numbers_in(config):
+        # Configs make lists as long as there are layers, before there is any layer to be counted.
+        if number > (_LARGEST_COUNT if "layer" in key else max(elements, _LARGEST_COUNT)):
             raise InputError(
                 f"{directory / 'config.json'} claims {key} = {number}, more than the {tensors} tensors of {elements}"
                 " numbers beside it can be"
             )
     built = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-    with torch.device("meta"):
+    with on_meta_up_to(_PARTS_PER_TENSOR * tensors + _FEWEST_PARTS, str(directory / "config.json")):
         model = architecture(built)
     if said := config.get("quantization_config"):
         resize(model, PrunedConfig(**said))
@@ -71,12 +73,13 @@ def _shards(directory: Path) -> set[str]:
     return names
 
 
-def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
+def numbers_in(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
+    """The whole numbers anywhere in a config, each with the key that it stands under."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from _numbers(inner, name)
+            yield from numbers_in(inner, name)
     elif isinstance(value, list):
         for inner in value:
-            yield from _numbers(inner, key)
+            yield from numbers_in(inner, key)
     elif isinstance(value, int):
         yield key, value

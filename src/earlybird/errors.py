@@ -16,5 +16,6 @@ class JobError(RuntimeError):
 
 
 def first_line(error: Exception) -> str:
-    """Another's error in one line."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """Another's error in one line: its first, with the next where that ends in a colon."""
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])

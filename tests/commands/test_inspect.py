@@ -76,6 +76,12 @@ def test_a_place_without_a_model_is_named(place, tmp_path):
         {"hidden_size": [1]},
         {"num_attention_heads": 0},
         {"num_hidden_layers": 100_000},
+        {"num_hidden_layers": 10**12},
+        {"model_type": "swin", "depths": [1, 3001]},
+        {"model_type": "clip", "vision_config": {"num_hidden_layers": 3001}},
+        {"model_type": "musicgen"},
+        {"model_type": "vit", "image_size": [1, 2, 3]},
+        {"model_type": "vit", "image_size": -4},
     ],
     ids=str,
 )
@@ -88,3 +94,20 @@ def test_a_config_that_lies_is_one_sentence_or_the_plain_model(lie, tmp_path):
     with pytest.raises(InputError) as said:
         CliRunner().invoke(app, ["inspect", str(tmp_path)], catch_exceptions=False)
     assert "\n" not in str(said.value)
+
+
+def test_what_is_wrong_with_a_field_is_told(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", "hidden_size": "x"}))
+    with pytest.raises(InputError, match="'hidden_size' expected int, got str"):
+        CliRunner().invoke(app, ["inspect", str(tmp_path)], catch_exceptions=False)
+
+
+def test_parts_are_counted_whatever_the_config_calls_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("earlybird.recipes.inspection._MOST_PARTS", 200)
+    config = {"model_type": "nllb-moe", "d_model": 8, "encoder_layers": 1, "decoder_layers": 1, "vocab_size": 9}
+    config |= {"encoder_sparse_step": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "num_experts": 2}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert inspected(tmp_path)["model"] == "NllbMoeModel"
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_experts": 10**6}))
+    with pytest.raises(InputError, match="more than 200 modules and parameters"):
+        CliRunner().invoke(app, ["inspect", str(tmp_path)], catch_exceptions=False)

@@ -6,13 +6,22 @@ import hashlib
 import json
 
 import pytest
-from transformers import BertConfig, BertModel, SwinConfig, SwinModel
+from transformers import (
+    AutoModelForImageClassification,
+    BertConfig,
+    BertModel,
+    Gemma3nForCausalLM,
+    Gemma3nTextConfig,
+    SwinConfig,
+    SwinModel,
+)
 
 import earlybird as eb
 from earlybird.cli.exit_status import main
 from earlybird.errors import InputError
 from earlybird.recipes.inspection import inspect_model
 from earlybird.recipes.reading import read_recipe
+from earlybird.recipes.tasks.pretrained import pretrained_config, with_new_head
 from earlybird.ticket import Ticket
 
 # Each list is nine times the one before: together 9 to the ninth texts.
@@ -74,5 +83,45 @@ def test_a_number_of_layers_that_no_weights_can_be_of_is_not_built(tmp_path):
     eb.save(SwinModel(config), tmp_path)
     said = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(said | {"depths": [1, 5000]}))
-    with pytest.raises(InputError, match="claims depths = 5000"):
+    with pytest.raises(InputError, match=r"more than \d+ modules and parameters"):
         eb.load(tmp_path)
+
+
+def with_new_image_head(path):
+    with_new_head(AutoModelForImageClassification, path, pretrained_config(path, 2), seed=0)
+
+
+# Of both, transformers has a config of its own, and no such model.
+@pytest.mark.parametrize(
+    ("model_type", "auto_class", "read"),
+    [
+        ("aimv2_text_model", "AutoModel", inspect_model),
+        ("bert", "AutoModelForImageClassification", with_new_image_head),
+    ],
+)
+def test_no_code_is_run_for_a_config_that_transformers_knows_either(
+    model_type, auto_class, read, tmp_path, monkeypatch
+):
+    config = {"model_type": model_type, "num_hidden_layers": 1, "auto_map": {auto_class: "evil.Evil"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: ...\n")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(InputError, match="contains custom code"):
+        read(str(tmp_path))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_key_that_only_sounds_like_a_count_of_layers_is_none(tmp_path):
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    config = Gemma3nTextConfig(
+        **sizes,
+        head_dim=8,
+        intermediate_size=40,
+        vocab_size=60,
+        vocab_size_per_layer_input=500,
+        hidden_size_per_layer_input=8,
+        layer_types=["full_attention"] * 2,
+        num_kv_shared_layers=0,
+    )
+    eb.save(Gemma3nForCausalLM(config), tmp_path)
+    assert eb.load(tmp_path).config.vocab_size_per_layer_input == 500

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
 from earlybird.anatomy import Anatomy
+from earlybird.built_parts import on_meta_up_to
 from earlybird.checkpoint import load
+from earlybird.claimed_size import numbers_in
 from earlybird.errors import InputError, first_line
 from earlybird.flops import forward_flops, parameter_count
 from earlybird.loading import PrunedConfig, resize
@@ -24,6 +27,8 @@ from earlybird.ticket import Ticket
 
 # Twenty times those of the deepest models; each is built, if without weights.
 _MOST_LAYERS = 3000
+_COUNTS_OF_LAYERS = ("layers", "n_layer", "depth", "depths")
+_MOST_PARTS = 500_000  # modules and parameters; Switch's, with 2,048 experts a layer, are 431,017
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,10 @@ def inspect_model(
         raise InputError(f"length must be at least 1, got {length}")
     model = _model(name)
     anatomy = Anatomy.of(model)
-    example, described = _example(model, length)
+    try:
+        example, described = _example(model, length)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f"the config at {name} says no size that an input can have: {first_line(error)}") from error
     pruned = None
     ratios = {kind: ratio for kind, ratio in (("heads", heads), ("neurons", neurons)) if ratio is not None}
     if ratios:
@@ -121,32 +129,38 @@ def _model(name: str) -> PreTrainedModel:
     if path.exists() and path.name != "config.json" and not (path / "config.json").is_file():
         raise InputError(f"{path} is neither a config.json nor a directory that holds one")
     try:
+        written, _ = PreTrainedConfig.get_config_dict(name)
+        # Before transformers reads them: configs make lists as long as there are layers.
+        for key, number in numbers_in(written):
+            if key.endswith(_COUNTS_OF_LAYERS) and number > _MOST_LAYERS:
+                raise InputError(
+                    f"the config at {name} claims {key} = {reprlib.repr(number)}, more than {_MOST_LAYERS}"
+                )
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"there is no model or config at {name}, nor one of that name on the hub: {error}") from error
     except Exception as error:  # a damaged config makes transformers raise nearly anything
         raise InputError(f"the config at {name} is damaged: {first_line(error)}") from error
-    layers = getattr(config.get_text_config(), "num_hidden_layers", None)
-    if type(layers) is int and layers > _MOST_LAYERS:
-        raise InputError(f"the config at {name} claims {layers} layers, more than {_MOST_LAYERS} are not looked at")
     try:
-        return _on_meta(config)
+        with on_meta_up_to(_MOST_PARTS, f"the config at {name}"):
+            model = _built(config)
+        kept = getattr(config, "quantization_config", None)
+        return resize(model, PrunedConfig(**kept)) if is_ours(kept) else model
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"no model can be built by the config at {name}: {first_line(error)}") from error
 
 
-def _on_meta(config: PreTrainedConfig) -> PreTrainedModel:
-    """The model of a config, with shapes and without weights."""
-    kept = getattr(config, "quantization_config", None)
+def _built(config: PreTrainedConfig) -> PreTrainedModel:
+    """The model of a config, of transformers' own code."""
     named = getattr(transformers, str(next(iter(config.architectures or ()), "")), None)
-    with torch.device("meta"):
-        if isinstance(named, type) and issubclass(named, PreTrainedModel):
-            model = named(config)
-        else:
-            model = AutoModel.from_config(config)
+    if isinstance(named, type) and issubclass(named, PreTrainedModel):
+        return named(config)
+    model = AutoModel.from_config(config, trust_remote_code=False)
     assert isinstance(model, PreTrainedModel)
-    if is_ours(kept):
-        return resize(model, PrunedConfig(**kept))
     return model
 
 

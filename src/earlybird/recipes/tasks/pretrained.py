@@ -53,7 +53,7 @@ def with_new_head(auto_class: Any, name: str, config: PreTrainedConfig, seed: in
     """
     set_seed(seed)
     try:
-        fresh = auto_class.from_config(config)
+        fresh = auto_class.from_config(config, trust_remote_code=False)
         set_seed(seed)
         loaded, report = auto_class.from_pretrained(
             name,
