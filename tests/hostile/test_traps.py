@@ -22,6 +22,7 @@ from earlybird.errors import InputError
 from earlybird.recipes.inspection import inspect_model
 from earlybird.recipes.reading import read_recipe
 from earlybird.recipes.tasks.pretrained import pretrained_config, with_new_head
+from earlybird.report.run import read_run
 from earlybird.ticket import Ticket
 
 # Each list is nine times the one before: together 9 to the ninth texts.
@@ -35,7 +36,14 @@ def test_a_recipe_of_aliases_is_refused_before_it_unfolds(key, tmp_path):
         read_recipe(str(tmp_path / "recipe.yaml"))
 
 
-@pytest.mark.parametrize("value", ["2020-13-45", "[" * 5000, "9" * 5000, "&a [*a]", ".inf", ".nan"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("2020-13-45", "[" * 5000, "9" * 5000, "&a [*a]", ".inf", ".nan", "1.0e+308"),
+        *("0x" + "f" * 5000, ":".join("1" * 300) + ".5", '"\\UFFFFFFFF"'),
+        *("!!int ''", "!!bool x", "!!timestamp x", "!!timestamp {=: 1}"),
+    ],
+)
 @pytest.mark.parametrize("place", ["override", "file"])
 def test_a_value_that_cannot_be_is_status_2(value, place, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -50,6 +58,20 @@ def test_a_value_that_cannot_be_is_status_2(value, place, tmp_path, monkeypatch,
     assert ended.value.code == 2
     assert len(capsys.readouterr().err) < 1000
     assert not list(tmp_path.glob("runs"))
+
+
+def test_a_large_value_is_not_repeated_whole():
+    for key in ("task", "version", "seed", "search.window", "training.epochs"):
+        with pytest.raises(InputError) as said:
+            read_recipe("digits", [f"{key}=[{'long, ' * 10_000}]"])
+        assert len(str(said.value)) < 500
+
+
+def test_a_report_shows_no_recipe_of_any_size(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("#" * (1 << 20) + "\nversion: 1\n")
+    run = read_run(tmp_path)
+    assert run.recipe_text is None
+    assert "larger than 1 MiB" in run.missing["recipe"]
 
 
 def test_a_ticket_of_one_wide_block_and_many_narrow_ones_is_refused(tmp_path):

@@ -25,6 +25,7 @@ Ratio = Annotated[float, Field(ge=0, lt=1)]
 # Written back as people write it, so that a dumped recipe reads like the one that was given.
 SpanSetting = Annotated[Span, BeforeValidator(parse_span), PlainSerializer(str)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Epochs = Annotated[float, Field(gt=0, le=1e6)]  # so that their steps can be counted
 
 
 class Settings(BaseModel):
@@ -61,7 +62,7 @@ class TrainingSettings(Settings):
     `evaluate_every` adds evaluations on the way to the one at the end; their seconds are not the training's.
     """
 
-    epochs: Annotated[float, Field(gt=0)]
+    epochs: Epochs
     batch_size: Annotated[int, Field(ge=1)]
     eval_batch_size: Annotated[int, Field(ge=1)] = 256
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
@@ -219,7 +220,7 @@ class RetrainingSettings(Settings):
     """How the pruned network trains; what is `None` is taken from `training`."""
 
     start: Literal["rewind", "continue", "both"] = "rewind"
-    epochs: Annotated[float, Field(gt=0)] | None = None
+    epochs: Epochs | None = None
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     final_learning_rate: Annotated[float, Field(ge=0)] | None = None
     schedule: Literal["cosine", "linear", "constant"] | None = None

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from earlybird.errors import InputError
 from earlybird.recipes.changed_settings import changed_settings
 from earlybird.recipes.metric_names import deciding_metric
-from earlybird.recipes.plain_yaml import read_yaml
+from earlybird.recipes.plain_yaml import read_text, read_yaml
 from earlybird.recipes.run_directory import RESULT, RunDirectory, Which, read_json
 from earlybird.recipes.settings import DetectorSettings, SearchSettings
 from earlybird.report.verdict import BY_NO_DETECTOR
@@ -85,7 +85,7 @@ def read_run(root: Path) -> Run:
             missing[key] = f"{path.relative_to(root)} cannot be read: {error}"
             return None
 
-    text = read("recipe", files.recipe, "There is no recipe.yaml, so the settings are not known.", _text)
+    text = read("recipe", files.recipe, "There is no recipe.yaml, so the settings are not known.", read_text)
     recipe = read("recipe", files.recipe, missing.get("recipe", ""), _recipe) if text is not None else None
     search: DetectorSettings | None = None
     if recipe is not None:
@@ -134,10 +134,6 @@ def read_trajectory(directory: Path) -> Run:
         random=None,
         summary=None,
     )
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _recipe(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ def recipe_type(content: Mapping[str, Any]) -> type[Recipe]:
         case other:
             near = get_close_matches(str(other), TASKS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(TASKS)}"
-            raise InputError(f"task must name what is trained, got {other!r}; {hint}")
+            raise InputError(f"task must name what is trained, got {reprlib.repr(other)}; {hint}")
 
 
 def task_of(recipe: Recipe) -> Task:
