@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 
@@ -74,9 +75,10 @@ def test_a_report_shows_no_recipe_of_any_size(tmp_path):
     assert "larger than 1 MiB" in run.missing["recipe"]
 
 
-def test_a_ticket_of_one_wide_block_and_many_narrow_ones_is_refused(tmp_path):
-    rows = [{"block": f"b{n}", "units": 1, "mask": "gA=="} for n in range(1 << 12)]
-    rows.append({"block": "wide", "units": 1 << 19, "mask": "A" * ((1 << 16) * 4 // 3 // 4 * 4 + 2) + "=="})
+@pytest.mark.parametrize(("narrow", "wide"), [(1 << 12, 1 << 19), (60, 1 << 22)])
+def test_a_ticket_of_one_wide_block_and_many_narrow_ones_is_refused(narrow, wide, tmp_path):
+    rows = [{"block": f"b{n}", "units": 1, "mask": "gA=="} for n in range(narrow)]
+    rows.append({"block": "wide", "units": wide, "mask": base64.b64encode(bytes(wide // 8)).decode()})
     sealed = {"masks": {"neurons": rows}, "provenance": {}}
     digest = hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()
     (tmp_path / "ticket.json").write_text(
