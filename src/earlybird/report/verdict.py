@@ -13,6 +13,8 @@ from earlybird.recipes.metric_names import deciding_metric, metric_title
 # In the place of the detector's name: a search that never settled, and a step given by hand.
 BY_NO_DETECTOR = re.compile(r"^(end|step \d+)$")
 
+_MOST_EXAMPLES = 1 << 53  # beyond, a float no longer counts them
+
 
 def verdict(summary: Mapping[str, Any]) -> str:
     """One sentence, in plain text, on what the drawn ticket is worth.
@@ -86,7 +88,7 @@ def evaluation_examples(summary: Mapping[str, Any]) -> int | None:
     if not summary.get("metric_per_example", True):
         return None
     value = summary.get("evaluation_examples")
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    return value if type(value) is int and 0 < value < _MOST_EXAMPLES else None
 
 
 def _drawn(ticket: Mapping[str, Any]) -> str:
