@@ -16,17 +16,27 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForSequenceClassification
 
 import earlybird as eb
+from earlybird.console import results_table
 from earlybird.detectors.offline import detect
+from earlybird.errors import InputError
 from earlybird.recipes.reading import read_recipe
-from earlybird.report.analysis import analyse
-from earlybird.report.page import page
-from earlybird.report.run import read_run
+from earlybird.recipes.run_directory import RunDirectory
+from earlybird.recipes.stages.summary import summarise
+from earlybird.recipes.sweep.directory import SweepDirectory
+from earlybird.recipes.sweep.table import gather
+from earlybird.recipes.sweep.writing import central_grid, grid, write_table
+from earlybird.report import verdict, write_report
+from earlybird.report.artefacts.listing import write_artefacts
 from earlybird.search_state import read_search_state, write_search_state
 from earlybird.slimming import Deviations
 from earlybird.ticket import Ticket
 from earlybird.trajectory import Kind, Shape, Trajectory, TrajectoryWriter
+from earlybird.trajectory.files import CHUNKS, chunk_checksum, read_description
 
 STEPS = 60
+RECIPE, TICKET = "recipe.yaml", "ticket.json"
+DESCRIPTION, EVIDENCE = "search/trajectory/trajectory.json", "search/trajectory/heads.deviation.f32"
+TRAINED = ("dense", "rewind/ticket", "rewind/random")
 UNITS: dict[Kind, tuple[int, ...]] = {"heads": (4, 4), "neurons": (12, 12)}
 
 
@@ -44,29 +54,23 @@ def write_run(root: Path) -> None:
                 }
             )
     trajectory = Trajectory.open(root / "search" / "trajectory")
-    draw = detect(trajectory, heads=0.5, neurons=0.5, detector="hamming", threshold=0.99)
+    draw = detect(trajectory, heads=0.4, neurons=0.4, detector="hamming", threshold=0.99)
     assert draw is not None
     blocks: dict[Kind, tuple[str, ...]] = {kind: tuple(f"layer.{i}.{kind}" for i in range(2)) for kind in UNITS}
     ticket = Ticket(draw.masks, UNITS, blocks, {"how": "drawn", "draw_step": draw.step})
     ticket.save(root / "ticket.json")
     ticket.shuffled(0).save(root / "random.json")
     recipe = yaml.safe_load((Path(eb.__file__).parent / "recipes" / "digits.yaml").read_text())
-    (root / "recipe.yaml").write_text(yaml.safe_dump({**recipe, "search": {**recipe["search"], "detector": "hamming"}}))
+    (root / "recipe.yaml").write_text(
+        yaml.safe_dump({**recipe, "search": {**recipe["search"], "detector": "hamming", "threshold": 0.99}})
+    )
     results: dict[str, Any] = {"accuracy": 90.0, "parameters": 1000, "flops": 5000, "train_seconds": 9.0}
+    trained = {"metric": "accuracy", "accuracy": 90.0, "examples": 100, "parameters": 1000, "flops": 5000}
+    trained |= {"seconds": 9.0, "steps": STEPS}
     contents: dict[str, Any] = {
         "search/result.json": {"steps": STEPS, "total_steps": STEPS, "seconds": 1.0, "settled": True},
-        "draw.json": {
-            "step": draw.step,
-            "fraction": draw.fraction,
-            "statistic": draw.statistic,
-            "detector": draw.detector,
-            "total_steps": STEPS,
-            "kinds": {
-                kind: {"step": one.step, "statistic": one.statistic, "threshold": one.threshold}
-                for kind, one in draw.kinds.items()
-            },
-            "rescued": {},
-        },
+        "draw.json": draw.description(),
+        **{f"trained/{which}/result.json": trained for which in TRAINED},
         "summary.json": {
             "earlybird": "0.1.0",
             "evaluation_examples": 100,
@@ -76,7 +80,24 @@ def write_run(root: Path) -> None:
         },
     }
     for name, content in contents.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(json.dumps(content))
+
+
+def write_sweep(root: Path) -> None:
+    """A finished sweep of a dense network and a ticket."""
+    nothing = dict.fromkeys(("ratio", "score", "coefficients", "start"))
+    dense = {"draw": "dense", **nothing, "seed": 0, "axes": {}, "dense": "dense"}
+    told = {"ratio": {"heads": 0.4, "neurons": 0.4}, "score": "coefficient", "coefficients": "trained"}
+    ticket = {**dense, "draw": "hamming", **told, "start": "rewind", "axes": {"slimming.slim": "before"}}
+    cells = {"dense": dense, "ticket": ticket}
+    (root / "sweep.json").write_text(json.dumps({"recipe": {"slimming": {"slim": "after"}}, "cells": cells}))
+    result = {"metric": "accuracy", "accuracy": 90.0, "parameters": 1000, "flops": 5000, "train_seconds": 9.0}
+    drawn = {"draw_step": 5, "draw_fraction": 0.1, "search_seconds": 1.0, "settled": True, "replay_difference": 0.0}
+    for name, labels in cells.items():
+        content = {"earlybird": "0.1.0", "status": "done", **labels, **result, **(drawn if name == "ticket" else {})}
+        (root / "cells" / name).mkdir(parents=True)
+        (root / "cells" / name / "cell.json").write_text(json.dumps(content))
 
 
 def write_checkpoint(root: Path) -> None:
@@ -111,9 +132,25 @@ def write_recordings(root: Path) -> None:
 
 
 def read_report(root: Path) -> None:
-    run = read_run(root)
-    html = str(page(run, analyse(run)))
+    """What `earlybird report` does of a run."""
+    html = write_report(root).read_text(encoding="utf-8")
     assert "<script>alert(1)" not in html
+    summary = summarise(RunDirectory(root))
+    verdict(summary)
+    results_table(summary)
+
+
+def read_figures(root: Path) -> None:
+    """What `earlybird figures` does, of the figures that read the most files."""
+    write_artefacts(root, root / "figures", ("head-coefficients", "criteria", "survivors"))
+
+
+def read_sweep(root: Path) -> None:
+    """What `earlybird report` does of a sweep."""
+    table = gather(SweepDirectory(root))
+    write_table(table, SweepDirectory(root))
+    central_grid(table)
+    grid(table)
 
 
 def read_trajectory(root: Path) -> None:
@@ -124,15 +161,40 @@ def read_trajectory(root: Path) -> None:
     detect(trajectory, heads=0.5, neurons=0.5, detector="hamming")
 
 
-def read_resealed_ticket(root: Path) -> None:
-    """A ticket whose checksum is right, as that of whoever wants to harm would be."""
+def seal_ticket(root: Path) -> None:
+    """Make the ticket's checksum right, as that of whoever wants to harm would be."""
     file = root / "ticket.json"
     with contextlib.suppress(ValueError, RecursionError, KeyError, TypeError):
         data = json.loads(file.read_bytes())
         body = {"masks": data["masks"], "provenance": data["provenance"]}
         seal = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         file.write_text(json.dumps({**data, "sha256": seal}), encoding="utf-8")
-    Ticket.load(file)
+
+
+def seal_trajectory(root: Path) -> None:
+    """Likewise of the trajectory's chunks, for what its description now says."""
+    record = root / "search" / "trajectory"
+    with contextlib.suppress(InputError):
+        shape = read_description(record)
+        chunks = [(end, 20, 0) for end in range(20, STEPS + 1, 20)]
+        sealed = [
+            {"end": end, "steps": 20, "crc32": chunk_checksum(record, shape, (end, 20, 0))} for end, _, _ in chunks
+        ]
+        (record / CHUNKS).write_text("".join(json.dumps(chunk) + "\n" for chunk in sealed))
+
+
+def sealed(seal: Callable[[Path], None], read: Callable[[Path], object]) -> Callable[[Path], object]:
+    """Read files whose checksums are right."""
+
+    def sealed_and_read(root: Path) -> object:
+        seal(root)
+        return read(root)
+
+    return sealed_and_read
+
+
+def read_ticket(root: Path) -> None:
+    Ticket.load(root / "ticket.json")
 
 
 def read_recordings(root: Path) -> None:
@@ -158,18 +220,28 @@ def read_state(root: Path) -> None:
 
 # What is written, which of its files is damaged, how it is read, and how many mutations.
 FORMATS: dict[str, tuple[Callable[[Path], None], str, Callable[[Path], object], int]] = {
-    "ticket": (write_run, "ticket.json", lambda root: Ticket.load(root / "ticket.json"), 100),
-    "resealed ticket": (write_run, "ticket.json", read_resealed_ticket, 250),
-    "recipe": (write_run, "recipe.yaml", lambda root: read_recipe(str(root / "recipe.yaml")), 250),
-    "description of a trajectory": (write_run, "search/trajectory/trajectory.json", read_trajectory, 250),
+    "ticket": (write_run, TICKET, read_ticket, 100),
+    "resealed ticket": (write_run, TICKET, sealed(seal_ticket, read_ticket), 350),
+    "recipe": (write_run, RECIPE, lambda root: read_recipe(str(root / RECIPE)), 250),
+    "description of a trajectory": (write_run, DESCRIPTION, read_trajectory, 350),
     "chunks of a trajectory": (write_run, "search/trajectory/chunks.jsonl", read_trajectory, 150),
-    "evidence of a trajectory": (write_run, "search/trajectory/heads.deviation.f32", read_trajectory, 100),
+    "evidence of a trajectory": (write_run, EVIDENCE, read_trajectory, 100),
     "recording": (write_recordings, "self_slimming_coef_records.npy", read_recordings, 250),
     "state of a search": (write_state, "state.safetensors", read_state, 250),
-    "reported recipe": (write_run, "recipe.yaml", read_report, 40),
-    "reported summary": (write_run, "summary.json", read_report, 60),
-    "reported draw": (write_run, "draw.json", read_report, 60),
-    "reported result": (write_run, "search/result.json", read_report, 30),
+    "reported recipe": (write_run, RECIPE, read_report, 8),
+    "reported summary": (write_run, "summary.json", read_report, 8),
+    "reported draw": (write_run, "draw.json", read_report, 8),
+    "reported result": (write_run, "search/result.json", read_report, 4),
+    "reported training": (write_run, "trained/rewind/ticket/result.json", read_report, 8),
+    "reported ticket": (write_run, TICKET, sealed(seal_ticket, read_report), 8),
+    "reported trajectory": (write_run, DESCRIPTION, sealed(seal_trajectory, read_report), 8),
+    "reported evidence": (write_run, EVIDENCE, sealed(seal_trajectory, read_report), 5),
+    "drawn recipe": (write_run, RECIPE, read_figures, 3),
+    "drawn draw": (write_run, "draw.json", read_figures, 3),
+    "drawn ticket": (write_run, TICKET, sealed(seal_ticket, read_figures), 3),
+    "drawn trajectory": (write_run, DESCRIPTION, sealed(seal_trajectory, read_figures), 3),
+    "sweep": (write_sweep, "sweep.json", read_sweep, 100),
+    "cell of a sweep": (write_sweep, "cells/ticket/cell.json", read_sweep, 100),
     "config of a checkpoint": (write_checkpoint, "config.json", eb.load, 160),
     "weights of a checkpoint": (write_checkpoint, "model.safetensors", eb.load, 50),
     "unsealed weights of a checkpoint": (write_unsealed_checkpoint, "model.safetensors", eb.load, 80),

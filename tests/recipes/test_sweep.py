@@ -221,6 +221,13 @@ def test_another_recipe_or_another_thing_is_not_gone_on_with(tmp_path):
         begin_sweep(SweepDirectory(tmp_path / "full"), other)
 
 
+def test_a_cell_whose_masks_never_settle_is_not_said_to_be_drawn_by_hand(tmp_path):
+    plan, files, _ = sweep(tmp_path / "sweep", ratio="0.5", detector="repeat(hamming, 6)")
+    (name,) = plan.cells
+    assert read_json(files.cell(name) / "cell.json")["settled"] is False
+    assert read_json(files.cell(name) / "draw.json")["detector"] == "end"
+
+
 def test_one_value_has_no_spread():
     assert Spread.of([]) is None
     assert Spread.of([3.0]) == Spread(3.0, None, 1)

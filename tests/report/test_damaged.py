@@ -25,6 +25,7 @@ TRAINED = {
     "steps": 1,
 }
 CELL = {"draw": "dense", "ratio": None, "score": None, "coefficients": None, "start": None, "seed": 0, "axes": {}}
+CELL |= {"dense": "a"}
 FIGURES = ("survivors", "head-coefficients")
 
 
@@ -50,6 +51,9 @@ def run(finished: Path, tmp_path: Path) -> Path:
     [
         ("trained/dense/result.json", {"examples": None}, "examples must be a number"),
         ("trained/dense/result.json", {"metric": ""}, "no metric ''"),
+        ("trained/dense/result.json", {"metric": {}}, "no metric {}"),
+        ("trained/dense/result.json", {"accuracy": None}, "accuracy must be a number"),
+        ("summary.json", {"evaluation_examples": 10**350}, ""),
         ("trained/dense/result.json", {"seconds": float("nan")}, "NaN is no number"),
         ("trained/rewind/ticket/result.json", {}, ""),
         ("trained/rewind/ticket/result.json", {"steps": "9"}, "steps must be a number"),
@@ -105,25 +109,71 @@ def test_half_a_character_is_shown_as_what_it_is(run: Path, place: str) -> None:
     assert (run / "report.html").read_text(encoding="utf-8")
 
 
+DONE = {"status": "done", "earlybird": "1", "metric": "accuracy", "accuracy": 90.0}
+DONE |= {"train_seconds": 1, "parameters": 1, "flops": 1}
+TICKET = CELL | {"draw": "hamming", "ratio": {"heads": 0.4}, "score": "coefficient", "start": "rewind"}
+
+
+def reported_sweep(root: Path, labels: dict[str, object], cells: dict[str, dict[str, object]]) -> str:
+    root.mkdir(exist_ok=True)
+    for name, cell in cells.items():
+        (root / "cells" / name).mkdir(parents=True)
+        (root / "cells" / name / "cell.json").write_text(json.dumps(cell))
+    (root / "sweep.json").write_text(json.dumps({"recipe": {}, "cells": labels}))
+    return called("report", root)
+
+
 @pytest.mark.parametrize(
-    ("labels", "cell", "said"),
+    "changes",
     [
-        ({}, {"status": "done"}, "does not say what the cell a is"),
-        (CELL | {"dense": "a", "axes": []}, {"status": "done"}, "does not say what the cell a is"),
-        (CELL | {"dense": "a"}, {"status": "done", "earlybird": "1"}, "no cell"),
-        (CELL | {"dense": "a"}, {"status": "failed"}, "no cell"),
-        (
-            CELL | {"dense": "a"},
-            {"status": "done", "earlybird": "1", "accuracy": "x", "train_seconds": None},
-            "no cell",
-        ),
+        *({name: []} for name in CELL),
+        {"dense": "absent"},
+        {"draw": "\ud800"},
+        {"axes": {"training.epochs": float("inf")}},
+        {"ratio": "0.4"},
+        {"ratio": {"heads": {}}},
     ],
 )
-def test_a_damaged_sweep_is_named(tmp_path: Path, labels: object, cell: object, said: str) -> None:
-    (tmp_path / "cells" / "a").mkdir(parents=True)
-    (tmp_path / "sweep.json").write_text(json.dumps({"recipe": {}, "cells": {"a": labels}}))
-    (tmp_path / "cells" / "a" / "cell.json").write_text(json.dumps(cell))
-    assert said in called("report", tmp_path)
+def test_a_damaged_sweep_is_named(tmp_path: Path, changes: dict[str, object]) -> None:
+    labels = {key: value for key, value in {**CELL, **changes}.items() if value != "absent"}
+    assert "sweep.json is damaged" in reported_sweep(tmp_path, {"a": labels}, {"a": DONE})
+
+
+def test_a_cells_name_is_no_path(tmp_path: Path) -> None:
+    for number, name in enumerate(["../a", "a" * 3000, ""]):
+        assert "sweep.json is damaged" in reported_sweep(tmp_path / str(number), {name: CELL}, {})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "failed"},
+        {"status": "failed", "error": []},
+        {"status": []},
+        {"earlybird": 1},
+        {"metric": []},
+        {"accuracy": "x"},
+        {"train_seconds": None},
+        {"draw_step": "\x00"},
+        {"draw_fraction": 10**350},
+        {"settled": {}},
+        {"replay_difference": "{{7*7}}"},
+        {"search_seconds": {}},
+    ],
+)
+def test_a_damaged_cell_counts_as_not_done(tmp_path: Path, changes: dict[str, object]) -> None:
+    assert "no cell of the sweep" in reported_sweep(tmp_path, {"a": CELL}, {"a": DONE | changes})
+
+
+def test_a_sound_sweep_is_reported(tmp_path: Path) -> None:
+    ticket = DONE | {"search_seconds": None, "replay_difference": None, "settled": True}
+    assert reported_sweep(tmp_path, {"a": CELL, "b": TICKET}, {"a": DONE, "b": ticket}) == ""
+
+
+def test_cells_of_two_metrics_make_no_table(tmp_path: Path) -> None:
+    other = DONE | {"metric": "f1", "f1": 80.0}
+    said = reported_sweep(tmp_path, {"a": CELL, "b": TICKET}, {"a": DONE, "b": other})
+    assert "judged by accuracy and f1" in said
 
 
 def test_a_planned_length_that_lies_costs_no_memory(run: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,9 @@ def test_a_ticket_drawn_by_other_settings_is_reported_by_those(tmp_path: Path, w
     masks = analyse(run).masks["heads"]
     assert set(analyse(run).masks) == {"heads"}
     assert (masks.shown.sum(-1) == 2).all()
+    assert analyse(run).replay is None
+    assert "at a given step, by no detector" in facts
+    assert "detector equivalence" not in facts
 
     by_another = detect(trajectory, heads=0.75, detector="hamming", every=50)
     assert by_another is not None
@@ -223,6 +227,26 @@ def test_a_ticket_drawn_by_other_settings_is_reported_by_those(tmp_path: Path, w
     analysis = analyse(read_run(tmp_path))
     assert analysis.replay is None
     assert "other settings of hamming" in analysis.problems["replay"]
+
+
+def test_the_checks_shown_are_those_that_drew(tmp_path: Path, write_run: Callable[..., Any]) -> None:
+    write_run(tmp_path, search={"heads": 0.5, "neurons": 0.5, "detector": "hamming"})
+    trajectory = Trajectory.open(tmp_path / "search" / "trajectory")
+    drawn = detect(trajectory, heads=0.5, neurons=0.5, detector="hamming")
+    assert drawn is not None
+
+    def shown(**changes: Any) -> bool:
+        (tmp_path / "draw.json").write_text(json.dumps(drawn.description() | changes))
+        return analyse(read_run(tmp_path)).replay is not None
+
+    assert shown()
+    assert not shown(kinds={kind: asdict(one) | {"threshold": 0.2} for kind, one in drawn.kinds.items()})
+    assert not shown(kinds={kind: asdict(one) | {"statistic": 0.09} for kind, one in drawn.kinds.items()})
+    # The end is where a search is drawn that does not settle, and this one does.
+    assert not shown(detector="end")
+    recipe = (tmp_path / "recipe.yaml").read_text()
+    (tmp_path / "recipe.yaml").write_text(recipe.replace("detector: hamming", "detector: repeat(hamming, 1490)"))
+    assert shown(detector="end")
 
 
 def test_one_recorded_step(

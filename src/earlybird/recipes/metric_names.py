@@ -25,9 +25,9 @@ def deciding_metric(result: Mapping[str, Any]) -> str:
         InputError: it is none of `METRICS`.
     """
     name = result.get("metric", "accuracy")
-    if name not in METRICS:
+    if not isinstance(name, str) or name not in METRICS:
         raise InputError(f"there is no metric {reprlib.repr(name)}; known are {', '.join(METRICS)}")
-    return str(name)
+    return name
 
 
 def metric_title(name: str) -> str:

@@ -19,12 +19,13 @@ import json
 import os
 import reprlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from earlybird.errors import InputError
+from earlybird.recipes.metric_names import deciding_metric
 from earlybird.whole_file import write_whole
 
 Start = Literal["rewind", "continue"]
@@ -129,6 +130,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InputError(f"there is no {path}: the stage that writes it has not finished")
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        # 1e999, and half a surrogate pair, could not be written or printed again.
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {error}") from error
     if not isinstance(content, dict):
@@ -143,11 +146,35 @@ def read_numbers(path: Path, names: Iterable[str]) -> dict[str, Any]:
         InputError: the file is missing or damaged, or lacks a number.
     """
     content = read_json(path)
+    _check_numbers(path, content, names)
+    return content
+
+
+def read_result(path: Path, names: Iterable[str], optional: Iterable[str] = ()) -> dict[str, Any]:
+    """As `read_numbers`, of a result: the metric that decides is a number, too.
+
+    Args:
+        path: of the file.
+        names: of the other numbers.
+        optional: of those that may be missing or null.
+
+    Raises:
+        InputError: the file is missing or damaged, or lacks a number.
+    """
+    content = read_json(path)
+    try:
+        metric = deciding_metric(content)
+    except InputError as error:
+        raise InputError(f"{path} is damaged: {error}") from error
+    _check_numbers(path, content, [*names, metric, *(name for name in optional if content.get(name) is not None)])
+    return content
+
+
+def _check_numbers(path: Path, content: Mapping[str, Any], names: Iterable[str]) -> None:
     for name in names:
         value: Any = content.get(name)
         if type(value) not in (int, float) or not abs(value) < _BEYOND:
             raise InputError(f"{path} is damaged: {name} must be a number, got {reprlib.repr(value)}")
-    return content
 
 
 def _refuse(constant: str) -> None:

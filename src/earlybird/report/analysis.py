@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from earlybird.errors import InputError
@@ -12,6 +12,7 @@ from earlybird.report.coefficients import Coefficients, coefficients
 from earlybird.report.run import Run
 from earlybird.report.series import MOST_POINTS, MaskSeries, mask_series, sampled_steps
 from earlybird.report.statistic import Replay, replay
+from earlybird.report.verdict import BY_NO_DETECTOR, NEVER_SETTLED, finite
 from earlybird.trajectory import Kind
 
 
@@ -89,12 +90,9 @@ def analyse(run: Run) -> Analysis:
             try:
                 replayed = replay(trajectory, settings)
                 draws = draws or _replayed_draws(replayed)
-                if run.draw is not None and not _says(replayed, run.draw):
+                if run.draw is not None and (problem := _unlike(replayed, run.draw)):
                     replayed = None
-                    problems["replay"] = (
-                        f"The ticket was drawn by other settings of {run.draw.get('detector')} than are known, so that"
-                        " its checks are not shown."
-                    )
+                    problems["replay"] = problem
             except InputError as error:
                 problems["replay"] = str(error)
             try:
@@ -122,11 +120,25 @@ def analyse(run: Run) -> Analysis:
     )
 
 
-def _says(replayed: Replay, draw: Mapping[str, Any]) -> bool:
-    """Whether a detector with the settings that are known draws as is written, if it is the one that drew."""
-    if draw.get("detector") != replayed.choice.name:
-        return True
-    return replayed.draw is not None and replayed.draw.step == draw["step"]
+def _unlike(replayed: Replay, draw: Mapping[str, Any]) -> str:
+    """Why the checks of the detector whose settings are known are not those that the ticket was drawn by, or ""."""
+    detector = str(draw.get("detector"))
+    if BY_NO_DETECTOR.match(detector) and detector != NEVER_SETTLED:
+        return "The ticket was drawn at a given step, by no detector, so that there are no checks to show."
+    known = None if replayed.draw is None else {kind: _told(asdict(one)) for kind, one in replayed.draw.kinds.items()}
+    written = None if detector == NEVER_SETTLED else {kind: _told(one) for kind, one in draw["kinds"].items()}
+    if known == written:
+        return ""
+    return (
+        f"The ticket was drawn by other settings of {replayed.choice.name} than are known, so that its checks are not"
+        " shown."
+    )
+
+
+def _told(one: Mapping[str, Any]) -> tuple[int, float | None, str]:
+    """What tells one kind's draw from that by other settings; the statistic to where machines agree."""
+    statistic = finite(one.get("statistic"))
+    return one["step"], finite(one.get("threshold")), "" if statistic is None else f"{statistic:.3g}"
 
 
 def _written_draws(run: Run) -> dict[Kind, KindStep]:

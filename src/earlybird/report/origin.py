@@ -21,7 +21,11 @@ def origin(run: Run) -> list[Markup]:
         report = f"earlybird report {shlex.quote(str(run.root))}"
         parts += [
             element("h3", "How to reproduce"),
-            element("p", "The first command repeats the whole run elsewhere, the second writes this report again."),
+            element(
+                "p",
+                "The first command repeats the whole run elsewhere, with the ticket that the recipe draws; the second"
+                " writes this report again.",
+            ),
             _code(f"{again}\n{report}", "Commands"),
             element("h3", "The resolved recipe"),
             _code(run.recipe_text, "recipe.yaml"),

@@ -11,7 +11,10 @@ from earlybird.errors import InputError
 from earlybird.recipes.metric_names import deciding_metric, metric_title
 
 # In the place of the detector's name: a search that never settled, and a step given by hand.
-BY_NO_DETECTOR = re.compile(r"^(end|step \d+)$")
+NEVER_SETTLED = "end"
+BY_NO_DETECTOR = re.compile(rf"^({NEVER_SETTLED}|step \d+)$")
+
+_MOST_EXAMPLES = 1 << 53  # beyond, a float no longer counts them
 
 
 def verdict(summary: Mapping[str, Any]) -> str:
@@ -86,14 +89,14 @@ def evaluation_examples(summary: Mapping[str, Any]) -> int | None:
     if not summary.get("metric_per_example", True):
         return None
     value = summary.get("evaluation_examples")
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    return value if type(value) is int and 0 < value < _MOST_EXAMPLES else None
 
 
 def _drawn(ticket: Mapping[str, Any]) -> str:
     fraction = _number(ticket, "ticket", "draw_fraction")
     if not BY_NO_DETECTOR.match(str(ticket.get("detector", ""))):
         return f"Drawn at {percent(fraction)} of the search"
-    if ticket["detector"] == "end":
+    if ticket["detector"] == NEVER_SETTLED:
         return "Never settled, so drawn at the end of the search"
     return f"Drawn by hand at {percent(fraction)} of the search"
 

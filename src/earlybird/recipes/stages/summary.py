@@ -7,7 +7,16 @@ from typing import Any
 from earlybird import __version__
 from earlybird.errors import InputError
 from earlybird.recipes.metric_names import METRICS, deciding_metric
-from earlybird.recipes.run_directory import RESULT, RunDirectory, Start, Which, read_json, read_numbers, write_json
+from earlybird.recipes.run_directory import (
+    RESULT,
+    RunDirectory,
+    Start,
+    Which,
+    read_json,
+    read_numbers,
+    read_result,
+    write_json,
+)
 
 _NUMBERS = ("examples", "parameters", "flops", "seconds", "steps")
 _SECOND = "_continued"
@@ -24,7 +33,7 @@ def summarise(files: RunDirectory) -> dict[str, Any]:
     """
     summary: dict[str, Any] = {"earlybird": __version__}
     if (files.dense / RESULT).is_file():
-        dense = read_numbers(files.dense / RESULT, _NUMBERS)
+        dense = read_result(files.dense / RESULT, _NUMBERS)
         summary |= {**_evaluation(dense), "dense": _trained(dense)}
     starts: tuple[Start, ...] = ("rewind", "continue")
     kinds: tuple[Which, ...] = ("ticket", "random")
@@ -33,7 +42,7 @@ def summarise(files: RunDirectory) -> dict[str, Any]:
             result = files.trained(start, which) / RESULT
             if not result.is_file():
                 continue
-            trained = read_numbers(result, _NUMBERS)
+            trained = read_result(result, _NUMBERS)
             summary |= _evaluation(trained)
             entry = {**_trained(trained), "start": start}
             if which == "ticket":

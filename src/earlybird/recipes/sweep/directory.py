@@ -14,19 +14,46 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from earlybird import __version__
 from earlybird.errors import InputError
+from earlybird.recipes.reading import first_problem
 from earlybird.recipes.run_directory import read_json, write_json
+from earlybird.recipes.settings import Ratio
+from earlybird.trajectory import Kind
 
 if TYPE_CHECKING:
     from earlybird.recipes.sweep.plan import Plan
 
 CELL = "cell.json"
-_LABELS = {"draw", "ratio", "score", "coefficients", "start", "seed", "axes", "dense"}
+CellName = Annotated[str, StringConstraints(pattern=r"^[\w.%-]+$", max_length=250)]
 # Of the base recipe, what says nothing about a cell: where the files are, and what the sweep itself decides.
 _FREE = ("output", "seed", "dense", "random")
+
+
+class _Labels(BaseModel):
+    """What sweep.json says of a cell."""
+
+    model_config = ConfigDict(strict=True)
+
+    draw: str
+    ratio: dict[Kind, Ratio] | None
+    score: str | None
+    coefficients: str | None
+    start: str | None
+    seed: int
+    axes: dict[str, Any]
+    dense: str
+
+
+class _Description(BaseModel):
+    """What sweep.json holds."""
+
+    recipe: dict[str, Any]
+    cells: dict[CellName, _Labels]
 
 
 @dataclass(frozen=True)
@@ -65,18 +92,26 @@ class SweepDirectory:
         """Whether a sweep was begun here."""
         return self.description.is_file()
 
+    def described(self) -> dict[str, Any]:
+        """The content of sweep.json.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        content = read_json(self.description)
+        try:
+            _Description.model_validate(content)
+        except ValidationError as error:
+            raise InputError(f"{self.description} is damaged: {first_problem(error, _Description)}") from error
+        return content
+
     def planned(self) -> dict[str, dict[str, Any]]:
         """The cells asked for so far: by name their labels, and the name of the dense cell each is compared with.
 
         Raises:
             InputError: the file is missing or damaged.
         """
-        cells = read_json(self.description).get("cells")
-        if not isinstance(cells, dict):
-            raise InputError(f"{self.description} is damaged: it holds no cells")
-        for name, labels in cells.items():
-            if not (isinstance(labels, dict) and labels.keys() >= _LABELS and isinstance(labels["axes"], dict)):
-                raise InputError(f"{self.description} is damaged: it does not say what the cell {name} is")
+        cells: dict[str, dict[str, Any]] = self.described()["cells"]
         return cells
 
 
@@ -93,7 +128,7 @@ def begin_sweep(files: SweepDirectory, plan: Plan) -> None:
         from earlybird.recipes.reading import validated
         from earlybird.recipes.stages.job import differences
 
-        before = validated(read_json(files.description)["recipe"], str(files.description)).model_dump(mode="json")
+        before = validated(files.described()["recipe"], str(files.description)).model_dump(mode="json")
         changed = sorted(differences(_fixed(before), _fixed(written)))
         if changed:
             raise InputError(

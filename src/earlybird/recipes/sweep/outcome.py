@@ -12,8 +12,7 @@ import torch
 
 from earlybird import __version__
 from earlybird.errors import InputError, JobError
-from earlybird.recipes.metric_names import deciding_metric
-from earlybird.recipes.run_directory import RESULT, read_json, read_numbers, write_json
+from earlybird.recipes.run_directory import RESULT, read_json, read_result, write_json
 from earlybird.recipes.settings import Recipe
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.search import DRAWN
@@ -22,6 +21,8 @@ from earlybird.recipes.sweep.directory import CELL, SweepDirectory
 from earlybird.recipes.sweep.plan import Cell
 
 Status = Literal["done", "nothing-left", "failed"]
+_NUMBERS = ("train_seconds", "parameters", "flops")
+_NUMBERS_OF_TICKETS = ("draw_step", "draw_fraction", "search_seconds", "replay_difference")
 
 
 def open_run(recipe: Recipe) -> Job:
@@ -34,14 +35,18 @@ def open_run(recipe: Recipe) -> Job:
 
 def read_cell(files: SweepDirectory, name: str) -> dict[str, Any]:
     """A cell's file; {} where there is none, or a damaged one."""
+    path = files.cell(name) / CELL
     try:
-        cell = read_json(files.cell(name) / CELL)
-        status = cell.get("status")
-        if status == "done":
-            read_numbers(files.cell(name) / CELL, (deciding_metric(cell), "train_seconds", "parameters", "flops"))
+        cell = read_json(path)
+        if cell.get("status") == "done":
+            read_result(path, _NUMBERS, _NUMBERS_OF_TICKETS)
     except InputError:
         return {}
-    sensible = "earlybird" in cell and (status in ("done", "nothing-left") or (status == "failed" and "error" in cell))
+    sensible = (
+        isinstance(cell.get("earlybird"), str)
+        and isinstance(cell.get("settled", False), bool)
+        and (cell.get("status") in ("done", "nothing-left") or isinstance(cell.get("error"), str))
+    )
     return cell if sensible else {}
 
 

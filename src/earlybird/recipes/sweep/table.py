@@ -11,7 +11,6 @@ from typing import Any
 
 from earlybird.errors import InputError
 from earlybird.recipes.metric_names import deciding_metric
-from earlybird.recipes.run_directory import read_json
 from earlybird.recipes.sweep.directory import CELL, SweepDirectory
 from earlybird.recipes.sweep.outcome import read_cell
 from earlybird.recipes.sweep.plan import concerns_dense, recipe_value
@@ -66,7 +65,7 @@ class Row:
     @property
     def seconds(self) -> Spread | None:
         """Of what a network costs in all: the search up to its draw, and its training."""
-        return Spread.of([cell["train_seconds"] + cell.get("search_seconds", 0.0) for cell in self.cells])
+        return Spread.of([cell["train_seconds"] + (cell.get("search_seconds") or 0.0) for cell in self.cells])
 
     @property
     def settled(self) -> int | None:
@@ -96,10 +95,10 @@ def gather(files: SweepDirectory) -> Table:
     """What there is of a sweep, finished or not.
 
     Raises:
-        InputError: no sweep was begun here, or no cell of it is done.
+        InputError: no sweep was begun here, no cell of it is done, or not all are judged by one metric.
     """
-    planned = files.planned()
-    base = read_json(files.description).get("recipe", {})
+    described = files.described()
+    planned, base = described["cells"], described["recipe"]
     found = {name: read_cell(files, name) for name in planned}
     done = {name: cell for name, cell in found.items() if cell.get("status") == "done"}
     axes = tuple(dict.fromkeys(key for labels in planned.values() for key in labels["axes"]))
@@ -125,8 +124,13 @@ def gather(files: SweepDirectory) -> Table:
         said = f": {next(iter(errors))}" if errors else ""
         raise InputError(f"no cell of the sweep in {files.root} is done yet, of {len(planned)} asked for{said}")
     rows.sort(key=lambda row: row.labels["draw"] != DENSE)
-    metric = deciding_metric(next(iter(done.values())))
-    return Table(metric, axes, tuple(rows), tuple(_notes(files, planned, found, rows)))
+    metrics = sorted({deciding_metric(cell) for cell in done.values()})
+    if len(metrics) > 1:
+        raise InputError(
+            f"the cells in {files.root} are judged by {' and '.join(metrics)}, which no one table can hold; give each"
+            " metric a sweep of its own"
+        )
+    return Table(metrics[0], axes, tuple(rows), tuple(_notes(files, planned, found, rows)))
 
 
 def _value(labels: Mapping[str, Any], key: str, base: Mapping[str, Any]) -> Any:

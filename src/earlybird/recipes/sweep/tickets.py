@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from earlybird.anatomy import Anatomy
-from earlybird.detectors.spans import Span
+from earlybird.detectors.offline import draw_at
 from earlybird.errors import JobError
 from earlybird.recipes.run_directory import RESULT, RunDirectory, read_json, write_json
 from earlybird.recipes.settings import Recipe
@@ -79,8 +79,7 @@ def _draw(job: Job, cell: Cell, anatomy: Anatomy, trajectory: Trajectory, result
                 f"the masks did not settle within the {trajectory.steps} steps of the search by {wanted.detector};"
                 " search.unsettled=draw draws at the end"
             )
-        verdict = draw_from(trajectory, wanted, Span(1.0, "fraction"))
-    assert verdict is not None  # at a given step there is a draw, or an error
+        verdict = draw_at(trajectory, trajectory.steps - 1, wanted.prunings(trajectory.shape), wanted.score, "end")
     write_json(files.search / RESULT, {**result, "settled": settled, "draw_step": verdict.step if settled else None})
     write_draw(job, anatomy, Ticket.drawn(anatomy, verdict), verdict)
 
