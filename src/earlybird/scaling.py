@@ -104,8 +104,7 @@ class UnshadowParameters:
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         """Leave the output as it is."""
-        for name in ("weight", "bias"):
-            module.__dict__.pop(name, None)
+        unshadow_parameters(module)
 
 
 def weight_is_smaller(module: nn.Module, features: Tensor, *, other_side: int) -> bool:
@@ -132,6 +131,12 @@ def shadow_parameter(module: nn.Module, name: str, scale: Tensor) -> None:
         module.__dict__[name] = (parameter * scale).to(parameter.dtype)
 
 
+def unshadow_parameters(module: nn.Module) -> None:
+    """Take away what stands in the place of a module's weight and bias; an interrupt leaves it, hooks or not."""
+    for name in ("weight", "bias"):
+        module.__dict__.pop(name, None)
+
+
 def scale_input(module: nn.Module, deviation: Tensor, unit_of: NDArray[np.int64]) -> list[RemovableHandle]:
     """Scale what enters a projection; returns what takes the scale off again. For the arguments see `UnitScale`."""
     return [
@@ -155,6 +160,8 @@ def fold(model: nn.Module) -> None:
         for module in model.modules():
             for hooks in (module._forward_pre_hooks, module._forward_hooks):
                 for key, hook in list(hooks.items()):
+                    if isinstance(hook, (UnitScale, UnshadowParameters)):
+                        unshadow_parameters(module)
                     if isinstance(hook, (ScaleInput, ScaleOutput)):
                         _fold_into(module, hook)
                     if isinstance(hook, (UnitScale, UnshadowParameters)):

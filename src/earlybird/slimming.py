@@ -27,7 +27,7 @@ from torch.utils.hooks import RemovableHandle
 from earlybird.anatomy import Anatomy
 from earlybird.errors import InputError
 from earlybird.processes import average
-from earlybird.scaling import fold, is_scaled, scale_input, scale_output
+from earlybird.scaling import fold, is_scaled, scale_input, scale_output, unshadow_parameters
 from earlybird.trajectory import Kind
 from earlybird.wrappers import forget_compiled_code, unwrapped
 
@@ -188,6 +188,8 @@ class Slimming:
         """Take the coefficients off the model without folding them."""
         for handle in self._handles:
             handle.remove()
+        for target in self._targets:
+            unshadow_parameters(target.module)
         self._handles.clear()
         forget_compiled_code()
 

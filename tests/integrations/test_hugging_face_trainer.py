@@ -207,3 +207,26 @@ def test_a_training_that_goes_on_without_its_search_is_refused(tmp_path):
     trainer.add_callback(EarlyBirdCallback(trainer, heads=0.5))
     with pytest.raises(eb.InputError, match="no search to go on"):
         trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-10"))
+
+
+class Rates(TrainerCallback):
+    """What the coefficients train at, step by step."""
+
+    def __init__(self, callback):
+        self.callback, self.rates = callback, []
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.rates.append(self.callback._driver.search.learning_rate)
+
+
+@pytest.mark.parametrize(("asked", "first"), [(2e-3, 2e-3), (None, 1e-3)])
+def test_the_coefficients_rate_follows_that_of_an_optimizer_of_the_users_own(asked, first, tmp_path):
+    trainer = trainer_for(tmp_path, steps=10)
+    trainer.optimizer = torch.optim.AdamW(trainer.model.parameters(), lr=1e-3)
+    callback = EarlyBirdCallback(trainer, heads=0.5, neurons=0.5, learning_rate=asked)
+    rates = Rates(callback)
+    trainer.add_callback(callback)
+    trainer.add_callback(rates)
+    trainer.train()
+    assert len(rates.rates) > 2
+    assert rates.rates == pytest.approx([first * (1 - step / 10) for step in range(len(rates.rates))])

@@ -114,3 +114,32 @@ def test_what_is_saved_in_mid_search_loads_with_the_plain_weights(tmp_path):
     search.detach()
     assert (logits(loaded) == logits(model)).all()
     assert (logits(model) - scaled).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("end", ["finish", "detach"])
+def test_an_interrupt_within_a_projection_leaves_no_scaled_weight(end, monkeypatch):
+    """Torch calls the hook that takes it away after an `Exception`, of which an interrupt is none."""
+    model = bert().eval()
+    search = eb.Search(model, heads=0.5, neurons=0.4, total_steps=6, detector="hamming")
+    for deviations in search.slimming.deviations.values():
+        deviations.values.data.normal_(std=0.2)
+    tokens = {"input_ids": torch.randint(60, (32, 7))}
+    with torch.no_grad():
+        scaled = model(**tokens).logits
+    projection = model.bert.encoder.layer[1].output.dense
+
+    def interrupted(_):
+        assert "weight" in projection.__dict__
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(projection, "forward", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model(**tokens)
+    getattr(search, end)()
+    saved = bert().eval()
+    saved.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(model(**tokens).logits, saved(**tokens).logits, rtol=0, atol=0)
+        assert torch.allclose(model(**tokens).logits, scaled, atol=1e-4) == (end == "finish")
+    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), heads=0.5, neurons=0.4))

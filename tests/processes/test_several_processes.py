@@ -23,9 +23,13 @@ LAUNCHERS = {"alone": [], "ddp": ACCELERATE, "fsdp": TORCHRUN}
 
 
 def launch(directory: Path, how: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return started([*LAUNCHERS[how], str(WORKER), str(directory), how, *arguments])
+
+
+def started(command: list[str]) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "true"}
     return subprocess.run(
-        [sys.executable, *LAUNCHERS[how], str(WORKER), str(directory), how, *arguments],
+        [sys.executable, *command],
         env=environment,
         capture_output=True,
         text=True,
@@ -97,3 +101,11 @@ def test_the_trainer_script_runs_in_two_processes(tmp_path):
     tickets = [line for line in result.stdout.splitlines() if line.startswith("Ticket: ")]
     assert len(tickets) == 2
     assert tickets[0] == tickets[1]
+
+
+def test_the_small_network_of_a_trainer_is_the_same_in_every_process(tmp_path):
+    result = started([*TORCHRUN, str(WORKER.with_name("trainer_worker.py")), str(tmp_path)])
+    assert result.returncode == 0, result.stderr
+    first, second = (json.loads((tmp_path / f"process-{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+    assert first["steps"] == 24

@@ -1,8 +1,11 @@
+import shutil
+
 import pytest
 import yaml
 
 from earlybird.errors import InputError
 from earlybird.recipes.reading import read_recipe, shipped_recipes
+from earlybird.recipes.run_directory import remove_whole, replace_directory
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.retrain import retrain
 
@@ -72,3 +75,23 @@ def test_a_training_forced_without_its_pruned_network_keeps_what_there_is(tmp_pa
     with pytest.raises(InputError, match="no pruned model"):
         retrain(job, "rewind", "ticket", force=True)
     assert done.read_text() == "{}"
+
+
+@pytest.mark.parametrize("remove", [lambda path: remove_whole(path), lambda path: replace_directory(path / "..", path)])
+def test_a_removal_that_is_killed_leaves_nothing_that_passes_for_whole(remove, tmp_path, monkeypatch):
+    stage = tmp_path / "dense"
+    stage.mkdir()
+    (stage / "result.json").write_text("{}")
+
+    def killed(path, **_):
+        if path.exists():
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            remove(stage)
+    assert not stage.exists()
+    stage.mkdir()
+    remove_whole(stage)
+    assert list(tmp_path.iterdir()) == []

@@ -87,11 +87,9 @@ def test_a_ticket_of_a_kind_that_is_not_pruned_costs_its_figure(run: Path) -> No
     recipe = (run / "recipe.yaml").read_text()
     (run / "recipe.yaml").write_text(recipe.replace("heads: 0.5", "heads: 0"))
     (run / "draw.json").unlink()
-    Ticket.load(run / "ticket.json").masks.pop("neurons")
-    heads = Ticket.load(run / "ticket.json")
-    Ticket(*({"heads": part["heads"]} for part in (heads.masks, heads.units, heads.blocks)), {}).save(
-        run / "ticket.json"
-    )
+    whole = Ticket.load(run / "ticket.json")
+    masks, units, blocks = ({"heads": part["heads"]} for part in (whole.masks, whole.units, whole.blocks))
+    Ticket(masks, units, blocks, {}).save(run / "ticket.json")
     assert called("figures", run, "--figure=survivors") == ""
 
 

@@ -94,7 +94,7 @@ class EarlyBirdCallback(TrainerCallback):
         if self.then == "continue" and args.world_size > 1:
             raise InputError(
                 f'then="continue" prunes in place, which {args.world_size} processes cannot do together: use "stop",'
-                " prune, and train anew"
+                " prune, and train with a new Trainer"
             )
         if self.then == "continue" and args.load_best_model_at_end:
             raise InputError(
@@ -112,6 +112,9 @@ class EarlyBirdCallback(TrainerCallback):
         if not state.global_step and state.is_world_process_zero:
             discard(record)
         self.ticket = None
+        # That of an optimizer of the user's own is not in the arguments.
+        group = kwargs["optimizer"].param_groups[0]
+        learning_rate = group.get("initial_lr", group["lr"])
         search = Search(
             kwargs["model"],
             heads=self.heads,
@@ -123,14 +126,14 @@ class EarlyBirdCallback(TrainerCallback):
             heads_scope=self.heads_scope,
             neurons_scope=self.neurons_scope,
             threshold=self.threshold,
-            learning_rate=self.learning_rate or args.learning_rate,
+            learning_rate=self.learning_rate or learning_rate,
             record=record,
             resume=resumed if state.global_step else None,
         )
         self._curves = SearchCurves(search)
         self._driver = SearchCallback(
             search,
-            learning_rate=args.learning_rate,
+            learning_rate=learning_rate,
             stop_at_draw=self.then == "stop",
             draw_at_end=self.draw_at_end,
             penalise=True,
@@ -260,6 +263,8 @@ def train_early_bird(
 def _start_anew(trainer: Trainer, optimizer: Any, scheduler: Any) -> None:
     """Let the next training begin as the first did: an optimizer that remembers nothing, the schedule's start."""
     trainer.optimizer, trainer.lr_scheduler = optimizer, None
+    # What the Trainer wrapped for several processes reduces the gradients of the parameters before pruning.
+    trainer.model_wrapped = trainer.model  # type: ignore[assignment]
     if optimizer is None:
         return
     optimizer.state.clear()

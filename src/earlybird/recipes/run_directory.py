@@ -85,17 +85,14 @@ class RunDirectory:
 
     @property
     def stages(self) -> tuple[Path, ...]:
-        """All that stages write, besides the recipe."""
+        """All that stages write, besides the recipe; what comes of a search before it."""
         files = (self.draw, self.ticket("ticket"), self.ticket("random"), self.summary, self.report)
-        return (self.initial, self.search, *files, *(self.root / name for name in ("pruned", "trained", "figures")))
+        return (*files, *(self.root / name for name in ("figures", "trained", "pruned")), self.search, self.initial)
 
     def clear(self) -> None:
         """Remove what stages have written."""
         for path in self.stages:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            remove_whole(path)
 
     def ticket(self, which: Which) -> Path:
         """A ticket, JSON."""
@@ -181,9 +178,19 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number in JSON")
 
 
+def remove_whole(path: Path) -> None:
+    """Remove a file or a directory, if it is there; a reader sees all of it, or nothing."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    aside = path.with_name(path.name + ".old")
+    shutil.rmtree(aside, ignore_errors=True)  # of a removal that was killed
+    os.replace(path, aside)
+    shutil.rmtree(aside)
+
+
 def replace_directory(finished: Path, target: Path) -> None:
     """Move a finished directory into place; a reader sees the old one, none, or the whole new one."""
-    if target.exists():
-        shutil.rmtree(target)
+    remove_whole(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(finished, target)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-
-from earlybird.recipes.run_directory import RESULT
+from earlybird.recipes.run_directory import RESULT, remove_whole
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.training import planned_steps, schedule_of, train
 
@@ -17,7 +15,7 @@ def train_dense(job: Job, *, force: bool = False) -> bool:
     settings = job.recipe.training
     model = job.initial_model()
     if force:
-        shutil.rmtree(directory, ignore_errors=True)
+        remove_whole(directory)
     outcome = train(
         job.recipe,
         settings,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -13,7 +12,7 @@ from earlybird.detectors.offline import draw_at, score_chunks
 from earlybird.detectors.spans import Span, parse_span
 from earlybird.errors import InputError, JobError
 from earlybird.recipes.changed_settings import changed_settings
-from earlybird.recipes.run_directory import RESULT, Start, read_json, write_json
+from earlybird.recipes.run_directory import RESULT, Start, read_json, remove_whole, write_json
 from earlybird.recipes.settings import DetectorSettings
 from earlybird.recipes.stages.job import Job
 from earlybird.ticket import Ticket
@@ -143,8 +142,7 @@ def write_draw(job: Job, anatomy: Anatomy, ticket: Ticket, verdict: Draw) -> Non
     job.files.draw.unlink(missing_ok=True)
     for start in get_args(Start):
         for stage in (job.files.pruned(start, "ticket").parent, job.files.trained(start, "ticket").parent):
-            if stage.exists():
-                shutil.rmtree(stage)
+            remove_whole(stage)
     ticket.save(job.files.ticket("ticket"))
     ticket.shuffled(job.recipe.seed, anatomy.key_value_groups).save(job.files.ticket("random"))
     write_json(job.files.draw, verdict.description())

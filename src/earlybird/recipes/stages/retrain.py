@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 
 from pydantic import ValidationError
 
@@ -11,7 +10,7 @@ from earlybird.checkpoint import load
 from earlybird.errors import InputError
 from earlybird.recipes.optimizer_state import OPTIMIZER, read_optimizer_state
 from earlybird.recipes.reading import first_problem
-from earlybird.recipes.run_directory import RESULT, Start, Which
+from earlybird.recipes.run_directory import RESULT, Start, Which, remove_whole
 from earlybird.recipes.settings import RetrainingSettings, TrainingSettings
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.training import planned_steps, schedule_of, train
@@ -52,7 +51,7 @@ def retrain(job: Job, start: Start, which: Which, *, force: bool = False) -> boo
         schedule = dataclasses.replace(schedule, total=steps, warmup=min(schedule.warmup, steps // 2))
     model = load(pruned)
     if force:
-        shutil.rmtree(directory, ignore_errors=True)
+        remove_whole(directory)
     outcome = train(
         job.recipe,
         settings,
