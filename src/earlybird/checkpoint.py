@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import transformers
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from earlybird import integrity
 from earlybird.anatomy import Anatomy
@@ -69,7 +70,12 @@ def save(
         raise InputError(f"accuracy must be a percentage in [0, 100], got {accuracy}")
     anatomy = Anatomy.of(model)
     reason = record_shape(model, anatomy)
+    # In one file or in several: what is left of the other would be loaded in place of what is saved now.
+    index = target / SAFE_WEIGHTS_INDEX_NAME
+    index.unlink(missing_ok=True)
     model.save_pretrained(target, max_shard_size=max_shard_size)
+    if index.exists():
+        (target / SAFE_WEIGHTS_NAME).unlink(missing_ok=True)
     integrity.seal(target)
     if processor is not None:
         processor.save_pretrained(target)

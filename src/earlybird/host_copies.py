@@ -29,8 +29,10 @@ class HostCopies(Generic[Name]):
 
     def send(self, tensors: Mapping[Name, Tensor]) -> None:
         """Queue copies of tensors, which may be changed afterwards."""
-        # Into pinned memory, which a copy that does not wait needs; on the host itself, a copy all the same.
-        copies = {name: tensor.detach().to("cpu", non_blocking=True, copy=True) for name, tensor in tensors.items()}
+        # From CUDA a copy need not wait: it goes into pinned memory, and an event tells its arrival.
+        copies = {
+            name: tensor.detach().to("cpu", non_blocking=tensor.is_cuda, copy=True) for name, tensor in tensors.items()
+        }
         event = None
         if any(tensor.is_cuda for tensor in tensors.values()):
             event = torch.cuda.Event()  # type: ignore[no-untyped-call]

@@ -52,12 +52,18 @@ class UnitScale:
         """features (..., features) scaled, in their own dtype; the product is taken in float32."""
         return (features * self.scale()).to(features.dtype)
 
-    def refuse_scaled_losses(self, device: str) -> None:
-        """Refuse what trains under float16 autocast.
+    def refuse_what_misleads(self, inputs: tuple[Any, ...]) -> None:
+        """Refuse what trains under float16 autocast, and a call whose input cannot be seen.
 
         Raises:
-            InputError: autocast computes in float16, and gradients are wanted.
+            InputError: autocast computes in float16 and gradients are wanted, or the input comes by keyword.
         """
+        if not inputs:
+            raise InputError(
+                "a projection with slimming coefficients was called with its input by keyword: let the model call it"
+                " with a positional one, module(features)"
+            )
+        device = inputs[0].device.type
         training = self.deviation.requires_grad and torch.is_grad_enabled()
         if training and torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16:
             raise InputError(
@@ -71,7 +77,7 @@ class ScaleInput(UnitScale):
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """The inputs, the first of them scaled; None where the weight is."""
-        self.refuse_scaled_losses(inputs[0].device.type)
+        self.refuse_what_misleads(inputs)
         if not weight_is_smaller(module, inputs[0], other_side=0):
             return (self.scaled(inputs[0]), *inputs[1:])
         scale = self.scale()
@@ -84,7 +90,7 @@ class ScaleRows(UnitScale):
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         """Leave the inputs as they are."""
-        self.refuse_scaled_losses(inputs[0].device.type)
+        self.refuse_what_misleads(inputs)
         if weight_is_smaller(module, inputs[0], other_side=1):
             scale = self.scale()
             shadow_parameter(module, "weight", scale[:, None] if isinstance(module, nn.Linear) else scale)

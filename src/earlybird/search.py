@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,8 +21,8 @@ from earlybird.detectors.offline import detector_choice, prunings_for
 from earlybird.detectors.scores import RunningScore, Score, channels_of
 from earlybird.detectors.spans import SpanLike
 from earlybird.errors import InputError, JobError
+from earlybird.evidence_log import EvidenceLog
 from earlybird.groups import Groups
-from earlybird.host_copies import HostCopies
 from earlybird.masks import Scope
 from earlybird.processes import is_first, wait_for_all
 from earlybird.search_state import read_search_state, write_search_state
@@ -34,6 +34,8 @@ from earlybird.trajectory.files import DESCRIPTION
 _CHUNK_BYTES = 1 << 22
 # A head of a model that starts at 0 lets no gradient through in the very first steps.
 _STEPS_WITHOUT_GRADIENT = 10
+# Chance leaves a single block out every now and then (layer drop, stochastic depth).
+_STEPS_WITHOUT_GRADIENT_IN_A_BLOCK = 30
 # More than a host runs ahead of its device, and fewer than anybody would miss.
 _CUDA_DELAY = 4
 
@@ -190,18 +192,14 @@ class Search:
         )
         self._running = {kind: RunningScore(score, self._channel) for kind in prunings}
         self._newest: dict[Kind, NDArray[np.float64]] = {}
-        self._penalised = False
-        self._without_gradient: dict[Kind, int] = dict.fromkeys(prunings, 0)
+        self._looked_for_gradients = 0
+        self._reached = {kind: np.zeros(len(self.anatomy.units[kind]), dtype=np.bool_) for kind in prunings}
         self.slimming = Slimming(model, self.anatomy, kinds=tuple(prunings), slim=slim, neuron_slim=neuron_slim)
         parameters = [deviations.values for deviations in self.slimming.deviations.values()]
         self._optimizer = torch.optim.Adam(parameters, lr=learning_rate)
         if delay is None:
             delay = _CUDA_DELAY if parameters[0].is_cuda else 0
         self._delay = delay
-        self._copies: HostCopies[tuple[Kind, Channel]] = HostCopies()
-        # Recorded by a flush before their time to be looked at has come.
-        self._recorded: deque[Mapping[tuple[Kind, Channel], NDArray[np.float32]]] = deque()
-        self._looked_at = 0
         shape = Shape(
             {kind: pruning.units for kind, pruning in prunings.items()},
             self._channels,
@@ -211,7 +209,6 @@ class Search:
             self.anatomy.key_value_groups if "heads" in prunings else None,
             admitted_heads,
         )
-        self._writer: TrajectoryWriter | None = None
         try:
             if resume is not None:
                 self.steps = read_search_state(
@@ -221,14 +218,15 @@ class Search:
                     model=self.anatomy.fingerprint,
                     trained=self.score == "coefficient",
                 )
-            if record is not None:
+            writer = None
+            if record is not None and is_first():
                 step_bytes = 4 * len(self._channels) * sum(v.values.numel() for v in self.slimming.deviations.values())
                 chunk = min(max(1, total_steps // 100), max(1, _CHUNK_BYTES // step_bytes))
-                if is_first():
-                    self._writer = TrajectoryWriter(Path(record), shape, chunk_steps=chunk, keep_steps=self.steps)
-                if self.steps:
-                    wait_for_all()  # the first cuts off what was recorded after the resumed step
-                    self._replay(Path(record))
+                writer = TrajectoryWriter(Path(record), shape, chunk_steps=chunk, keep_steps=self.steps)
+            self._log = EvidenceLog(self.steps, writer)
+            if record is not None and self.steps:
+                wait_for_all()  # the first cuts off what was recorded after the resumed step
+                self._replay(Path(record))
         except BaseException:
             # Nobody holds a search that could take the coefficients off again.
             self.slimming.detach()
@@ -238,7 +236,6 @@ class Search:
         """The L1 penalty to add to the task's loss, a scalar on the model's device; 0 for a gradient score."""
         if self.score != "coefficient":
             return torch.zeros((), device=next(iter(self.slimming.deviations.values())).values.device)
-        self._penalised = True
         return self.slimming.penalty(self.l1["heads"], self.l1["neurons"])
 
     def apply_penalty(self) -> None:
@@ -248,9 +245,8 @@ class Search:
         """
         if self.score != "coefficient":
             return
-        self._penalised = True
         for kind, deviations in self.slimming.deviations.items():
-            deviations.gradient.add_(deviations.penalty_gradient(self.l1[kind]))
+            deviations.add_penalty_gradient(self.l1[kind])
 
     def step(self) -> Ticket | None:
         """Train the coefficients one step and look at them; call it once after every optimizer step.
@@ -259,24 +255,31 @@ class Search:
             None until the masks have settled, from then on the ticket.
 
         Raises:
-            InputError: no gradient of the loss has reached the coefficients since the first step.
+            InputError: no gradient of the loss has reached the coefficients, or those of a block, since the first step;
+                their gradients were replaced (`backward(create_graph=True)`); the coefficients were taken off.
             JobError: a coefficient is not finite any more (the loss diverged); the record ends before it. It is
                 noticed as late as a draw.
         """
+        if not self.slimming.attached:
+            raise InputError("the search is over, its coefficients are off the model: make a new one to search again")
+        for deviations in self.slimming.deviations.values():
+            deviations.check_gradients()
         self.slimming.average_gradients()
         self._look_for_gradients()
         evidence: dict[tuple[Kind, Channel], Tensor] = {}
         if "gradient" in self._channels:
             for kind, deviations in self.slimming.deviations.items():
-                evidence[kind, "gradient"] = deviations.gradient_magnitude(self.l1[kind] if self._penalised else 0.0)
+                evidence[kind, "gradient"] = deviations.task_gradient.abs()
         if self.score == "coefficient":
+            for deviations in self.slimming.deviations.values():
+                deviations.penalty_gradient.add_(deviations.task_gradient)
             self._optimizer.param_groups[0]["lr"] = self.learning_rate
             self._optimizer.step()
             for kind, deviations in self.slimming.deviations.items():
                 evidence[kind, "deviation"] = deviations.values
-        self._copies.send(evidence)
-        self._optimizer.zero_grad(set_to_none=False)
-        self._penalised = False
+        self._log.send(evidence)
+        for deviations in self.slimming.deviations.values():
+            deviations.gradients.zero_()
         self.steps += 1
         self._look(self._delay if self.steps < self.total_steps else 0)
         return self.ticket
@@ -302,20 +305,24 @@ class Search:
         return self.ticket
 
     def finish(self) -> None:
-        """Fold the coefficients into the weights, take them off the model and close the record.
+        """Close the record, fold the coefficients into the weights and take them off the model.
 
         The model's outputs stay the same; it can be pruned and trained on. Beside LoRA the base weights change, too.
+        The last steps may bring a ticket still, see `close`.
 
         Raises:
             InputError: a projection with coefficients was replaced, by merging an adapter for instance.
+            JobError: see `step`; the coefficients are still on the model then, to be taken off by `detach`.
         """
-        self.slimming.fold()
         self.close()
+        self.slimming.fold()
 
     def detach(self) -> None:
         """Take the coefficients off the model without folding them, and close the record."""
         self.slimming.detach()
-        self.close()
+        # This is how a training is given up, whose own error must not be hidden by that of steps not looked at yet.
+        with contextlib.suppress(JobError):
+            self.close()
 
     def flush(self) -> None:
         """Write all steps taken to the record.
@@ -323,22 +330,18 @@ class Search:
         Raises:
             JobError: see `step`.
         """
-        # Not looked at yet: of several processes one may flush, and all have to see the draw at the same step.
-        while self._copies:
-            self._recorded.append(self._record())
-        if self._writer is not None:
-            self._writer.flush()
+        self._log.flush()
 
     def close(self) -> None:
         """Look at all steps taken, and close the record; further steps are not recorded.
 
         Raises:
-            JobError: see `step`.
+            JobError: see `step`; the record is closed all the same.
         """
-        self._look(0)
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        try:
+            self._look(0)
+        finally:
+            self._log.close()
 
     def save_state(self, path: str | os.PathLike[str]) -> None:
         """Write coefficients, their optimizer state and the step as safetensors, in one move.
@@ -357,17 +360,28 @@ class Search:
 
     def _look_for_gradients(self) -> None:
         """Refuse to search on by the penalty alone, or by nothing: the masks would say nothing of the task."""
-        for kind in list(self._without_gradient):
-            if self.slimming.deviations[kind].task_gradient_arrived():
-                del self._without_gradient[kind]
+        if not self._reached:
+            return
+        self._looked_for_gradients += 1
+        for kind, reached in list(self._reached.items()):
+            reached |= self.slimming.deviations[kind].blocks_reached()
+            if reached.all():
+                del self._reached[kind]
                 continue
-            self._without_gradient[kind] += 1
             self.slimming.check_attached()
-            if self._without_gradient[kind] == _STEPS_WITHOUT_GRADIENT:
+            if not reached.any() and self._looked_for_gradients == _STEPS_WITHOUT_GRADIENT:
                 raise InputError(
                     f"no gradient of the loss has reached the coefficients of the {kind} in {_STEPS_WITHOUT_GRADIENT}"
                     " steps: does another copy of the model train, or does gradient checkpointing recompute layers"
                     " whose inputs need no gradient (then use_reentrant=False, or model.enable_input_require_grads())?"
+                )
+            if self._looked_for_gradients == _STEPS_WITHOUT_GRADIENT_IN_A_BLOCK:
+                missed = [name for name, known in zip(self.anatomy.names[kind], reached, strict=True) if not known]
+                raise InputError(
+                    f"no gradient of the loss has reached the coefficients of {', '.join(missed)} in"
+                    f" {_STEPS_WITHOUT_GRADIENT_IN_A_BLOCK} steps, while others have theirs: blocks that run under"
+                    " torch.no_grad() cannot be searched, leave them out with anatomy=Anatomy.of(model, exclude=[...]);"
+                    " with gradient checkpointing use_reentrant=False lets gradients through"
                 )
 
     def _replay(self, record: Path) -> None:
@@ -378,35 +392,18 @@ class Search:
             steps = slice(start, min(start + size, seen))
             self._observe({kind: trajectory.evidence(kind, self._channel)[steps] for kind in self.detection.prunings})
         for step in range(seen, self.steps):
-            self._recorded.append(
+            self._log.put_back(
                 {(kind, self._channel): trajectory.evidence(kind, self._channel)[step] for kind in trajectory.kinds}
             )
 
     def _look(self, delay: int) -> None:
         """Look at all steps but the newest `delay`."""
-        while len(self._recorded) + len(self._copies) > delay:
-            evidence = self._recorded.popleft() if self._recorded else self._record()
+        while len(self._log) > delay:
+            evidence = self._log.take()
             self._observe({kind: evidence[kind, self._channel][None] for kind in self.slimming.deviations})
-
-    def _record(self) -> Mapping[tuple[Kind, Channel], NDArray[np.float32]]:
-        """Record the next step's evidence, (layers, units) each, and return it."""
-        evidence = self._copies.receive()
-        for (kind, channel), array in evidence.items():
-            if not np.isfinite(array).all():
-                step = self._looked_at + len(self._recorded)
-                self._copies.clear()
-                self.flush()
-                raise JobError(
-                    f"the {channel} of a slimming coefficient of the {kind} is not finite at step {step}: the loss has"
-                    " diverged; lower the learning rate, or resume from the last good state"
-                )
-        if self._writer is not None:
-            self._writer.append(evidence)
-        return evidence
 
     def _observe(self, evidence: Mapping[Kind, NDArray[np.float32]]) -> None:
         """Take the evidence of the next steps, (steps, layers, units) per kind."""
-        self._looked_at += len(next(iter(evidence.values())))
         if self.draw is not None:
             return
         scores = {kind: running.update(evidence[kind]) for kind, running in self._running.items()}

@@ -28,6 +28,7 @@ from earlybird.anatomy import Anatomy
 from earlybird.errors import InputError
 from earlybird.processes import average
 from earlybird.scaling import fold, is_scaled, scale_input, scale_output, unshadow_parameters
+from earlybird.shared_parameters import refuse_shared_parameters
 from earlybird.trajectory import Kind
 from earlybird.wrappers import forget_compiled_code, unwrapped
 
@@ -46,56 +47,60 @@ class _Target:
 
 
 class Deviations:
-    """The coefficients of one kind as deviations from 1: one float32 buffer, one gradient buffer.
+    """The coefficients of one kind as deviations from 1, and the task's and the penalty's gradient apart.
 
-    Each block's deviations are a leaf of the autograd graph that is a view into the buffer, and its gradient a
-    view into the gradient buffer: one optimizer step, one copy to the host, one reduction over processes serve
-    all blocks.
+    Each block's deviations are a leaf of the autograd graph that is a view into `values`, and its gradient a view into
+    `task_gradient`: one optimizer step, one copy to the host, one reduction over processes serve all blocks. The
+    penalty is taken on `values` as a whole, so its gradient is that of `values`. However a loop weighs and accumulates
+    the two, what a gradient score sees is the task's alone.
+
+    Attributes:
+        values: (layers, widest block) float32; padding is 0, as in the gradients.
+        task_gradient: of the loss without the penalty.
+        penalty_gradient: of the penalty.
     """
 
     def __init__(self, units: Sequence[int], device: torch.device) -> None:
         self.units = tuple(units)
         shape = (len(self.units), max(self.units))
         self.values = nn.Parameter(torch.zeros(shape, dtype=torch.float32, device=device))
-        self.values.grad = torch.zeros_like(self.values)
+        self.gradients = torch.zeros((2, *shape), dtype=torch.float32, device=device)
+        self.task_gradient, self.penalty_gradient = self.gradients
+        self.values.grad = self.penalty_gradient
         self._real = torch.arange(shape[1], device=device) < torch.tensor(self.units, device=device)[:, None]
         self.leaves = []
         for block, count in enumerate(self.units):
             leaf = self.values.detach()[block, :count].requires_grad_(True)
-            leaf.grad = self.values.grad[block, :count]
+            leaf.grad = self.task_gradient[block, :count]
             self.leaves.append(leaf)
+        self._own_gradients = [leaf.grad for leaf in self.leaves]
 
-    @property
-    def gradient(self) -> Tensor:
-        """The gradient buffer, (layers, widest block): the blocks' gradients are views into it."""
-        assert self.values.grad is not None
-        return self.values.grad
+    def check_gradients(self) -> None:
+        """Refuse gradients that were not accumulated where they are looked for.
 
-    def gradient_magnitude(self, l1: float) -> Tensor:
-        """Magnitude of the task's gradient, (layers, widest block); padding is 0.
-
-        Args:
-            l1: weight of the L1 penalty whose own gradient, l1 x sign(coefficient), is in the buffer and is
-                taken off again.
+        Raises:
+            InputError: another tensor stands in the place of a gradient.
         """
-        gradient = self.gradient - self.penalty_gradient(l1) if l1 else self.gradient
-        return gradient.abs()
+        kept = all(leaf.grad is own for leaf, own in zip(self.leaves, self._own_gradients, strict=True))
+        if not kept or self.values.grad is not self.penalty_gradient:
+            raise InputError(
+                "the gradients of the slimming coefficients were replaced instead of accumulated, as"
+                " backward(create_graph=True) does: take second derivatives with torch.autograd.grad, and let"
+                " backward() of the loss build no graph"
+            )
 
-    def penalty_gradient(self, l1: float) -> Tensor:
-        """Gradient of l1 x sum |coefficient|, (layers, widest block); padding is 0."""
-        return l1 * torch.sign(1 + self.values.detach()) * self._real
+    def add_penalty_gradient(self, l1: float) -> None:
+        """Add the gradient of l1 x sum |coefficient|."""
+        self.penalty_gradient.add_(l1 * torch.sign(1 + self.values.detach()) * self._real)
 
-    def task_gradient_arrived(self) -> bool:
-        """Whether the task's gradient is in the buffer, while all coefficients are as they were at the start.
-
-        The penalty's alone is the same for all units then; a single unit is not told apart.
-        """
-        gradient = self.gradient[self._real]
-        return gradient.numel() == 1 or bool((gradient != gradient[0]).any())
+    def blocks_reached(self) -> list[bool]:
+        """Of every block, whether a gradient of the task is there."""
+        reached: list[bool] = (self.task_gradient != 0).any(dim=1).tolist()
+        return reached
 
     def magnitude_sum(self) -> Tensor:
         """Sum of |coefficient| over all units, a differentiable scalar."""
-        # By the buffer as a whole, whose gradient the leaves' are views into: on a GPU a kernel costs more than units.
+        # By the buffer as a whole: on a GPU a kernel costs more than units.
         return ((1 + self.values).abs() * self._real).sum()
 
 
@@ -110,9 +115,9 @@ class Slimming:
         neuron_slim: where a neuron's coefficient acts.
 
     Raises:
-        InputError: the model is spread over several devices, has coefficients already, or has blocks whose
-            coefficients cannot act "before" (queries normalised after their projection, a position bias added to
-            the scores, a gated MLP).
+        InputError: the model is spread over several devices, has coefficients already, holds a projection's weight
+            in another module, too, or has blocks whose coefficients cannot act "before" (queries normalised after their
+            projection, a position bias added to the scores, a gated MLP).
     """
 
     def __init__(
@@ -136,6 +141,15 @@ class Slimming:
             raise InputError(f"the model's blocks lie on several devices ({', '.join(map(str, devices))}); use one")
         if any(is_scaled(site.module) for sites in targets_of.values() for site in sites):
             raise InputError("the model has slimming coefficients already: finish or detach the search that owns them")
+        refuse_shared_parameters(
+            self._model,
+            (
+                f"{site.path}.{name}"
+                for sites in targets_of.values()
+                for site in sites
+                for name, _ in site.module.named_parameters()
+            ),
+        )
         device = devices.pop()
         self.deviations = {
             kind: Deviations([site.units for site in sites], device) for kind, sites in targets_of.items()
@@ -147,6 +161,11 @@ class Slimming:
                 scale = scale_input if site.place == "after" else scale_output
                 self._handles += scale(site.module, leaf, site.unit_of)
         forget_compiled_code()
+
+    @property
+    def attached(self) -> bool:
+        """Whether the coefficients act on the model: not any more once they were folded or taken off."""
+        return bool(self._handles)
 
     def check_attached(self) -> None:
         """Refuse if a projection is no longer the module that its coefficients were attached to.
@@ -165,7 +184,7 @@ class Slimming:
     def average_gradients(self) -> None:
         """Average the gradients over the processes: the coefficients belong to no wrapped model that would."""
         for deviations in self.deviations.values():
-            average(deviations.gradient)
+            average(deviations.gradients)
 
     def penalty(self, heads: float, neurons: float) -> Tensor:
         """L1 penalty: heads x sum |head coefficients| + neurons x sum |neuron coefficients|; a scalar."""

@@ -24,6 +24,7 @@ from earlybird.outputs import largest_difference, output_tensors
 from earlybird.processes import refuse_spread
 from earlybird.pruned_shape import record_shape
 from earlybird.scaling import is_scaled
+from earlybird.shared_parameters import refuse_shared_parameters
 from earlybird.ticket import Ticket
 from earlybird.trial import Trial, silenced, trial_key, trial_of, trial_of_model, untried
 from earlybird.wrappers import unwrapped
@@ -115,7 +116,7 @@ def _prune(
     planned = cuts(model, anatomy, ticket)
     if not planned:
         return
-    _refuse_shared_parameters(model, planned)
+    refuse_shared_parameters(model, [cut.parameter for cut in planned])
     masks = {block.name: mask for block, mask in blocks}
     parameters = dict(model.named_parameters())
     operation = Operation(model)
@@ -229,19 +230,6 @@ def _check(model: nn.Module, after: Anatomy, before: Anatomy, masks: Mapping[str
             raise InputError(
                 f"{type(model).__name__} cannot be pruned: after surgery {block.name} {seen} where it should have"
                 f" {expected}{left}"
-            )
-
-
-def _refuse_shared_parameters(model: nn.Module, planned: Sequence[Cut]) -> None:
-    holders: dict[int, set[tuple[int, str]]] = {}
-    for module in model.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            holders.setdefault(id(parameter), set()).add((id(module), name))
-    for cut in planned:
-        if len(holders.get(id(tensor_at(model, cut.parameter)), ())) > 1:
-            raise InputError(
-                f"{cut.parameter} is shared with another module, which pruning would leave with the old shape; untie"
-                " the two (give each its own copy), or leave the block out (Anatomy.of(model, exclude=[...]))"
             )
 
 

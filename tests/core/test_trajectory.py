@@ -409,17 +409,17 @@ def test_resuming_where_nothing_was_recorded_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("other", "said"),
     [
-        Shape(SHAPE.units, SHAPE.channels, 20, model="another"),
-        Shape({"heads": (2, 2), "neurons": (4,)}, SHAPE.channels, 20, model="tiny"),
-        Shape({"neurons": (3,)}, SHAPE.channels, 20, model="tiny"),
-        Shape(SHAPE.units, ("deviation", "gradient"), 20, model="tiny"),
+        (Shape(SHAPE.units, SHAPE.channels, 20, model="another"), "another model"),
+        (Shape({"heads": (2, 2), "neurons": (4,)}, SHAPE.channels, 20, model="tiny"), "another model"),
+        (Shape({"neurons": (3,)}, SHAPE.channels, 20, model="tiny"), "other kinds of unit"),
+        (Shape(SHAPE.units, ("deviation", "gradient"), 20, model="tiny"), "to go on with deviation, gradient"),
     ],
 )
-def test_resuming_another_models_trajectory_is_refused(recorded, other):
+def test_resuming_another_trajectory_is_refused(recorded, other, said):
     directory, values = recorded
-    with pytest.raises(InputError, match="holds the trajectory of another model"):
+    with pytest.raises(InputError, match=said):
         TrajectoryWriter(directory, other, chunk_steps=CHUNK, keep_steps=3)
     assert_holds(directory, values, 7)
 

@@ -95,6 +95,16 @@ def test_shards_load_in_any_dtype_and_what_trains_on_loads_again(pruned, tmp_pat
     assert torch.equal(eb.load(tmp_path / "second")(PIXELS).logits, model.eval()(PIXELS).logits)
 
 
+def test_shards_and_one_file_replace_each_other(pruned, tmp_path):
+    other = copy.deepcopy(pruned)
+    torch.nn.init.normal_(other.classifier.weight)
+    in_shards(other, tmp_path)
+    eb.save(pruned, tmp_path)
+    assert torch.equal(eb.load(tmp_path)(PIXELS).logits, pruned(PIXELS).logits)
+    in_shards(other, tmp_path)
+    assert torch.equal(eb.load(tmp_path)(PIXELS).logits, other(PIXELS).logits)
+
+
 def test_what_a_trainer_saves_of_a_model_pruned_in_memory_loads(pruned, tmp_path):
     pruned.save_pretrained(tmp_path)
     assert torch.equal(eb.load(tmp_path)(PIXELS).logits, pruned(PIXELS).logits)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+import earlybird as eb
 from earlybird.scaling import fold, is_scaled, scale_input, scale_output, weight_is_smaller
 
 UNITS, SIZE, OTHER = 3, 2, 5
@@ -115,3 +116,10 @@ def test_a_weight_of_which_it_is_not_known_what_comes_of_it_is_left_to_the_featu
     expected = module(torch.ones(MANY, len(UNIT_OF)) * torch.tensor([1.5] * 2 + [0.75] * 2 + [1.125] * 2 + [1, 1]))
     scale_input(module, torch.tensor([0.5, -0.25, 0.125]), UNIT_OF)
     torch.testing.assert_close(module(torch.ones(MANY, len(UNIT_OF))), expected)
+
+
+@pytest.mark.parametrize("place", ["input", "output"])
+def test_an_input_by_keyword_is_refused(place):
+    module, _, _ = scaled_projection("linear", place)
+    with pytest.raises(eb.InputError, match="by keyword"):
+        module(input=torch.randn(FEW, module.in_features))

@@ -69,6 +69,7 @@ def test_a_coefficient_is_trained_by_the_gradient_of_the_loss():
     pixels, labels = batch()
     model(pixels, labels=labels).loss.backward()
     values = slimming.deviations["neurons"].values
+    gradient = float(slimming.deviations["neurons"].task_gradient[1, 7])
     epsilon = 1e-2
     losses = []
     for sign in (1, -1):
@@ -76,7 +77,7 @@ def test_a_coefficient_is_trained_by_the_gradient_of_the_loss():
             values[1, 7] += sign * epsilon
             losses.append(float(model(pixels, labels=labels).loss))
             values[1, 7] -= sign * epsilon
-    assert float(values.grad[1, 7]) == pytest.approx((losses[0] - losses[1]) / (2 * epsilon), abs=1e-4)
+    assert gradient == pytest.approx((losses[0] - losses[1]) / (2 * epsilon), abs=1e-4)
 
 
 @pytest.mark.parametrize(("device", "delay"), PLACES)
@@ -173,7 +174,7 @@ def test_the_recorded_gradient_is_that_of_the_task_without_the_penalty(tmp_path)
     pixels, labels = batch()
     slimming = Slimming(model, eb.Anatomy.of(model))
     model(pixels, labels=labels).loss.backward()
-    expected = {kind: abs(values.values.grad.numpy().copy()) for kind, values in slimming.deviations.items()}
+    expected = {kind: abs(values.task_gradient.numpy().copy()) for kind, values in slimming.deviations.items()}
     slimming.detach()
     settings = {**SETTINGS, "l1": 0.5}
     search = eb.Search(model, **settings, record=tmp_path, record_gradients=True)
@@ -242,7 +243,7 @@ def test_the_step_at_which_the_loss_diverged_is_named_and_not_recorded(delay, tm
     search = eb.Search(model, **SETTINGS, delay=delay, record=tmp_path)
     train(model, search, 7)
     with torch.no_grad():
-        search.slimming.deviations["heads"].gradient.fill_(float("nan"))
+        search.slimming.deviations["heads"].task_gradient.fill_(float("nan"))
     with pytest.raises(eb.JobError, match="not finite at step 7"):
         train(model, search, 1 + delay)
     search.detach()
@@ -268,3 +269,124 @@ def test_a_delay_that_is_none_is_refused():
 def test_a_penalty_that_is_none_is_refused(weight):
     with pytest.raises(eb.InputError, match="weight on neurons"):
         eb.Search(tiny_vit(), **SETTINGS, l1_neurons=weight)
+
+
+@pytest.mark.parametrize("accumulated", ["(loss + penalty) / 4", "loss / 4 + penalty", "apply_penalty"])
+def test_however_the_penalty_is_accumulated_the_recorded_gradient_is_the_tasks(accumulated, tmp_path):
+    model = tiny_vit().eval()
+    pixels, labels = batch()
+    slimming = Slimming(model, eb.Anatomy.of(model))
+    model(pixels, labels=labels).loss.backward()
+    expected = {kind: values.task_gradient.abs() for kind, values in slimming.deviations.items()}
+    slimming.detach()
+    search = eb.Search(model, **{**SETTINGS, "l1": 0.5}, record=tmp_path, record_gradients=True)
+    for part in range(4):
+        loss = model(pixels[part::4], labels=labels[part::4]).loss
+        if accumulated == "(loss + penalty) / 4":
+            loss = (loss + search.penalty()) / 4
+        else:
+            loss = loss / 4 + (search.penalty() if accumulated == "loss / 4 + penalty" else 0)
+        loss.backward()
+    if accumulated == "apply_penalty":
+        search.apply_penalty()
+    search.step()
+    search.finish()
+    trajectory = eb.Trajectory.open(tmp_path)
+    for kind, gradient in expected.items():
+        recorded = torch.tensor(trajectory.evidence(kind, "gradient")[0])
+        torch.testing.assert_close(recorded, gradient, rtol=1e-4, atol=1e-7)
+
+
+class WithoutGradient(torch.nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, *arguments, **named):
+        with torch.no_grad():
+            return self.layer(*arguments, **named)
+
+
+@pytest.mark.parametrize("score", ["coefficient", "gradient"])
+def test_a_block_that_no_gradient_reaches_is_named_and_may_be_left_out(score):
+    model = tiny_vit()
+    model.vit.layers[0] = WithoutGradient(model.vit.layers[0])
+    search = eb.Search(model, **SETTINGS, score=score)
+    train(model, search, 29)
+    with pytest.raises(eb.InputError, match=r"coefficients of \S*layers\.0\.layer\S* in 30 steps"):
+        train(model, search, 1)
+    search.detach()
+    anatomy = eb.Anatomy.of(model, exclude=["*layers.0*"])
+    train(model, eb.Search(model, **SETTINGS, score=score, anatomy=anatomy), 31)
+
+
+def test_a_replaced_gradient_is_refused():
+    model = tiny_vit()
+    search = eb.Search(model, **SETTINGS)
+    pixels, labels = batch()
+    with pytest.warns(UserWarning, match="create_graph"):
+        (model(pixels, labels=labels).loss + search.penalty()).backward(create_graph=True)
+    with pytest.raises(eb.InputError, match=r"create_graph=True"):
+        search.step()
+
+
+@pytest.mark.parametrize("end", ["finish", "detach"])
+def test_a_search_that_is_over_takes_no_further_step(end):
+    model = tiny_vit()
+    search = eb.Search(model, **SETTINGS)
+    train(model, search, 2)
+    getattr(search, end)()
+    with pytest.raises(eb.InputError, match="the search is over"):
+        search.step()
+
+
+def test_what_diverged_unseen_is_not_folded_and_hides_no_other_error(tmp_path):
+    model = tiny_vit()
+    search = eb.Search(model, **SETTINGS, delay=4, record=tmp_path)
+    train(model, search, 5)
+    with torch.no_grad():
+        search.slimming.deviations["neurons"].task_gradient.fill_(float("nan"))
+    search.step()
+    with pytest.raises(eb.JobError, match="not finite at step 5"):
+        search.finish()
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+    search.detach()
+    assert eb.Trajectory.open(tmp_path).steps == 5
+    again = eb.Search(model, **SETTINGS, delay=4)
+    train(model, again, 5)
+    with torch.no_grad():
+        again.slimming.deviations["neurons"].task_gradient.fill_(float("nan"))
+    again.step()
+    again.detach()
+
+
+def test_a_weight_in_two_places_is_refused_before_anything_is_trained():
+    model = tiny_vit()
+    first, second = model.vit.layers
+    second.mlp.fc2.weight = first.mlp.fc2.weight
+    with pytest.raises(eb.InputError, match="is shared with another module"):
+        eb.Search(model, **SETTINGS)
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_training_may_be_made_longer_when_it_is_resumed(tmp_path):
+    model = tiny_vit()
+    search = eb.Search(model, **SETTINGS, record=tmp_path / "record")
+    train(model, search, 20)
+    search.save_state(tmp_path / "state")
+    search.detach()
+    longer = eb.Search(model, **{**SETTINGS, "total_steps": 300}, record=tmp_path / "record", resume=tmp_path / "state")
+    train(model, longer, 10)
+    longer.detach()
+    trajectory = eb.Trajectory.open(tmp_path / "record")
+    assert (trajectory.total_steps, trajectory.steps) == (300, 30)
+
+
+def test_resuming_with_other_channels_says_so(tmp_path):
+    model = tiny_vit()
+    search = eb.Search(model, **SETTINGS, record=tmp_path / "record")
+    train(model, search, 2)
+    search.save_state(tmp_path / "state")
+    search.detach()
+    with pytest.raises(eb.InputError, match="channels deviation, to go on with deviation, gradient"):
+        eb.Search(model, **SETTINGS, record=tmp_path / "record", resume=tmp_path / "state", record_gradients=True)

@@ -252,7 +252,7 @@ def evidence(setup, model, during, places, path, steps=3):
         (loss + search.penalty()).backward()
         search.step()
         for deviations in search.slimming.deviations.values():
-            assert deviations.gradient.dtype == torch.float32
+            assert deviations.task_gradient.dtype == torch.float32
     search.finish()
     trajectory = eb.Trajectory.open(path)
     return {kind: trajectory.evidence(kind, "gradient") for kind in ("heads", "neurons")}

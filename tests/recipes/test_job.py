@@ -17,6 +17,12 @@ def test_a_shipped_recipe_survives_being_written(name, tmp_path):
     assert Job.open(tmp_path / "run").recipe == recipe
 
 
+def test_a_run_killed_while_it_wrote_its_very_first_file_begins_anew(tmp_path):
+    (tmp_path / "recipe.yaml.tmp").write_text("version: 1\ntask: im")
+    Job.begin(read_recipe("digits", [f"output={tmp_path}"]))
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
+
+
 def test_a_run_of_before_there_was_a_setting_goes_on(tmp_path):
     recipe = read_recipe("digits", [f"output={tmp_path}"])
     Job.begin(recipe)

@@ -221,8 +221,8 @@ class FiniteLoss(TrainerCallback):
     """Ends a training whose loss is not finite any more."""
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Look at the newest loss."""
-        loss = kwargs["logs"].get("loss")
+        """Look at the newest loss; at the end, at the mean of all, which the steps after the last log are part of."""
+        loss = kwargs["logs"].get("loss", kwargs["logs"].get("train_loss"))
         if loss is not None and not torch.isfinite(torch.tensor(float(loss))):
             raise JobError(
                 f"the loss is not finite at step {state.global_step}: the training has diverged; lower the"

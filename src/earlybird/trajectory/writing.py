@@ -54,8 +54,8 @@ class TrajectoryWriter:
             pair: _opened_at(channel_file(directory, *pair), keep_steps * record_bytes(shape, pair[0]))
             for pair in pairs(shape)
         }
-        if not lines:
-            write_whole(directory / DESCRIPTION, json.dumps(describe(shape), indent=1))
+        # Also of a record that goes on: more steps may be planned now than were.
+        write_whole(directory / DESCRIPTION, json.dumps(describe(shape), indent=1))
         self._index = (directory / CHUNKS).open("a", encoding="utf-8")
         self.steps = keep_steps
 
@@ -109,13 +109,15 @@ class TrajectoryWriter:
         if keep_steps == 0:
             return []
         stored = read_description(self._path)
-        if (stored.units, pairs(stored), stored.model) != (
-            self._shape.units,
-            pairs(self._shape),
-            self._shape.model,
-        ):
+        if (stored.units, stored.model) != (self._shape.units, self._shape.model):
             raise InputError(
-                f"{self._path} holds the trajectory of another model; give the search a directory of its own"
+                f"{self._path} holds the trajectory of another model, or of other kinds of unit; give the search a"
+                " directory of its own"
+            )
+        if pairs(stored) != pairs(self._shape):
+            raise InputError(
+                f"{self._path} was recorded with channels {', '.join(stored.channels)}, to go on with"
+                f" {', '.join(self._shape.channels)}; give the search the score and record_gradients that it began with"
             )
         available = complete_steps(self._path, stored)
         if available < keep_steps:

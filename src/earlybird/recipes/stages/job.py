@@ -20,7 +20,7 @@ from earlybird.recipes.settings import Recipe
 from earlybird.recipes.tasks import task_of
 from earlybird.recipes.tasks.base import Task
 from earlybird.recipes.training import Outcome, discard_checkpoints, planned_steps, steps_per_epoch
-from earlybird.whole_file import write_whole
+from earlybird.whole_file import may_begin_in, write_whole
 
 # What may change between two calls on one directory: it adds stages or lets them go on, and touches no finished one.
 _ADDITIVE = ({"dense"}, {"random"}, {"retraining", "start"}, {"search", "unsettled"}, {"training", "tensorboard"})
@@ -65,7 +65,7 @@ class Job:
                     f"{root} holds a run of other settings ({', '.join(changed[:5])} differ); choose another"
                     " directory with output=DIR, or start anew with --force"
                 )
-        elif root.exists() and (not root.is_dir() or any(root.iterdir())):
+        elif not may_begin_in(root, job.files.recipe):
             raise InputError(f"{root} exists and holds no run of earlybird; choose another directory with output=DIR")
         job.write_recipe()
         return job

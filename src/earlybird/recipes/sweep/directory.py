@@ -24,6 +24,7 @@ from earlybird.recipes.reading import first_problem
 from earlybird.recipes.run_directory import read_json, write_json
 from earlybird.recipes.settings import Ratio
 from earlybird.trajectory import Kind
+from earlybird.whole_file import may_begin_in
 
 if TYPE_CHECKING:
     from earlybird.recipes.sweep.plan import Plan
@@ -136,7 +137,7 @@ def begin_sweep(files: SweepDirectory, plan: Plan) -> None:
                 " directory with --output, or give --axis to vary a key within one sweep"
             )
         cells = files.planned()
-    elif files.root.exists() and (not files.root.is_dir() or any(files.root.iterdir())):
+    elif not may_begin_in(files.root, files.description):
         raise InputError(f"{files.root} exists and holds no sweep; choose another directory with --output")
     cells |= {name: {**cell.labels, "dense": cell.dense} for name, cell in plan.cells.items()}
     write_json(files.description, {"earlybird": __version__, "recipe": written, "cells": cells})
