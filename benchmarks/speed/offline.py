@@ -49,6 +49,8 @@ def published_seconds(norms: dict[str, NDArray[np.float64]], test: str, of_norms
 
 def our_seconds(trajectory: eb.Trajectory, test: str, ratio: float) -> Stopwatch:
     watch = Stopwatch()
+    # Ours imports a test's library where the test is first made, `published` at the top: neither is counted.
+    eb.detect(trajectory, heads=ratio, neurons=ratio, detector=f"published-{test}")
     with watch.running():
         draw = eb.detect(trajectory, heads=ratio, neurons=ratio, detector=f"published-{test}", threshold=NEVER[test])
     if draw is not None:

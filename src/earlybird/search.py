@@ -139,7 +139,7 @@ class Search:
             raise InputError(f"delay must be at least 0 steps, got {delay}")
         if resume is not None and record is None:
             raise InputError("resume needs the directory of the trajectory in record: the detector is fed from it")
-        if record is not None and resume is None and is_first() and _steps_in(Path(record)):
+        if record is not None and resume is None and _steps_in(Path(record)):
             raise InputError(
                 f"{record} holds a trajectory already: give the search a directory of its own, or resume= to go on with"
                 " that one"

@@ -81,8 +81,9 @@ def sweep(
     for finished in run_sweep(files, plan, chosen, keep_models=keep_models):
         print(f"{finished.what}: {finished.seconds:.0f} s", file=sys.stderr)
         for cell, error in finished.failures.items():
-            print(f"failed: {cell}: {error}", file=sys.stderr)
-        failures |= finished.failures
+            said = "as before" if error in failures.values() else error
+            print(f"failed: {cell}: {said}", file=sys.stderr)
+            failures[cell] = error
     if len(failures) < len(plan.cells):
         show_sweep(root, as_json=as_json)
     if failures:

@@ -18,9 +18,9 @@ from earlybird.trajectory import Kind
 
 @dataclass(frozen=True)
 class KindStep:
-    """When a kind settled, and when the draw came: 0-based steps."""
+    """When a kind settled, and when the draw came: 0-based steps; a draw that no detector decided settled nothing."""
 
-    settled: int
+    settled: int | None
     drawn: int
 
 
@@ -96,7 +96,7 @@ def analyse(run: Run) -> Analysis:
             except InputError as error:
                 problems["replay"] = str(error)
             try:
-                known = {step for draw in draws.values() for step in (draw.settled, draw.drawn)}
+                known = {step for draw in draws.values() for step in (draw.settled, draw.drawn) if step is not None}
                 steps = sampled_steps(trajectory.steps, MOST_POINTS, known)
                 masks = {
                     kind: mask_series(trajectory, kind, pruning, settings.score, steps, known)
@@ -145,7 +145,8 @@ def _written_draws(run: Run) -> dict[Kind, KindStep]:
     if run.draw is None:
         return {}
     drawn = run.draw["step"]
-    return {kind: KindStep(entry["step"], drawn) for kind, entry in run.draw["kinds"].items()}
+    forced = BY_NO_DETECTOR.match(str(run.draw.get("detector"))) is not None
+    return {kind: KindStep(None if forced else entry["step"], drawn) for kind, entry in run.draw["kinds"].items()}
 
 
 def _replayed_draws(replayed: Replay) -> dict[Kind, KindStep]:

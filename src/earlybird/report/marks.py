@@ -31,7 +31,7 @@ def marks_of(analysis: Analysis, kind: Kind, *, hamming: bool = False) -> list[M
         step = analysis.hamming[kind]
         marks.append(Mark(step, f"Hamming's rule: {place(step)}", "hamming"))
     if (draw := analysis.draws.get(kind)) is not None:
-        if draw.settled != draw.drawn:
+        if draw.settled is not None and draw.settled != draw.drawn:
             marks.append(Mark(draw.settled, f"settled: {place(draw.settled)}", "settled"))
         marks.append(Mark(draw.drawn, f"drawn: {place(draw.drawn)}", "draw"))
     return sorted(marks, key=lambda mark: mark.step)
