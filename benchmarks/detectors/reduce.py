@@ -27,7 +27,7 @@ from earlybird.detectors.observe import Observer
 from earlybird.detectors.offline import score_chunks
 from earlybird.detectors.presets import DETECTORS
 from earlybird.detectors.pruning import Pruning
-from earlybird.detectors.scores import Score
+from earlybird.detectors.scores import Score, Scores
 from earlybird.trajectory import Kind, Trajectory
 
 RECORDS = Path(__file__).parent / "records"
@@ -83,8 +83,8 @@ class CaseReader:
         self._overlap: list[NDArray[np.float64]] = []
         self._captured: list[NDArray[np.float64]] = []
 
-    def update(self, scores: NDArray[np.floating]) -> None:
-        """Take the next steps' scores, (steps, layers, units)."""
+    def update(self, scores: Scores) -> None:
+        """Take the next steps' scores."""
         masks = []
         for observation in self._observer.observations(scores):
             self._norm.append(observation.values[NUCLEAR_NORM])
@@ -139,7 +139,7 @@ def reduced(run: Path) -> Record:
 def last_scores(trajectory: Trajectory, kind: Kind, score: Score) -> NDArray[np.float64]:
     """The scores of a run's last step, (layers, units)."""
     for scores in score_chunks(trajectory, (kind,), score):
-        last = scores[kind][-1]
+        last = scores[kind].at(-1)
     return last
 
 

@@ -31,7 +31,7 @@ from earlybird.detectors.observe import Observer
 from earlybird.detectors.offline import detector_choice
 from earlybird.detectors.presets import DETECTORS
 from earlybird.detectors.pruning import Pruning
-from earlybird.detectors.scores import Score
+from earlybird.detectors.scores import Score, Scores
 from earlybird.trajectory import Kind
 
 STEPS = 400
@@ -70,7 +70,7 @@ def results(index: int, names: Sequence[str]) -> list[Result]:
     law = (random_coefficients if score == "coefficient" else random_gradients)(outlook, STEPS, random)
     scores = law.scores((LAYERS, UNITS[kind]), random)
     pruning = Pruning(ratio, "layer" if kind == "heads" else "global", (UNITS[kind],) * LAYERS)
-    observations = list(Observer(kind, pruning, [NUCLEAR_NORM]).observations(scores))
+    observations = list(Observer(kind, pruning, [NUCLEAR_NORM]).observations(Scores(scores)))
     settled = (settling_step(law.correlations()) + 1) / STEPS
     found = []
     for name in names:

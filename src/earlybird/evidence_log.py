@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from earlybird.errors import JobError
+from earlybird.finite import all_finite
 from earlybird.host_copies import HostCopies
 from earlybird.trajectory import Channel, Kind, TrajectoryWriter
 
@@ -71,7 +72,7 @@ class EvidenceLog:
     def _record(self) -> Evidence:
         evidence = self._copies.receive()
         for (kind, channel), array in evidence.items():
-            if not np.isfinite(array).all():
+            if not all_finite(array):
                 self._copies.clear()
                 self.flush()
                 raise JobError(

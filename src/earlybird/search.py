@@ -18,7 +18,7 @@ from earlybird.detectors.criterion import CriterionName
 from earlybird.detectors.detection import Detection, Joint
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.offline import detector_choice, prunings_for
-from earlybird.detectors.scores import RunningScore, Score, channels_of
+from earlybird.detectors.scores import RunningScore, Score, Scores, channels_of
 from earlybird.detectors.spans import SpanLike
 from earlybird.errors import InputError, JobError
 from earlybird.evidence_log import EvidenceLog
@@ -191,7 +191,7 @@ class Search:
             prunings, choice, total_steps=total_steps, score=score, steps_per_epoch=steps_per_epoch, joint=joint
         )
         self._running = {kind: RunningScore(score, self._channel) for kind in prunings}
-        self._newest: dict[Kind, NDArray[np.float64]] = {}
+        self._newest: dict[Kind, Scores] = {}
         self._looked_for_gradients = 0
         self._reached = {kind: np.zeros(len(self.anatomy.units[kind]), dtype=np.bool_) for kind in prunings}
         self.slimming = Slimming(model, self.anatomy, kinds=tuple(prunings), slim=slim, neuron_slim=neuron_slim)
@@ -286,7 +286,7 @@ class Search:
 
     def masks(self) -> dict[Kind, NDArray[np.bool_]]:
         """The masks that the newest scores imply, (layers, units) per kind; {} before the first step."""
-        return {kind: self.detection.prunings[kind].masks(scores) for kind, scores in self._newest.items()}
+        return {kind: self.detection.prunings[kind].masks(scores.at(0)) for kind, scores in self._newest.items()}
 
     def draw_now(self) -> Ticket:
         """A ticket at the newest step although the masks have not settled; the one drawn, if they have.
@@ -300,7 +300,7 @@ class Search:
         self._look(0)
         if self.ticket is not None:
             return self.ticket
-        self.draw = self.detection.draw_now(self._newest, "end")
+        self.draw = self.detection.draw_now({kind: scores.at(0) for kind, scores in self._newest.items()}, "end")
         self.ticket = Ticket.drawn(self.anatomy, self.draw)
         return self.ticket
 
@@ -407,7 +407,7 @@ class Search:
         if self.draw is not None:
             return
         scores = {kind: running.update(evidence[kind]) for kind, running in self._running.items()}
-        self._newest = {kind: values[-1] for kind, values in scores.items()}
+        self._newest = {kind: values.part(slice(-1, None)) for kind, values in scores.items()}
         self.draw = self.detection.update(scores)
         if self.draw is not None:
             self.ticket = Ticket.drawn(self.anatomy, self.draw)

@@ -1,6 +1,7 @@
 """Detectors against plain references on the whole series, and online against offline."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -546,27 +547,45 @@ def test_the_random_trajectories_are_drawn_sometimes():
 def test_running_scores_do_not_depend_on_the_chunks(seed, lengths):
     random = np.random.default_rng(seed)
     values = random.exponential(size=(sum(lengths), 2, 3)) * 10.0 ** random.integers(-8, 3, (sum(lengths), 2, 3))
-    whole = RunningScore("squared-gradient", "squared-gradient").update(values)
+    whole = RunningScore("squared-gradient", "squared-gradient").update(values).values
     running = RunningScore("squared-gradient", "squared-gradient")
     ends = np.cumsum(lengths)
-    parts = [running.update(values[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
+    parts = [running.update(values[end - length : end]).values for end, length in zip(ends, lengths, strict=True)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
 def test_scores_by_their_definitions():
     values = np.array([1.0, -2.0, 4.0]).reshape(3, 1, 1)
-    assert RunningScore("coefficient", "coefficient").update(values).ravel().tolist() == [1, 2, 4]
-    assert RunningScore("coefficient", "deviation").update(values).ravel().tolist() == [2, 1, 5]
-    mean = RunningScore("gradient", "gradient").update(np.abs(values)).ravel()
+    assert RunningScore("coefficient", "coefficient").update(values).values.ravel().tolist() == [1, 2, 4]
+    assert RunningScore("coefficient", "deviation").update(values).values.ravel().tolist() == [2, 1, 5]
+    mean = RunningScore("gradient", "gradient").update(np.abs(values)).values.ravel()
     np.testing.assert_allclose(mean, [1, 3 / 2, 7 / 3])
+
+
+@given(
+    st.lists(
+        st.floats(-(2.0**20), 2.0**20, width=32)
+        | st.floats(-3, -1, width=32)
+        | st.sampled_from([-2.0, -1.0, -0.0, 0.0]),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_deviations_rank_units_as_their_magnitudes_do(deviations):
+    scores = RunningScore("coefficient", "deviation").update(np.array(deviations, dtype=np.float32)[None, None])
+    assert scores.ranking.dtype == np.float32
+    # In fractions, which round nothing.
+    magnitudes = [abs(1 + Fraction(value)) for value in deviations]
+    assert [Fraction(value) + 1 for value in scores.ranking.ravel().tolist()] == magnitudes
+    assert scores.at(0).ravel().tolist() == scores.values.ravel().tolist() == [float(each) for each in magnitudes]
 
 
 def test_a_deviation_keeps_the_digits_that_a_coefficient_near_one_loses():
     deviation = np.float32([[[1e-9, 2e-9, 3e-9, 4e-9]]])
-    assert (np.diff(RunningScore("coefficient", "deviation").update(deviation)) > 0).all()
+    assert (np.diff(RunningScore("coefficient", "deviation").update(deviation).values) > 0).all()
     trajectory = Trajectory(Shape({"heads": (4,)}, ("deviation",), 1), {("heads", "deviation"): deviation})
     (scores,) = score_chunks(trajectory, ("heads",))
-    assert mask_at_ratio(scores["heads"], 0.5).tolist() == [[[False, False, True, True]]]
+    assert mask_at_ratio(scores["heads"].values, 0.5).tolist() == [[[False, False, True, True]]]
 
 
 def test_a_draw_at_a_given_step_takes_that_steps_masks(monkeypatch):

@@ -19,6 +19,7 @@ from earlybird.detectors.observe import Observer
 from earlybird.detectors.online_change_point import OnlineChangePoint, RunLengths
 from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.rank_correlation import RankCorrelation
+from earlybird.detectors.scores import Scores
 from earlybird.detectors.stationary_share import StationaryShare
 from earlybird.detectors.subnetwork_similarity import SubnetworkSimilarity
 from earlybird.errors import InputError
@@ -34,7 +35,7 @@ def scores_of(seed, steps, move=0.05):
 
 def checks_of(detector, scores, pruning):
     found = {}
-    for observation in Observer("heads", pruning, detector.criteria).observations(scores):
+    for observation in Observer("heads", pruning, detector.criteria).observations(Scores(scores)):
         detector.update(observation)
         if detector.checked:
             found[observation.step + 1] = (detector.statistic, detector.settled)

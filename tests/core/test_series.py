@@ -13,6 +13,7 @@ from earlybird.detectors.criterion import CRITERIA, Criterion, criterion_named, 
 from earlybird.detectors.observe import Observer
 from earlybird.detectors.offline import detect, detector_choice
 from earlybird.detectors.pruning import Pruning
+from earlybird.detectors.scores import Scores
 from earlybird.detectors.series import series_of
 from earlybird.errors import InputError
 from earlybird.trajectory import Trajectory
@@ -63,22 +64,22 @@ def test_every_criterion_is_its_definition_whatever_the_chunks(name, seed, lag, 
     series = series_of(criterion, PRUNING)
     ends = np.cumsum(lengths)
     parts = [
-        series.update(scores[end - length : end], masks[end - length : end])
+        series.update(Scores(scores[end - length : end]), masks[end - length : end])
         for end, length in zip(ends, lengths, strict=True)
     ]
     values = np.concatenate(parts)
     expected = [by_definition(criterion, scores, masks, step) for step in range(len(masks))]
     np.testing.assert_allclose(values, np.array(expected, dtype=float), rtol=1e-9, atol=1e-12)
     assert np.isnan(values).sum() == min(criterion.missing, len(values))
-    whole = series_of(criterion, PRUNING).update(scores, masks)
+    whole = series_of(criterion, PRUNING).update(Scores(scores), masks)
     np.testing.assert_array_equal(values, whole)
 
 
 def test_nothing_is_computed_that_no_detector_reads():
     scores, _ = run(5)
-    assert [o.values for o in Observer("heads", PRUNING).observations(scores)] == [{}] * 5
+    assert [o.values for o in Observer("heads", PRUNING).observations(Scores(scores))] == [{}] * 5
     wanted = Criterion("overlap", 2)
-    assert [set(o.values) for o in Observer("heads", PRUNING, [wanted]).observations(scores)] == [{wanted}] * 5
+    assert [set(o.values) for o in Observer("heads", PRUNING, [wanted]).observations(Scores(scores))] == [{wanted}] * 5
 
 
 def built(name, **chosen) -> Detector:

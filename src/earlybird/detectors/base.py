@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,23 +11,36 @@ from numpy.typing import NDArray
 from earlybird.detectors.criterion import Criterion
 
 
-@dataclass(frozen=True)
 class Observation:
     """One step of one kind, as a detector sees it.
 
-    Attributes:
+    Args:
         step: 0-based step of the run.
-        scores: (layers, units) float; padding beyond a block's units means nothing.
+        scores: (layers, units) float, or what computes them where they are read; padding beyond a block's units means
+            nothing.
         mask: (layers, units) bool, True = kept.
         values: the criteria that detectors read; NaN where a criterion has nothing to compare with yet.
         evidence: False where the threshold falls among many equal scores; no detector draws at such a step.
     """
 
-    step: int
-    scores: NDArray[np.floating]
-    mask: NDArray[np.bool_]
-    values: Mapping[Criterion, float]
-    evidence: bool
+    def __init__(
+        self,
+        step: int,
+        scores: NDArray[np.floating] | Callable[[], NDArray[np.floating]],
+        mask: NDArray[np.bool_],
+        values: Mapping[Criterion, float],
+        evidence: bool,
+    ) -> None:
+        self.step = step
+        self._scores = scores
+        self.mask = mask
+        self.values = values
+        self.evidence = evidence
+
+    @property
+    def scores(self) -> NDArray[np.floating]:
+        """The scores, (layers, units)."""
+        return self._scores() if callable(self._scores) else self._scores
 
 
 class Detector(ABC):

@@ -13,7 +13,7 @@ from earlybird.detectors.criterion import Criterion
 from earlybird.detectors.draw import Draw, KindDraw
 from earlybird.detectors.observe import Observer
 from earlybird.detectors.pruning import Pruning
-from earlybird.detectors.scores import Score
+from earlybird.detectors.scores import Score, Scores
 from earlybird.detectors.settings import Choice
 from earlybird.errors import InputError
 from earlybird.trajectory import Kind
@@ -61,8 +61,8 @@ class Detection:
         }
         self._steps = 0
 
-    def update(self, scores: Mapping[Kind, NDArray[np.floating]]) -> Draw | None:
-        """Take the scores of the next steps, (steps, layers, units) per kind; the draw, once there is one.
+    def update(self, scores: Mapping[Kind, Scores]) -> Draw | None:
+        """Take the scores of the next steps, of each kind; the draw, once there is one.
 
         Nothing is looked at after the draw.
         """
@@ -88,7 +88,7 @@ class Detection:
                 self.settled.pop(kind, None)
         # A kind that settled earlier must not have its mask taken at a step that says nothing about it.
         if len(self.settled) == len(self.prunings) and all(o.evidence for o in observations.values()):
-            self.draw = self._drawn({kind: observation.scores for kind, observation in observations.items()})
+            self.draw = self._drawn(observations)
         self._steps += 1
         return self.draw
 
@@ -98,7 +98,7 @@ class Detection:
             self.prunings, scores, step=self._steps - 1, total_steps=self.total_steps, how=how, score=self.score
         )
 
-    def _drawn(self, scores: Mapping[Kind, NDArray[np.floating]]) -> Draw:
+    def _drawn(self, observations: Mapping[Kind, Observation]) -> Draw:
         last = max(self.settled.values(), key=lambda kind_draw: kind_draw.step)
         step = self._steps
         return Draw(
@@ -107,8 +107,8 @@ class Detection:
             statistic=last.statistic,
             detector=self.choice.name,
             kinds=dict(self.settled),
-            masks={kind: pruning.masks(scores[kind]) for kind, pruning in self.prunings.items()},
-            rescued={kind: pruning.rescued(scores[kind]) for kind, pruning in self.prunings.items()},
+            masks={kind: observations[kind].mask.copy() for kind in self.prunings},
+            rescued={kind: pruning.rescued(observations[kind].scores) for kind, pruning in self.prunings.items()},
             ratios={kind: pruning.ratio for kind, pruning in self.prunings.items()},
             scopes={kind: pruning.scope for kind, pruning in self.prunings.items()},
             score=self.score,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from earlybird.detectors.base import Observation
 from earlybird.detectors.criterion import Criterion
 from earlybird.detectors.pruning import Pruning
+from earlybird.detectors.scores import Scores
 from earlybird.detectors.series import series_of
 from earlybird.errors import InputError
+from earlybird.finite import all_finite
 from earlybird.selection import SuccessiveBoundary
 
 
@@ -31,26 +33,28 @@ class Observer:
         self._boundary = SuccessiveBoundary()
         self._steps = 0
 
-    def observations(self, scores: NDArray[np.floating]) -> Iterator[Observation]:
-        """Observations of the next steps' scores, (steps, layers, units).
+    def observations(self, scores: Scores) -> Iterator[Observation]:
+        """Observations of the next steps.
 
         Raises:
             InputError: a score is not finite; the message names the kind, the step and the place.
         """
-        finite = np.isfinite(scores)
-        unusable = np.empty((0, 3), dtype=np.int64) if finite.all() else np.argwhere(~finite)
+        ranking = scores.ranking
+        unusable = np.empty((0, 3), dtype=np.int64) if all_finite(ranking) else np.argwhere(~np.isfinite(ranking))
         # What comes before is still observed: online, a draw there would have come first.
-        usable = scores[: unusable[0][0]] if len(unusable) else scores
-        masks, tied = self._pruning.masks_and_ties(usable, self._boundary)
+        usable = scores.part(slice(unusable[0][0])) if len(unusable) else scores
+        # Heads that share keys and values are ranked by means, which need the digits.
+        order = usable.ranking if self._pruning.key_value_groups is None else usable.values
+        masks, tied = self._pruning.masks_and_ties(order, self._boundary)
         values = {criterion: series.update(usable, masks) for criterion, series in self._series.items()}
         first = self._steps
         self._steps += len(usable)
         for i in range(len(usable)):
             here = {criterion: float(series[i]) for criterion, series in values.items()}
-            yield Observation(first + i, scores[i], masks[i], here, not bool(tied[i]))
+            yield Observation(first + i, partial(scores.at, i), masks[i], here, not bool(tied[i]))
         if len(unusable):
             step, layer, unit = unusable[0]
             raise InputError(
-                f"scores must be finite, got {scores[step, layer, unit]} for {self._kind} at step"
+                f"scores must be finite, got {ranking[step, layer, unit]} for {self._kind} at step"
                 f" {first + step}, layer {layer}, unit {unit}"
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from earlybird.detectors.criterion import CriterionName, criterion_named
 from earlybird.detectors.detection import Detection, Joint, forced_draw
@@ -13,7 +12,7 @@ from earlybird.detectors.draw import Draw
 from earlybird.detectors.expression import choice_of
 from earlybird.detectors.presets import DEFAULT_DETECTOR
 from earlybird.detectors.pruning import Pruning
-from earlybird.detectors.scores import RunningScore, Score, channels_of
+from earlybird.detectors.scores import RunningScore, Score, Scores, channels_of
 from earlybird.detectors.settings import Choice, ChosenSettings
 from earlybird.detectors.spans import SpanLike, parse_span
 from earlybird.errors import InputError
@@ -121,8 +120,8 @@ def score_channel(trajectory: Trajectory, kind: Kind, score: Score) -> Channel:
 
 def score_chunks(
     trajectory: Trajectory, kinds: tuple[Kind, ...], score: Score = "coefficient"
-) -> Iterator[dict[Kind, NDArray[np.float64]]]:
-    """The scores of all steps in order, some steps at a time, (steps, layers, units) per kind."""
+) -> Iterator[dict[Kind, Scores]]:
+    """The scores of all steps in order, some steps at a time, per kind."""
     channels = {kind: score_channel(trajectory, kind, score) for kind in kinds}
     running = {kind: RunningScore(score, channel) for kind, channel in channels.items()}
     step_bytes = 8 * sum(int(np.prod(trajectory.shape.record(kind))) for kind in kinds)
@@ -248,7 +247,7 @@ def draw_at(trajectory: Trajectory, step: int, prunings: Mapping[Kind, Pruning],
     for scores in score_chunks(trajectory, tuple(prunings), score):
         count = len(next(iter(scores.values())))
         if step < first + count:
-            here = {kind: values[step - first] for kind, values in scores.items()}
+            here = {kind: values.at(step - first) for kind, values in scores.items()}
             return forced_draw(prunings, here, step=step, total_steps=trajectory.total_steps, how=how, score=score)
         first += count
     raise AssertionError("every recorded step lies in a chunk")

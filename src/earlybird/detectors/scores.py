@@ -30,8 +30,39 @@ def channels_of(score: Score) -> tuple[Channel, ...]:
     return by_score[score]
 
 
+class Scores:
+    """Scores of some steps, (steps, layers, units), in float64 only where they are read.
+
+    Most steps are looked at for their masks alone, which the order of the units decides.
+
+    Args:
+        ranking: orders the units of a step as their scores do, and is not changed afterwards.
+        offset: what the ranking lacks to be the scores.
+    """
+
+    def __init__(self, ranking: NDArray[np.floating], offset: float = 0.0) -> None:
+        self.ranking = ranking
+        self._offset = offset
+
+    def __len__(self) -> int:
+        return len(self.ranking)
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """Of all steps."""
+        return np.asarray(np.add(self.ranking, self._offset, dtype=np.float64))
+
+    def at(self, step: int) -> NDArray[np.float64]:
+        """Of one of the steps, (layers, units)."""
+        return np.asarray(np.add(self.ranking[step], self._offset, dtype=np.float64))
+
+    def part(self, steps: slice) -> Scores:
+        """Those of some of the steps."""
+        return Scores(self.ranking[steps], self._offset)
+
+
 class RunningScore:
-    """Turns successive steps' evidence of one channel into scores, both (steps, layers, units).
+    """Turns successive steps' evidence of one channel, (steps, layers, units), into scores.
 
     The gradient is that of the task's loss on a step's whole batch, with respect to the unit's coefficient.
 
@@ -46,16 +77,16 @@ class RunningScore:
         self._sum: NDArray[np.float64] | None = None
         self._steps = 0
 
-    def update(self, evidence: NDArray[np.floating]) -> NDArray[np.float64]:
+    def update(self, evidence: NDArray[np.floating]) -> Scores:
         """Scores of the next steps."""
+        if self.channel == "deviation":
+            # |1 + d| - 1, whose digits are the deviation's own; those of 1 + d in float32 would be fewer.
+            negative = len(evidence) > 0 and evidence.min() < -1
+            return Scores(np.where(evidence < -1, -2 - evidence, evidence) if negative else np.array(evidence), 1.0)
         # One array, changed in place: fresh memory for every intermediate result costs more than the arithmetic.
         values = np.array(evidence, dtype=np.float64)
         if self.channel == "coefficient":
-            return np.abs(values, out=values)
-        if self.channel == "deviation":
-            # In float64, 1 + d keeps every digit of a float32 deviation d that matters.
-            values += 1.0
-            return np.abs(values, out=values)
+            return Scores(np.abs(values, out=values))
         if self._squares:
             values *= values
         if self._sum is None:
@@ -64,4 +95,4 @@ class RunningScore:
             self._sum += step
             self._steps += 1
             np.divide(self._sum, self._steps, out=step)
-        return values
+        return Scores(values)

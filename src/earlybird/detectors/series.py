@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 from earlybird.criteria import effective_rank, hamming_distance, nuclear_norm, overlap
 from earlybird.detectors.criterion import Criterion
 from earlybird.detectors.pruning import Pruning
+from earlybird.detectors.scores import Scores
 
 
 class CriterionSeries(ABC):
     """Takes successive steps, some at a time; the values do not depend on how many."""
 
     @abstractmethod
-    def update(self, scores: NDArray[np.floating], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Values of the next steps, (steps,), from scores and masks (steps, layers, units)."""
+    def update(self, scores: Scores, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Values of the next steps, (steps,), from their scores and their masks (steps, layers, units)."""
 
 
 class OfEachMask(CriterionSeries):
@@ -27,7 +28,7 @@ class OfEachMask(CriterionSeries):
         self._criterion = effective_rank if criterion.name == "effective-rank" else nuclear_norm
         self._last: tuple[NDArray[np.bool_], float] | None = None
 
-    def update(self, scores: NDArray[np.floating], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def update(self, scores: Scores, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Nuclear norm or effective rank of each step."""
         if self._last is not None and (masks == self._last[0]).all():
             return np.full(len(masks), self._last[1])
@@ -43,10 +44,10 @@ class OfScores(CriterionSeries):
     def __init__(self, pruning: Pruning) -> None:
         self._pruning = pruning
 
-    def update(self, scores: NDArray[np.floating], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def update(self, scores: Scores, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Nuclear norm of each step."""
         # A block's padding may hold the score of a coefficient of 1.
-        return nuclear_norm(np.where(self._pruning.valid(scores.shape[-1]), scores, 0.0))
+        return nuclear_norm(np.where(self._pruning.valid(masks.shape[-1]), scores.values, 0.0))
 
 
 class AgainstEarlier(CriterionSeries):
@@ -59,15 +60,15 @@ class AgainstEarlier(CriterionSeries):
         self._ring: NDArray[np.uint8] | None = None
         self._steps = 0
 
-    def update(self, scores: NDArray[np.floating], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def update(self, scores: Scores, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
         """NaN for the first `lag` steps of the run."""
         pieces = [
-            self._piece(scores[start : start + self._lag], masks[start : start + self._lag])
-            for start in range(0, len(masks), self._lag)
+            self._piece(scores.part(steps), masks[steps])
+            for steps in (slice(start, start + self._lag) for start in range(0, len(masks), self._lag))
         ]
         return np.concatenate(pieces) if pieces else np.empty(0)
 
-    def _piece(self, scores: NDArray[np.floating], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def _piece(self, scores: Scores, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
         """At most `lag` steps: none of them is compared with another."""
         packed = np.packbits(masks.reshape(len(masks), -1), axis=-1)
         if self._ring is None:
@@ -80,17 +81,15 @@ class AgainstEarlier(CriterionSeries):
         self._steps += len(masks)
         values = np.full(len(masks), np.nan)
         if first < len(masks):
-            values[first:] = self._compared(scores[first:], masks[first:], earlier[first:])
+            values[first:] = self._compared(scores.part(slice(first, None)), masks[first:], earlier[first:])
         return values
 
-    def _compared(
-        self, scores: NDArray[np.floating], masks: NDArray[np.bool_], earlier: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
+    def _compared(self, scores: Scores, masks: NDArray[np.bool_], earlier: NDArray[np.bool_]) -> NDArray[np.float64]:
         if self._name == "hamming":
             return hamming_distance(masks, earlier, units=self._pruning.units)
         if self._name == "overlap":
             return overlap(masks, earlier)
-        return np.array([self._pruning.captured(mask, now) for mask, now in zip(earlier, scores, strict=True)])
+        return np.array([self._pruning.captured(mask, now) for mask, now in zip(earlier, scores.values, strict=True)])
 
 
 class AgainstAverage(CriterionSeries):
@@ -100,7 +99,7 @@ class AgainstAverage(CriterionSeries):
         self._weight = 1 / criterion.lag
         self._average: NDArray[np.float64] | None = None
 
-    def update(self, scores: NDArray[np.floating], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def update(self, scores: Scores, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
         """NaN at the first step of the run."""
         values = np.full(len(masks), np.nan)
         for step, mask in enumerate(masks):

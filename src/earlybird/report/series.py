@@ -57,7 +57,7 @@ def coefficients_at(trajectory: Trajectory, kind: Kind, steps: NDArray[np.int64]
     """
     channel = score_channel(trajectory, kind, "coefficient")
     # A coefficient's score depends on its own step alone, so that steps may be left out.
-    return RunningScore("coefficient", channel).update(trajectory.evidence(kind, channel)[steps])
+    return RunningScore("coefficient", channel).update(trajectory.evidence(kind, channel)[steps]).values
 
 
 def chunks_of(trajectory: Trajectory, kind: Kind, steps: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -83,7 +83,7 @@ def scores_at(
     for scores in score_chunks(trajectory, (kind,), score):
         here = steps[(steps >= first) & (steps < first + len(scores[kind]))]
         if len(here):
-            yield scores[kind][here - first]
+            yield scores[kind].values[here - first]
         first += len(scores[kind])
 
 

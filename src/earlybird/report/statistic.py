@@ -67,7 +67,7 @@ def replay(trajectory: Trajectory, settings: DetectorSettings) -> Replay:
     for scores in score_chunks(trajectory, tuple(detection.prunings), settings.score):
         for position in range(len(next(iter(scores.values())))):
             # One step at a time: between two checks the detector forgets the statistic of the earlier one.
-            detection.update({kind: values[position : position + 1] for kind, values in scores.items()})
+            detection.update({kind: values.part(slice(position, position + 1)) for kind, values in scores.items()})
             for kind, detector in detection.detectors.items():
                 if detector.checked:
                     value = math.nan if detector.statistic is None else detector.statistic

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earlybird.detectors.criterion import CRITERIA, Criterion, has_lag
+from earlybird.detectors.scores import Scores
 from earlybird.detectors.series import series_of
 from earlybird.report.artefacts.artefact import Artefact
 from earlybird.report.artefacts.canvas import plain, titled_figure
@@ -53,5 +54,5 @@ def criterion_values(record: Record, kind: Kind, criteria: list[Criterion]) -> d
     for scores in scores_at(record.trajectory, kind, record.score, np.arange(record.trajectory.steps)):
         masks = pruning.masks(scores)
         for criterion in criteria:
-            pieces[criterion].append(series[criterion].update(scores, masks))
+            pieces[criterion].append(series[criterion].update(Scores(scores), masks))
     return {criterion: np.concatenate(values) for criterion, values in pieces.items()}
