@@ -189,7 +189,7 @@ def test_the_recorded_gradient_is_that_of_the_task_without_the_penalty(tmp_path)
         )
         (scores,) = score_chunks(trajectory, (kind,), "squared-gradient")
         torch.testing.assert_close(
-            torch.tensor(scores[kind][0]), torch.tensor(gradient).double() ** 2, rtol=1e-2, atol=1e-9
+            torch.tensor(scores[kind].at(0)), torch.tensor(gradient).double() ** 2, rtol=1e-2, atol=1e-9
         )
 
 
