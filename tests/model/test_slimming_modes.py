@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import warnings
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,13 @@ class Ia3(Plain):
         return get_peft_model(bert(), IA3Config(target_modules=["key", "value"], feedforward_modules=[]))
 
 
+class Quantized(Plain):
+    def model(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch tells of its successor
+            return torch.ao.quantization.quantize_dynamic(bert(), {torch.nn.Linear})
+
+
 class Prompts(Plain):
     def model(self):
         return get_peft_model(bert(), PromptTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=2))
@@ -221,6 +229,7 @@ CASES = {
     "DoRA": Dora,
     "IA3": Ia3,
     "prompt tuning": Prompts,
+    "weights quantized, by `quantize_dynamic`": Quantized,
 }
 
 
@@ -299,7 +308,7 @@ def searches():
             yield case, outcome, places
 
 
-@pytest.mark.parametrize(("case", "outcome", "places"), searches())
+@pytest.mark.parametrize(("case", "outcome", "places"), list(searches()))
 def test_searching(case, outcome, places, tmp_path):
     if outcome == "refused":
         with pytest.raises(eb.InputError) as refusal:
@@ -331,6 +340,7 @@ REASONS = {
     "DoRA": "merge_and_unload()",
     "IA3": "merge_and_unload()",
     "prompt tuning": "model.get_base_model()",
+    "weights quantized, by `quantize_dynamic`": "neither attention nor MLP blocks",
 }
 
 

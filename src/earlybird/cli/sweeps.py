@@ -47,7 +47,9 @@ def sweep(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Trainings at a time, of one thread each if several.")] = 1,
     engine: Annotated[Literal["processes", "ray"], typer.Option(help="What runs the workers.")] = "processes",
-    keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep the trained networks, too.")] = False,
+    keep_models: Annotated[
+        bool, typer.Option("--keep-models", help="Keep the trained networks, too; of cells done before they are gone.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train the networks of many draws, ratios and seeds of a recipe, and tabulate them. What is done is kept."""
