@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 from transformers import (
@@ -134,11 +136,7 @@ def test_logs_say_what_the_search_sees_and_one_callback_serves_several_fits(tmp_
 
 
 def test_a_resumed_training_resumes_its_search(tmp_path):
-    class StopAt(TrainerCallback):
-        def on_step_end(self, args, state, control, **kwargs):
-            control.should_training_stop = state.global_step == 15
-
-    def run(directory, **others):
+    def run(directory):
         model = tiny_bert()
         trainer = trainer_for(directory, steps=30, model=model, save_strategy="steps", save_steps=10)
         callback = EarlyBirdCallback(trainer, heads=0.5, neurons=0.5, detector="half-time-capture", threshold=0.999)
@@ -148,7 +146,7 @@ def test_a_resumed_training_resumes_its_search(tmp_path):
     whole, _ = run(tmp_path / "whole")
     whole.train()
     cut, _ = run(tmp_path / "cut")
-    cut.add_callback(StopAt())
+    cut.add_callback(StopAt(15))
     cut.train()
     again, _ = run(tmp_path / "cut")
     again.train(resume_from_checkpoint=str(tmp_path / "cut/checkpoint-10"))
@@ -230,3 +228,47 @@ def test_the_coefficients_rate_follows_that_of_an_optimizer_of_the_users_own(ask
     trainer.train()
     assert len(rates.rates) > 2
     assert rates.rates == pytest.approx([first * (1 - step / 10) for step in range(len(rates.rates))])
+
+
+class StopAt(TrainerCallback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_training_stop = control.should_training_stop or state.global_step >= self.step
+
+
+@pytest.mark.parametrize("then", ["stop", "continue"])
+def test_a_ticket_drawn_in_the_last_steps_is_not_lost(then, tmp_path, monkeypatch):
+    def run(directory, *callbacks, **others):
+        trainer = trainer_for(directory, steps=60, model=tiny_bert(), callbacks=callbacks)
+        callback = EarlyBirdCallback(
+            trainer, heads=0.5, neurons=0.5, detector="half-time-capture", threshold=0.5, **others
+        )
+        trainer.add_callback(callback)
+        trainer.train()
+        return trainer, callback.ticket
+
+    _, ticket = run(tmp_path / "at-once")
+    drawn = ticket.provenance["draw_step"]
+    monkeypatch.setattr("earlybird.integrations.early_bird.Search", functools.partial(eb.Search, delay=4))
+    trainer, ticket = run(tmp_path / "late", StopAt(drawn + 2), then=then)
+    assert trainer.state.global_step == drawn + 2
+    assert ticket.provenance["draw_step"] == drawn
+    assert eb.Anatomy.of(trainer.model).units["heads"] == ((2, 2) if then == "continue" else (4, 4))
+
+
+def test_a_search_that_cannot_be_finished_leaves_no_coefficients(tmp_path, monkeypatch):
+    class Poison(TrainerCallback):
+        def on_pre_optimizer_step(self, args, state, control, **kwargs):
+            if state.global_step == 9:
+                callback._driver.search.slimming.deviations["heads"].gradient.fill_(torch.nan)
+
+    monkeypatch.setattr("earlybird.integrations.early_bird.Search", functools.partial(eb.Search, delay=4))
+    trainer = trainer_for(tmp_path, steps=20, callbacks=[Poison(), StopAt(10)])
+    callback = EarlyBirdCallback(trainer, heads=0.5)
+    trainer.add_callback(callback)
+    with pytest.raises(eb.JobError, match="not finite at step 9"):
+        trainer.train()
+    assert callback._driver is None
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in trainer.model.modules())

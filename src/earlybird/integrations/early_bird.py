@@ -153,9 +153,7 @@ class EarlyBirdCallback(TrainerCallback):
         self._driver.on_step_end(args, state, control, **kwargs)
         self.ticket = self._driver.search.ticket
         if self.ticket is not None and self.then == "continue":
-            self._finish()
-            optimizer = kwargs["optimizer"]
-            prune(kwargs["model"], self.ticket, optimizer=getattr(optimizer, "optimizer", optimizer))
+            self._finish(kwargs["model"], kwargs["optimizer"])
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Log what the search sees, whenever the Trainer logs its loss."""
@@ -172,22 +170,28 @@ class EarlyBirdCallback(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Fold the coefficients into the weights."""
-        self._finish()
+        """Fold the coefficients into the weights; a ticket drawn in the newest steps is seen only now."""
+        self._finish(kwargs["model"], kwargs["optimizer"])
 
     def abandon(self) -> None:
         """Take the coefficients off a model whose training was interrupted, without folding them.
 
         The next training does it too.
         """
-        if self._driver is not None:
-            self._driver.search.detach()
-            self._driver = None
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.search.detach()
 
-    def _finish(self) -> None:
-        if self._driver is not None:
+    def _finish(self, model: torch.nn.Module, optimizer: Any) -> None:
+        if self._driver is None:
+            return
+        try:
             self._driver.search.finish()
-            self._driver = None
+            self.ticket = self._driver.search.ticket
+        finally:
+            self.abandon()  # what could not be finished leaves no coefficients
+        if self.ticket is not None and self.then == "continue":
+            prune(model, self.ticket, optimizer=getattr(optimizer, "optimizer", optimizer))
 
 
 def train_early_bird(

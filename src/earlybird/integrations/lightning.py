@@ -124,23 +124,31 @@ class EarlyBirdCallback(Callback):
                 pl_module.log(f"earlybird_{criterion.name}_{kind}", value)
         if self.ticket is None:
             return
-        self._finish()
+        self._finish(trainer, pl_module)
         if self.then == "stop":
             trainer.should_stop = True
-        else:
-            prune(getattr(pl_module, self.attribute), self.ticket, optimizer=trainer.optimizers[0])
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Take the coefficients off again, without folding them."""
-        if self._search is not None:
-            self._search.detach()
-            self._search = None
+        self._abandon()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Fold the coefficients into the weights; a ticket drawn in the newest steps is seen only now."""
+        self._finish(trainer, pl_module)  # when the fit ends, the module has left its device
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Fold the coefficients into the weights."""
-        self._finish()
+        """Take the coefficients off after a fit that had no step to take."""
+        self._abandon()
 
-    def _finish(self) -> None:
-        if self._search is not None:
-            self._search.finish()
-            self._search = None
+    def _abandon(self) -> None:
+        search, self._search = self._search, None
+        if search is not None:
+            search.detach()
+
+    def _finish(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._search is None:
+            return
+        self._search.finish()
+        self.ticket, self._search = self._search.ticket, None
+        if self.ticket is not None and self.then == "continue":
+            prune(getattr(pl_module, self.attribute), self.ticket, optimizer=trainer.optimizers[0])
