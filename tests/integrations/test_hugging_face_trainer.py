@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -17,6 +19,7 @@ from transformers import (
 )
 
 import earlybird as eb
+from earlybird import scaling
 from earlybird.integrations.early_bird import EarlyBirdCallback, train_early_bird
 
 SETTINGS = {"heads": 0.5, "neurons": 0.5, "threshold": 0.5}
@@ -37,7 +40,6 @@ def tiny_vit():
 
 
 def tiny_bert():
-    """Its Trainer checkpoints load again; those of a ViT come back under older names, which the Trainer ignores."""
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=30,
@@ -70,7 +72,9 @@ def trainer_for(directory, *, steps=80, callbacks=(), model=None, **others):
         use_cpu=True,
         **{"save_strategy": "no", **others},
     )
-    return Trainer(model or tiny_vit(), arguments, train_dataset=examples, callbacks=list(callbacks))
+    return Trainer(
+        model or tiny_vit(), arguments, train_dataset=examples, eval_dataset=examples[:8], callbacks=list(callbacks)
+    )
 
 
 def test_the_whole_way_rewound(tmp_path):
@@ -135,10 +139,10 @@ def test_logs_say_what_the_search_sees_and_one_callback_serves_several_fits(tmp_
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in trainer.model.modules())
 
 
-def test_a_resumed_training_resumes_its_search(tmp_path):
+@pytest.mark.parametrize("make", [tiny_bert, tiny_vit])
+def test_a_resumed_training_resumes_its_search(make, tmp_path):
     def run(directory):
-        model = tiny_bert()
-        trainer = trainer_for(directory, steps=30, model=model, save_strategy="steps", save_steps=10)
+        trainer = trainer_for(directory, steps=30, model=make(), save_strategy="steps", save_steps=10)
         callback = EarlyBirdCallback(trainer, heads=0.5, neurons=0.5, detector="half-time-capture", threshold=0.999)
         trainer.add_callback(callback)
         return trainer, callback
@@ -203,8 +207,109 @@ def test_a_training_that_goes_on_without_its_search_is_refused(tmp_path):
     plain.train()
     trainer = trainer_for(tmp_path, steps=20, model=tiny_bert())
     trainer.add_callback(EarlyBirdCallback(trainer, heads=0.5))
-    with pytest.raises(eb.InputError, match="no search to go on"):
+    with pytest.raises(eb.InputError, match=r"no search to go on in .*checkpoint-10: no checkpoint in .* holds one"):
         trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-10"))
+
+
+def searched(directory, *, seed=0, resume=None, callbacks=()):
+    trainer = trainer_for(
+        directory,
+        steps=30,
+        model=tiny_bert(),
+        callbacks=[*callbacks, StopAt(25)],
+        save_strategy="steps",
+        save_steps=10,
+        seed=seed,
+    )
+    callback = EarlyBirdCallback(trainer, heads=0.5, neurons=0.5, detector="half-time-capture", threshold=0.999)
+    trainer.add_callback(callback)
+    trainer.train(resume_from_checkpoint=resume)
+
+
+def test_a_checkpoint_whose_search_was_not_written_yet_names_the_newest_with_one(tmp_path):
+    class Killed(TrainerCallback):
+        def on_save(self, args, state, control, **kwargs):
+            if state.global_step == 20:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        searched(tmp_path, callbacks=[Killed()])
+    with pytest.raises(eb.InputError, match=r"the newest checkpoint with one is .*checkpoint-10, resume from that"):
+        searched(tmp_path, resume=True)
+
+
+def test_a_checkpoint_from_elsewhere_does_not_go_on_with_the_search_of_this_output_dir(tmp_path):
+    searched(tmp_path / "here")
+    searched(tmp_path / "elsewhere", seed=1)
+    with pytest.raises(eb.InputError, match=r"other weights than those of .*here/checkpoint-10"):
+        searched(tmp_path / "here", resume=str(tmp_path / "elsewhere/checkpoint-10"))
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path):
+    searched(tmp_path)
+    path = tmp_path / "checkpoint-10/model.safetensors"
+    tensors = load_file(path)
+    del tensors["classifier.weight"]
+    save_file(tensors, path, {"format": "pt"})
+    with pytest.raises(eb.InputError, match=r"lacks classifier\.weight"):
+        searched(tmp_path, resume=str(tmp_path / "checkpoint-10"))
+
+
+@pytest.mark.parametrize("make", [tiny_bert, tiny_vit])
+def test_the_best_checkpoint_is_folded_with_its_own_coefficients(make, tmp_path):
+    best = {}
+
+    class Keep(TrainerCallback):
+        def on_save(self, args, state, control, **kwargs):
+            if state.global_step == 10:
+                model = copy.deepcopy(kwargs["model"])
+                scaling.fold(model)
+                best.update(model.state_dict())
+
+    trainer = trainer_for(
+        tmp_path,
+        steps=30,
+        model=make(),
+        callbacks=[Keep()],
+        save_strategy="steps",
+        save_steps=10,
+        eval_strategy="steps",
+        eval_steps=10,
+        load_best_model_at_end=True,
+        metric_for_best_model="earliness",
+        greater_is_better=True,
+    )
+    trainer.compute_metrics = lambda _: {"earliness": -trainer.state.global_step}
+    trainer.add_callback(EarlyBirdCallback(trainer, heads=0.5, neurons=0.5, detector="ols", threshold=1e-9))
+    trainer.train()
+    found = trainer.model.state_dict()
+    assert len(best) == len(found)
+    assert all(torch.equal(best[name], value) for name, value in found.items())
+
+
+def test_after_the_draw_a_pruned_model_goes_on_without_the_search(tmp_path):
+    def run(model, *, search, resume=None, steps_until=30):
+        trainer = trainer_for(
+            tmp_path, steps=30, model=model, callbacks=[StopAt(steps_until)], save_strategy="steps", save_steps=10
+        )
+        callback = EarlyBirdCallback(trainer, heads=0.5, neurons=0.5, detector="hamming", then="continue")
+        if search:
+            trainer.add_callback(callback)
+        trainer.train(resume_from_checkpoint=resume)
+        return trainer, callback.ticket
+
+    _, ticket = run(tiny_bert(), search=True, steps_until=25)
+    assert 10 < ticket.provenance["draw_step"] < 20
+    with pytest.raises(
+        eb.InputError, match=r"the checkpoint has .*query.weight in the shape \(8, 16\).*earlybird.load"
+    ):
+        run(tiny_bert(), search=True, resume=True)
+    checkpoint = str(tmp_path / "checkpoint-20")
+    with pytest.raises(eb.InputError, match=r"no search to go on in .*checkpoint-20.*earlybird.load"):
+        run(eb.load(checkpoint), search=True, resume=checkpoint)
+    trainer, _ = run(eb.load(checkpoint), search=False, resume=checkpoint)
+    assert trainer.state.global_step == 30
+    assert eb.Anatomy.of(trainer.model).units["heads"] == (2, 2)
 
 
 class Rates(TrainerCallback):
