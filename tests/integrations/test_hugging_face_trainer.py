@@ -175,6 +175,14 @@ def test_the_best_of_models_that_differ_in_shape_is_refused(tmp_path):
     assert trainer.state.global_step == 0
 
 
+@pytest.mark.parametrize("kinds", [{"heads": 0.5}, {"neurons": 0.5}])
+def test_an_optimizer_that_cannot_be_sliced_is_refused_at_the_first_step(kinds, tmp_path):
+    trainer = trainer_for(tmp_path, optim="adafactor")
+    with pytest.raises(eb.InputError, match=r"cannot be sliced.*AdamW or SGD"):
+        train_early_bird(trainer, **kinds, start="continue")
+    assert trainer.state.global_step == 1
+
+
 def test_a_misspelt_start_is_refused_before_training(tmp_path):
     trainer = trainer_for(tmp_path)
     with pytest.raises(eb.InputError, match='start must be "rewind" or "continue"'):

@@ -83,3 +83,18 @@ def test_a_ticket_drawn_in_the_last_steps_is_not_lost(then, monkeypatch):
     assert late.ticket.provenance["draw_step"] == drawn
     assert not scaled(module)
     assert eb.Anatomy.of(module.model).units["heads"] == ((2, 2) if then == "continue" else (4, 4))
+
+
+def test_an_optimizer_that_cannot_be_sliced_is_refused_at_the_first_step():
+    module = Classifier(torch.optim.Adafactor)
+    with pytest.raises(eb.InputError, match=r"cannot be sliced.*AdamW or SGD"):
+        fit(EarlyBirdCallback("model", **SETTINGS, then="continue"), module=module, others=[StopAt(2)])
+    assert not scaled(module)
+
+
+def test_a_fit_that_goes_on_from_a_checkpoint_is_refused(tmp_path):
+    trainer, module = fit(EarlyBirdCallback("model", **SETTINGS), others=[StopAt(3)])
+    trainer.save_checkpoint(tmp_path / "fit.ckpt")
+    with pytest.raises(eb.InputError, match="the search is not kept"):
+        fit(EarlyBirdCallback("model", **SETTINGS), module=module, ckpt_path=tmp_path / "fit.ckpt")
+    assert not scaled(module)

@@ -19,6 +19,7 @@ from earlybird.integrations.checkpoints import (
     refuse_another,
     refuse_pruned,
 )
+from earlybird.integrations.continuing import refuse_unsliceable
 from earlybird.integrations.curves import SearchCurves
 from earlybird.integrations.trainer import SEARCH_STATE, SearchCallback
 from earlybird.masks import Scope
@@ -61,7 +62,8 @@ class EarlyBirdCallback(TrainerCallback):
     Raises:
         InputError: when training starts: the Trainer uses fp16, whose scaled gradients would mislead the
             coefficients; "continue" with more than one process or with load_best_model_at_end; a resumed training
-            whose checkpoint holds no search, is not one in output_dir, lacks weights, or is from after the draw.
+            whose checkpoint holds no search, is not one in output_dir, lacks weights, or is from after the draw. At the
+            first step: "continue" with an optimizer whose state cannot be sliced (Adafactor).
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class EarlyBirdCallback(TrainerCallback):
         self.ticket: Ticket | None = None
         self._driver: SearchCallback | None = None
         self._curves: SearchCurves | None = None
+        self._begun_at = 0
         self._pruned_refused: RemovableHandle | None = None
         if then == "continue" and isinstance(trainer.model, torch.nn.Module):
             self._pruned_refused = trainer.model.register_load_state_dict_pre_hook(  # type: ignore[no-untyped-call]
@@ -130,7 +133,7 @@ class EarlyBirdCallback(TrainerCallback):
                 load_older_names(kwargs["model"], resumed)
         elif state.is_world_process_zero:
             discard(record)
-        self.ticket = None
+        self.ticket, self._begun_at = None, state.global_step
         # That of an optimizer of the user's own is not in the arguments.
         group = kwargs["optimizer"].param_groups[0]
         learning_rate = group.get("initial_lr", group["lr"])
@@ -169,6 +172,8 @@ class EarlyBirdCallback(TrainerCallback):
         """Observe the step; at the draw, stop or prune."""
         if self._driver is None:
             return
+        if self.then == "continue" and state.global_step == self._begun_at + 1:
+            refuse_unsliceable(_plain(kwargs["optimizer"]), kwargs["model"], self._driver.search)
         self._driver.on_step_end(args, state, control, **kwargs)
         self.ticket = self._driver.search.ticket
         if self.ticket is not None and self.then == "continue":
@@ -225,7 +230,7 @@ class EarlyBirdCallback(TrainerCallback):
         finally:
             self.abandon()  # what could not be finished leaves no coefficients
         if self.ticket is not None and self.then == "continue":
-            prune(model, self.ticket, optimizer=getattr(optimizer, "optimizer", optimizer))
+            prune(model, self.ticket, optimizer=_plain(optimizer))
 
 
 def train_early_bird(
@@ -257,7 +262,7 @@ def train_early_bird(
         The ticket.
 
     Raises:
-        InputError: settings out of bounds, or a Trainer whose model or precision cannot be searched.
+        InputError: settings out of bounds, or a Trainer whose model, precision or (continuing) optimizer will not do.
         JobError: nothing settled, and `draw_at_end` is False.
     """
     model = trainer.model
@@ -291,11 +296,16 @@ def train_early_bird(
         raise JobError("the masks did not settle within the training; train longer, or give draw_at_end=True")
     if rewind:
         model.load_state_dict(initial)
-        optimizer = getattr(trainer.optimizer, "optimizer", trainer.optimizer)
+        optimizer = _plain(trainer.optimizer)
         prune(model, callback.ticket, optimizer=optimizer if own_optimizer else None)
         _start_anew(trainer, optimizer if own_optimizer else None, own_scheduler)
         trainer.train()
     return callback.ticket
+
+
+def _plain(optimizer: Any) -> Any:
+    """An optimizer without what accelerate puts around it."""
+    return getattr(optimizer, "optimizer", optimizer)
 
 
 def _start_anew(trainer: Trainer, optimizer: Any, scheduler: Any) -> None:
