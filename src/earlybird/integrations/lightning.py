@@ -108,8 +108,8 @@ class EarlyBirdCallback(Callback):
         """Refuse a fit that goes on from a checkpoint."""
         if trainer.state.fn == TrainerFn.FITTING:
             raise InputError(
-                "the fit goes on from a checkpoint, in which the search is not kept: fit without ckpt_path, so that both"
-                " begin anew, or without this callback"
+                "the fit goes on from a checkpoint, in which the search is not kept: fit without ckpt_path, so that"
+                " both begin anew, or without this callback"
             )
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
