@@ -53,18 +53,12 @@ def follow(
             "the optimizer holds none of the parameters that are pruned: it is another model's, or still has the"
             " parameters from before an earlier pruning"
         )
+    if reason := unsliceable(optimizer, {name: old for name, old, _ in changed}):
+        raise InputError(f"{reason}: prune without optimizer=, and make a new one")
     states: dict[Tensor, dict[str, Any]] = {}
     for name, old, new in changed:
-        state = dict(optimizer.state.get(old, {}))
-        tensors = {key: value for key, value in state.items() if isinstance(value, Tensor) and value.numel() > 1}
-        for key, value in tensors.items():
-            if value.shape != old.shape:
-                raise InputError(
-                    f"the optimizer keeps {key} of {name} in the shape {tuple(value.shape)}, not the parameter's"
-                    f" {tuple(old.shape)}, and cannot be sliced: prune without optimizer=, and make a new one"
-                )
-        if state:
-            states[new] = {**state, **slice_state({name: tensors}, list(slices))[name]}
+        if state := optimizer.state.get(old):
+            states[new] = {**state, **slice_state({name: _tensors(state)}, list(slices))[name]}
     successors: dict[nn.Parameter, list[nn.Parameter]] = {}
     for _, old, new in changed:
         successors.setdefault(old, []).append(new)
@@ -79,3 +73,20 @@ def follow(
         if old not in kept:
             optimizer.state.pop(old, None)
     optimizer.state.update(states)
+
+
+def unsliceable(optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor]) -> str:
+    """Why the state that an optimizer has of parameters cannot be sliced, or ""."""
+    for name, parameter in parameters.items():
+        for key, value in _tensors(optimizer.state.get(parameter, {})).items():
+            if value.shape != parameter.shape:
+                return (
+                    f"the optimizer keeps {key} of {name} in the shape {tuple(value.shape)}, not the parameter's"
+                    f" {tuple(parameter.shape)}, and cannot be sliced"
+                )
+    return ""
+
+
+def _tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """What of a parameter's state is no single number."""
+    return {key: value for key, value in state.items() if isinstance(value, Tensor) and value.numel() > 1}

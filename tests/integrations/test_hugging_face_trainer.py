@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -15,6 +19,7 @@ from transformers import (
 )
 
 import earlybird as eb
+from earlybird import scaling
 from earlybird.integrations.early_bird import EarlyBirdCallback, train_early_bird
 
 SETTINGS = {"heads": 0.5, "neurons": 0.5, "threshold": 0.5}
@@ -35,7 +40,6 @@ def tiny_vit():
 
 
 def tiny_bert():
-    """Its Trainer checkpoints load again; those of a ViT come back under older names, which the Trainer ignores."""
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=30,
@@ -68,7 +72,9 @@ def trainer_for(directory, *, steps=80, callbacks=(), model=None, **others):
         use_cpu=True,
         **{"save_strategy": "no", **others},
     )
-    return Trainer(model or tiny_vit(), arguments, train_dataset=examples, callbacks=list(callbacks))
+    return Trainer(
+        model or tiny_vit(), arguments, train_dataset=examples, eval_dataset=examples[:8], callbacks=list(callbacks)
+    )
 
 
 def test_the_whole_way_rewound(tmp_path):
@@ -133,14 +139,10 @@ def test_logs_say_what_the_search_sees_and_one_callback_serves_several_fits(tmp_
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in trainer.model.modules())
 
 
-def test_a_resumed_training_resumes_its_search(tmp_path):
-    class StopAt(TrainerCallback):
-        def on_step_end(self, args, state, control, **kwargs):
-            control.should_training_stop = state.global_step == 15
-
-    def run(directory, **others):
-        model = tiny_bert()
-        trainer = trainer_for(directory, steps=30, model=model, save_strategy="steps", save_steps=10)
+@pytest.mark.parametrize("make", [tiny_bert, tiny_vit])
+def test_a_resumed_training_resumes_its_search(make, tmp_path):
+    def run(directory):
+        trainer = trainer_for(directory, steps=30, model=make(), save_strategy="steps", save_steps=10)
         callback = EarlyBirdCallback(trainer, heads=0.5, neurons=0.5, detector="half-time-capture", threshold=0.999)
         trainer.add_callback(callback)
         return trainer, callback
@@ -148,7 +150,7 @@ def test_a_resumed_training_resumes_its_search(tmp_path):
     whole, _ = run(tmp_path / "whole")
     whole.train()
     cut, _ = run(tmp_path / "cut")
-    cut.add_callback(StopAt())
+    cut.add_callback(StopAt(15))
     cut.train()
     again, _ = run(tmp_path / "cut")
     again.train(resume_from_checkpoint=str(tmp_path / "cut/checkpoint-10"))
@@ -171,6 +173,14 @@ def test_the_best_of_models_that_differ_in_shape_is_refused(tmp_path):
     with pytest.raises(eb.InputError, match="load_best_model_at_end"):
         train_early_bird(trainer, **SETTINGS, start="continue")
     assert trainer.state.global_step == 0
+
+
+@pytest.mark.parametrize("kinds", [{"heads": 0.5}, {"neurons": 0.5}])
+def test_an_optimizer_that_cannot_be_sliced_is_refused_at_the_first_step(kinds, tmp_path):
+    trainer = trainer_for(tmp_path, optim="adafactor")
+    with pytest.raises(eb.InputError, match=r"cannot be sliced.*AdamW or SGD"):
+        train_early_bird(trainer, **kinds, start="continue")
+    assert trainer.state.global_step == 1
 
 
 def test_a_misspelt_start_is_refused_before_training(tmp_path):
@@ -205,8 +215,109 @@ def test_a_training_that_goes_on_without_its_search_is_refused(tmp_path):
     plain.train()
     trainer = trainer_for(tmp_path, steps=20, model=tiny_bert())
     trainer.add_callback(EarlyBirdCallback(trainer, heads=0.5))
-    with pytest.raises(eb.InputError, match="no search to go on"):
+    with pytest.raises(eb.InputError, match=r"no search to go on in .*checkpoint-10: no checkpoint in .* holds one"):
         trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-10"))
+
+
+def searched(directory, *, seed=0, resume=None, callbacks=()):
+    trainer = trainer_for(
+        directory,
+        steps=30,
+        model=tiny_bert(),
+        callbacks=[*callbacks, StopAt(25)],
+        save_strategy="steps",
+        save_steps=10,
+        seed=seed,
+    )
+    callback = EarlyBirdCallback(trainer, heads=0.5, neurons=0.5, detector="half-time-capture", threshold=0.999)
+    trainer.add_callback(callback)
+    trainer.train(resume_from_checkpoint=resume)
+
+
+def test_a_checkpoint_whose_search_was_not_written_yet_names_the_newest_with_one(tmp_path):
+    class Killed(TrainerCallback):
+        def on_save(self, args, state, control, **kwargs):
+            if state.global_step == 20:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        searched(tmp_path, callbacks=[Killed()])
+    with pytest.raises(eb.InputError, match=r"the newest checkpoint with one is .*checkpoint-10, resume from that"):
+        searched(tmp_path, resume=True)
+
+
+def test_a_checkpoint_from_elsewhere_does_not_go_on_with_the_search_of_this_output_dir(tmp_path):
+    searched(tmp_path / "here")
+    searched(tmp_path / "elsewhere", seed=1)
+    with pytest.raises(eb.InputError, match=r"other weights than those of .*here/checkpoint-10"):
+        searched(tmp_path / "here", resume=str(tmp_path / "elsewhere/checkpoint-10"))
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path):
+    searched(tmp_path)
+    path = tmp_path / "checkpoint-10/model.safetensors"
+    tensors = load_file(path)
+    del tensors["classifier.weight"]
+    save_file(tensors, path, {"format": "pt"})
+    with pytest.raises(eb.InputError, match=r"lacks classifier\.weight"):
+        searched(tmp_path, resume=str(tmp_path / "checkpoint-10"))
+
+
+@pytest.mark.parametrize("make", [tiny_bert, tiny_vit])
+def test_the_best_checkpoint_is_folded_with_its_own_coefficients(make, tmp_path):
+    best = {}
+
+    class Keep(TrainerCallback):
+        def on_save(self, args, state, control, **kwargs):
+            if state.global_step == 10:
+                model = copy.deepcopy(kwargs["model"])
+                scaling.fold(model)
+                best.update(model.state_dict())
+
+    trainer = trainer_for(
+        tmp_path,
+        steps=30,
+        model=make(),
+        callbacks=[Keep()],
+        save_strategy="steps",
+        save_steps=10,
+        eval_strategy="steps",
+        eval_steps=10,
+        load_best_model_at_end=True,
+        metric_for_best_model="earliness",
+        greater_is_better=True,
+    )
+    trainer.compute_metrics = lambda _: {"earliness": -trainer.state.global_step}
+    trainer.add_callback(EarlyBirdCallback(trainer, heads=0.5, neurons=0.5, detector="ols", threshold=1e-9))
+    trainer.train()
+    found = trainer.model.state_dict()
+    assert len(best) == len(found)
+    assert all(torch.equal(best[name], value) for name, value in found.items())
+
+
+def test_after_the_draw_a_pruned_model_goes_on_without_the_search(tmp_path):
+    def run(model, *, search, resume=None, steps_until=30):
+        trainer = trainer_for(
+            tmp_path, steps=30, model=model, callbacks=[StopAt(steps_until)], save_strategy="steps", save_steps=10
+        )
+        callback = EarlyBirdCallback(trainer, heads=0.5, neurons=0.5, detector="hamming", then="continue")
+        if search:
+            trainer.add_callback(callback)
+        trainer.train(resume_from_checkpoint=resume)
+        return trainer, callback.ticket
+
+    _, ticket = run(tiny_bert(), search=True, steps_until=25)
+    assert 10 < ticket.provenance["draw_step"] < 20
+    with pytest.raises(
+        eb.InputError, match=r"the checkpoint has .*query.weight in the shape \(8, 16\).*earlybird.load"
+    ):
+        run(tiny_bert(), search=True, resume=True)
+    checkpoint = str(tmp_path / "checkpoint-20")
+    with pytest.raises(eb.InputError, match=r"no search to go on in .*checkpoint-20.*earlybird.load"):
+        run(eb.load(checkpoint), search=True, resume=checkpoint)
+    trainer, _ = run(eb.load(checkpoint), search=False, resume=checkpoint)
+    assert trainer.state.global_step == 30
+    assert eb.Anatomy.of(trainer.model).units["heads"] == (2, 2)
 
 
 class Rates(TrainerCallback):
@@ -230,3 +341,47 @@ def test_the_coefficients_rate_follows_that_of_an_optimizer_of_the_users_own(ask
     trainer.train()
     assert len(rates.rates) > 2
     assert rates.rates == pytest.approx([first * (1 - step / 10) for step in range(len(rates.rates))])
+
+
+class StopAt(TrainerCallback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_training_stop = control.should_training_stop or state.global_step >= self.step
+
+
+@pytest.mark.parametrize("then", ["stop", "continue"])
+def test_a_ticket_drawn_in_the_last_steps_is_not_lost(then, tmp_path, monkeypatch):
+    def run(directory, *callbacks, **others):
+        trainer = trainer_for(directory, steps=60, model=tiny_bert(), callbacks=callbacks)
+        callback = EarlyBirdCallback(
+            trainer, heads=0.5, neurons=0.5, detector="half-time-capture", threshold=0.5, **others
+        )
+        trainer.add_callback(callback)
+        trainer.train()
+        return trainer, callback.ticket
+
+    _, ticket = run(tmp_path / "at-once")
+    drawn = ticket.provenance["draw_step"]
+    monkeypatch.setattr("earlybird.integrations.early_bird.Search", functools.partial(eb.Search, delay=4))
+    trainer, ticket = run(tmp_path / "late", StopAt(drawn + 2), then=then)
+    assert trainer.state.global_step == drawn + 2
+    assert ticket.provenance["draw_step"] == drawn
+    assert eb.Anatomy.of(trainer.model).units["heads"] == ((2, 2) if then == "continue" else (4, 4))
+
+
+def test_a_search_that_cannot_be_finished_leaves_no_coefficients(tmp_path, monkeypatch):
+    class Poison(TrainerCallback):
+        def on_pre_optimizer_step(self, args, state, control, **kwargs):
+            if state.global_step == 9:
+                callback._driver.search.slimming.deviations["heads"].gradient.fill_(torch.nan)
+
+    monkeypatch.setattr("earlybird.integrations.early_bird.Search", functools.partial(eb.Search, delay=4))
+    trainer = trainer_for(tmp_path, steps=20, callbacks=[Poison(), StopAt(10)])
+    callback = EarlyBirdCallback(trainer, heads=0.5)
+    trainer.add_callback(callback)
+    with pytest.raises(eb.JobError, match="not finite at step 9"):
+        trainer.train()
+    assert callback._driver is None
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in trainer.model.modules())

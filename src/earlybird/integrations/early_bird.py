@@ -7,13 +7,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch.utils.hooks import RemovableHandle
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from earlybird.detectors.scores import Score
 from earlybird.errors import InputError, JobError
+from earlybird.integrations.checkpoints import (
+    checkpoint_to_search_on,
+    load_coefficients,
+    load_older_names,
+    refuse_another,
+    refuse_pruned,
+)
+from earlybird.integrations.continuing import refuse_unsliceable
 from earlybird.integrations.curves import SearchCurves
 from earlybird.integrations.trainer import SEARCH_STATE, SearchCallback
 from earlybird.masks import Scope
+from earlybird.processes import wait_for_all
 from earlybird.search import Search
 from earlybird.surgery import prune
 from earlybird.ticket import Ticket
@@ -31,8 +41,10 @@ class EarlyBirdCallback(TrainerCallback):
         callback.ticket
 
     Each call of `train` is a search of its own; its record, `trajectory` in the Trainer's output_dir, replaces that of
-    the one before. The L1 penalty's gradient is added to the coefficients, so that no
-    loss needs to be changed. With the Trainer's logs come those of
+    the one before. A resumed one goes on with the search in its checkpoint and with the record, both in output_dir.
+    What was saved after the draw of "continue" is the pruned model, to be resumed by a Trainer without this callback.
+    With `load_best_model_at_end` the coefficients are those of the best checkpoint, too. The L1 penalty's gradient is
+    added to the coefficients, so that no loss needs to be changed. With the Trainer's logs come those of
     `earlybird.integrations.curves.SearchCurves`, to whatever it reports to.
 
     Args:
@@ -50,7 +62,8 @@ class EarlyBirdCallback(TrainerCallback):
     Raises:
         InputError: when training starts: the Trainer uses fp16, whose scaled gradients would mislead the
             coefficients; "continue" with more than one process or with load_best_model_at_end; a resumed training
-            whose checkpoint holds no search.
+            whose checkpoint holds no search, is not one in output_dir, lacks weights, or is from after the draw. At the
+            first step: "continue" with an optimizer whose state cannot be sliced (Adafactor).
     """
 
     def __init__(
@@ -79,11 +92,19 @@ class EarlyBirdCallback(TrainerCallback):
         self.ticket: Ticket | None = None
         self._driver: SearchCallback | None = None
         self._curves: SearchCurves | None = None
+        self._begun_at = 0
+        self._pruned_refused: RemovableHandle | None = None
+        if then == "continue" and isinstance(trainer.model, torch.nn.Module):
+            self._pruned_refused = trainer.model.register_load_state_dict_pre_hook(  # type: ignore[no-untyped-call]
+                refuse_pruned
+            )
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Attach the coefficients to the model, which is on its device now; a resumed training resumes its search."""
+        if self._pruned_refused is not None:
+            self._pruned_refused.remove()
         if args.fp16:
             raise InputError("the search cannot follow fp16's scaled gradients: use bf16=True instead of fp16=True")
         if args.n_gpu > 1:
@@ -103,15 +124,16 @@ class EarlyBirdCallback(TrainerCallback):
             )
         output = Path(args.output_dir or ".")
         record = output / TRAJECTORY
-        resumed = output / f"checkpoint-{state.global_step}" / SEARCH_STATE
-        if state.global_step and not resumed.is_file():
-            raise InputError(
-                f"the training goes on at step {state.global_step}, but there is no search to go on: {resumed}"
-            )
         self.abandon()
-        if not state.global_step and state.is_world_process_zero:
+        resumed = None
+        if state.global_step:
+            resumed = checkpoint_to_search_on(output, state.global_step)
+            if self._loads_by_name():
+                refuse_another(kwargs["model"], resumed)
+                load_older_names(kwargs["model"], resumed)
+        elif state.is_world_process_zero:
             discard(record)
-        self.ticket = None
+        self.ticket, self._begun_at = None, state.global_step
         # That of an optimizer of the user's own is not in the arguments.
         group = kwargs["optimizer"].param_groups[0]
         learning_rate = group.get("initial_lr", group["lr"])
@@ -128,7 +150,7 @@ class EarlyBirdCallback(TrainerCallback):
             threshold=self.threshold,
             learning_rate=self.learning_rate or learning_rate,
             record=record,
-            resume=resumed if state.global_step else None,
+            resume=None if resumed is None else resumed / SEARCH_STATE,
         )
         self._curves = SearchCurves(search)
         self._driver = SearchCallback(
@@ -150,12 +172,12 @@ class EarlyBirdCallback(TrainerCallback):
         """Observe the step; at the draw, stop or prune."""
         if self._driver is None:
             return
+        if self.then == "continue" and state.global_step == self._begun_at + 1:
+            refuse_unsliceable(_plain(kwargs["optimizer"]), kwargs["model"], self._driver.search)
         self._driver.on_step_end(args, state, control, **kwargs)
         self.ticket = self._driver.search.ticket
         if self.ticket is not None and self.then == "continue":
-            self._finish()
-            optimizer = kwargs["optimizer"]
-            prune(kwargs["model"], self.ticket, optimizer=getattr(optimizer, "optimizer", optimizer))
+            self._finish(kwargs["model"], kwargs["optimizer"])
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Log what the search sees, whenever the Trainer logs its loss."""
@@ -172,22 +194,43 @@ class EarlyBirdCallback(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Fold the coefficients into the weights."""
-        self._finish()
+        """Fold the coefficients into the weights; a ticket drawn in the newest steps is seen only now.
+
+        Where the best checkpoint was loaded, those are folded that belong to it.
+        """
+        best = state.best_model_checkpoint if args.load_best_model_at_end else None
+        self._finish(kwargs["model"], kwargs["optimizer"], best)
 
     def abandon(self) -> None:
         """Take the coefficients off a model whose training was interrupted, without folding them.
 
         The next training does it too.
         """
-        if self._driver is not None:
-            self._driver.search.detach()
-            self._driver = None
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.search.detach()
 
-    def _finish(self) -> None:
-        if self._driver is not None:
-            self._driver.search.finish()
-            self._driver = None
+    def _loads_by_name(self) -> bool:
+        """Whether the Trainer loads a checkpoint's weights into the model as they are named there."""
+        return not (self.trainer.is_fsdp_enabled or self.trainer.is_deepspeed_enabled)
+
+    def _finish(self, model: torch.nn.Module, optimizer: Any, best: str | None = None) -> None:
+        if self._driver is None:
+            return
+        search = self._driver.search
+        try:
+            search.close()
+            if best is not None:
+                wait_for_all()  # the first may be writing it still
+                if self._loads_by_name():
+                    load_older_names(model, Path(best))
+                load_coefficients(search, Path(best))
+            search.finish()
+            self.ticket = search.ticket
+        finally:
+            self.abandon()  # what could not be finished leaves no coefficients
+        if self.ticket is not None and self.then == "continue":
+            prune(model, self.ticket, optimizer=_plain(optimizer))
 
 
 def train_early_bird(
@@ -219,7 +262,7 @@ def train_early_bird(
         The ticket.
 
     Raises:
-        InputError: settings out of bounds, or a Trainer whose model or precision cannot be searched.
+        InputError: settings out of bounds, or a Trainer whose model, precision or (continuing) optimizer will not do.
         JobError: nothing settled, and `draw_at_end` is False.
     """
     model = trainer.model
@@ -253,11 +296,16 @@ def train_early_bird(
         raise JobError("the masks did not settle within the training; train longer, or give draw_at_end=True")
     if rewind:
         model.load_state_dict(initial)
-        optimizer = getattr(trainer.optimizer, "optimizer", trainer.optimizer)
+        optimizer = _plain(trainer.optimizer)
         prune(model, callback.ticket, optimizer=optimizer if own_optimizer else None)
         _start_anew(trainer, optimizer if own_optimizer else None, own_scheduler)
         trainer.train()
     return callback.ticket
+
+
+def _plain(optimizer: Any) -> Any:
+    """An optimizer without what accelerate puts around it."""
+    return getattr(optimizer, "optimizer", optimizer)
 
 
 def _start_anew(trainer: Trainer, optimizer: Any, scheduler: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from earlybird.detectors.scores import Score
 from earlybird.errors import InputError
+from earlybird.integrations.continuing import refuse_unsliceable
 from earlybird.masks import Scope
 from earlybird.search import Search
 from earlybird.surgery import prune
@@ -13,6 +14,7 @@ from earlybird.ticket import Ticket
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
+    from lightning.pytorch.trainer.states import TrainerFn
 except ImportError as error:
     raise InputError("the Lightning callback needs lightning: pip install 'earlybird[lightning]'") from error
 
@@ -24,7 +26,8 @@ class EarlyBirdCallback(Callback):
         Trainer(max_steps=1000, callbacks=[callback]).fit(module, batches)  # ends at the draw
         earlybird.prune(module.model, callback.ticket)
 
-    For automatic optimization with one optimizer, in 32 bits or bf16. Each fit is a search of its own.
+    For automatic optimization with one optimizer, in 32 bits or bf16. Each fit is a search of its own, and
+    begins at its first step: Lightning's checkpoints do not hold the search.
 
     Args:
         attribute: name of the module's attribute that holds the Transformer.
@@ -38,7 +41,8 @@ class EarlyBirdCallback(Callback):
 
     Raises:
         InputError: when the fit starts: no such attribute, no planned number of steps, more than one optimizer,
-            16-mixed precision, or "continue" with more than one process.
+            16-mixed precision, or "continue" with more than one process; it goes on from a checkpoint. At the first
+            step: "continue" with an optimizer whose state cannot be sliced (Adafactor).
     """
 
     def __init__(
@@ -100,6 +104,14 @@ class EarlyBirdCallback(Callback):
             learning_rate=self.learning_rate or 1e-3,
         )
 
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Refuse a fit that goes on from a checkpoint."""
+        if trainer.state.fn == TrainerFn.FITTING:
+            raise InputError(
+                "the fit goes on from a checkpoint, in which the search is not kept: fit without ckpt_path, so that"
+                " both begin anew, or without this callback"
+            )
+
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
         """Give the coefficients their penalty and this step's rate."""
         if self._search is None:
@@ -118,29 +130,39 @@ class EarlyBirdCallback(Callback):
         if self._search is None or trainer.global_step == self._steps:
             return
         self._steps = trainer.global_step
+        if self.then == "continue" and self._search.steps == 0:
+            refuse_unsliceable(trainer.optimizers[0], getattr(pl_module, self.attribute), self._search)
         self.ticket = self._search.step()
         for kind, values in self._search.detection.values.items():
             for criterion, value in values.items():
                 pl_module.log(f"earlybird_{criterion.name}_{kind}", value)
         if self.ticket is None:
             return
-        self._finish()
+        self._finish(trainer, pl_module)
         if self.then == "stop":
             trainer.should_stop = True
-        else:
-            prune(getattr(pl_module, self.attribute), self.ticket, optimizer=trainer.optimizers[0])
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Take the coefficients off again, without folding them."""
-        if self._search is not None:
-            self._search.detach()
-            self._search = None
+        self._abandon()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Fold the coefficients into the weights; a ticket drawn in the newest steps is seen only now."""
+        self._finish(trainer, pl_module)  # when the fit ends, the module has left its device
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Fold the coefficients into the weights."""
-        self._finish()
+        """Take the coefficients off after a fit that had no step to take."""
+        self._abandon()
 
-    def _finish(self) -> None:
-        if self._search is not None:
-            self._search.finish()
-            self._search = None
+    def _abandon(self) -> None:
+        search, self._search = self._search, None
+        if search is not None:
+            search.detach()
+
+    def _finish(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._search is None:
+            return
+        self._search.finish()
+        self.ticket, self._search = self._search.ticket, None
+        if self.ticket is not None and self.then == "continue":
+            prune(getattr(pl_module, self.attribute), self.ticket, optimizer=trainer.optimizers[0])
