@@ -375,7 +375,7 @@ def test_a_search_that_cannot_be_finished_leaves_no_coefficients(tmp_path, monke
     class Poison(TrainerCallback):
         def on_pre_optimizer_step(self, args, state, control, **kwargs):
             if state.global_step == 9:
-                callback._driver.search.slimming.deviations["heads"].gradient.fill_(torch.nan)
+                callback._driver.search.slimming.deviations["heads"].task_gradient.fill_(torch.nan)
 
     monkeypatch.setattr("earlybird.integrations.early_bird.Search", functools.partial(eb.Search, delay=4))
     trainer = trainer_for(tmp_path, steps=20, callbacks=[Poison(), StopAt(10)])
@@ -385,3 +385,13 @@ def test_a_search_that_cannot_be_finished_leaves_no_coefficients(tmp_path, monke
         trainer.train()
     assert callback._driver is None
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in trainer.model.modules())
+
+
+@pytest.mark.parametrize("draw_at_end", [True, False])
+def test_a_training_stopped_early_ends_with_a_draw_where_that_is_wanted(draw_at_end, tmp_path):
+    trainer = trainer_for(tmp_path, steps=80, callbacks=[StopAt(10)])
+    callback = EarlyBirdCallback(trainer, heads=0.5, draw_at_end=draw_at_end)
+    trainer.add_callback(callback)
+    trainer.train()
+    assert trainer.state.global_step == 10
+    assert (callback.ticket is not None) == draw_at_end

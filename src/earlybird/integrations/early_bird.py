@@ -220,6 +220,8 @@ class EarlyBirdCallback(TrainerCallback):
         search = self._driver.search
         try:
             search.close()
+            if self.draw_at_end and search.ticket is None and search.steps:
+                search.draw_now()  # of a training that another callback has stopped
             if best is not None:
                 wait_for_all()  # the first may be writing it still
                 if self._loads_by_name():
