@@ -1,9 +1,9 @@
-"""What a whole search adds to a training step: coefficients, penalty, record, masks, norms.
+"""What a whole search adds to a training step: coefficients, penalty, record, masks.
 
     OMP_NUM_THREADS=1 python benchmarks/speed/search.py > benchmarks/results/speed/search-one-thread.json
 
 MiniLM's shape (6 layers, 384 wide; batch 16, 128 tokens) and a ViT of 7 layers (384 wide, 64 patches; batch 16),
-random weights, AdamW, `equivalence` before its first check. A plain training and one with a search by each score, all
+random weights, AdamW, the default detector. A plain training and one with a search by each score, all
 from the same weights, take their steps in turn in one process; the overhead is the median over the rounds of the
 ratio of CPU seconds within a round, less 1. With several threads the CPU seconds are those of all of them.
 """
@@ -63,9 +63,7 @@ def training(name: str, score: Score | None, record: Path) -> Callable[[], None]
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5)
     search = None
     if score is not None:
-        search = eb.Search(
-            model, heads=0.5, neurons=0.5, total_steps=10_000, score=score, detector="equivalence", record=record
-        )
+        search = eb.Search(model, heads=0.5, neurons=0.5, total_steps=10_000, score=score, record=record)
 
     def step() -> None:
         loss = model(**batch).loss

@@ -28,7 +28,7 @@ class RankCorrelation(LaggedComparison):
         """Spearman's correlation; NaN where one of the two ranks nothing, all scores being equal."""
         from scipy.stats import rankdata
 
-        valid = self._pruning.valid(now.scores.shape[-1])
+        valid = self._pruning.valid(now.mask.shape[-1])
         if self._pruning.scope == "global" and not self._pruning.uniform:
             valid = valid.reshape(1, -1)
         correlations = []
