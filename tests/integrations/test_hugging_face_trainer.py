@@ -395,3 +395,8 @@ def test_a_training_stopped_early_ends_with_a_draw_where_that_is_wanted(draw_at_
     trainer.train()
     assert trainer.state.global_step == 10
     assert (callback.ticket is not None) == draw_at_end
+
+
+def test_what_continues_is_drawn_at_a_fifth_where_no_detector_is_named(tmp_path):
+    ticket = train_early_bird(trainer_for(tmp_path, steps=40), heads=0.5, start="continue")
+    assert (ticket.provenance["detector"], ticket.provenance["draw_step"]) == ("fixed-time", 7)

@@ -19,7 +19,7 @@ from earlybird.integrations.checkpoints import (
     refuse_another,
     refuse_pruned,
 )
-from earlybird.integrations.continuing import refuse_unsliceable
+from earlybird.integrations.continuing import detector_to_continue, refuse_unsliceable
 from earlybird.integrations.curves import SearchCurves
 from earlybird.integrations.trainer import SEARCH_STATE, SearchCallback
 from earlybird.masks import Scope
@@ -52,7 +52,8 @@ class EarlyBirdCallback(TrainerCallback):
         heads, neurons: ratios to prune, in [0, 1).
         then: at the draw, "stop" the training, or prune the model in place and "continue" with the small network,
             the optimizer's state sliced along.
-        score, detector, l1, heads_scope, neurons_scope, threshold: as in `earlybird.Search`.
+        score, l1, heads_scope, neurons_scope, threshold: as in `earlybird.Search`.
+        detector: as there, but that "continue" draws at a fifth of the training by default (`fixed-time`).
         learning_rate: of the coefficients, by default that of the weights; it follows the weights' schedule.
         draw_at_end: if nothing has settled by the end of the training, draw there all the same.
 
@@ -86,7 +87,8 @@ class EarlyBirdCallback(TrainerCallback):
             raise InputError(f'then must be "stop" or "continue", got {then!r}')
         self.trainer = trainer
         self.heads, self.neurons, self.then = heads, neurons, then
-        self.score, self.detector, self.l1, self.threshold = score, detector, l1, threshold
+        self.detector = detector_to_continue(detector, threshold) if then == "continue" else detector
+        self.score, self.l1, self.threshold = score, l1, threshold
         self.heads_scope, self.neurons_scope = heads_scope, neurons_scope
         self.learning_rate, self.draw_at_end = learning_rate, draw_at_end
         self.ticket: Ticket | None = None
@@ -256,7 +258,8 @@ def train_early_bird(
         heads, neurons: ratios to prune, in [0, 1).
         start: "rewind" to the initial weights and train by the whole schedule again, or "continue" from the draw to
             the schedule's end.
-        score, detector, l1, heads_scope, neurons_scope, threshold: as in `earlybird.Search`.
+        score, l1, heads_scope, neurons_scope, threshold: as in `earlybird.Search`.
+        detector: as there, but that "continue" draws at a fifth of the training by default (`fixed-time`).
         draw_at_end: if nothing has settled by the end of the search, draw there all the same; continuing from
             there leaves nothing to train.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from earlybird.detectors.scores import Score
 from earlybird.errors import InputError
-from earlybird.integrations.continuing import refuse_unsliceable
+from earlybird.integrations.continuing import detector_to_continue, refuse_unsliceable
 from earlybird.masks import Scope
 from earlybird.search import Search
 from earlybird.surgery import prune
@@ -33,7 +33,8 @@ class EarlyBirdCallback(Callback):
         attribute: name of the module's attribute that holds the Transformer.
         heads, neurons: ratios to prune, in [0, 1).
         then: at the draw, "stop" the fit, or prune in place and "continue" with the small network.
-        score, detector, l1, heads_scope, neurons_scope, threshold: as in `earlybird.Search`.
+        score, l1, heads_scope, neurons_scope, threshold: as in `earlybird.Search`.
+        detector: as there, but that "continue" draws at a fifth of the training by default (`fixed-time`).
         learning_rate: of the coefficients, by default that of the weights; it follows the weights' schedule.
 
     Attributes:
@@ -64,7 +65,8 @@ class EarlyBirdCallback(Callback):
             raise InputError(f'then must be "stop" or "continue", got {then!r}')
         self.attribute = attribute
         self.heads, self.neurons, self.then = heads, neurons, then
-        self.score, self.detector, self.l1, self.threshold = score, detector, l1, threshold
+        self.detector = detector_to_continue(detector, threshold) if then == "continue" else detector
+        self.score, self.l1, self.threshold = score, l1, threshold
         self.heads_scope, self.neurons_scope = heads_scope, neurons_scope
         self.learning_rate = learning_rate
         self.ticket: Ticket | None = None
