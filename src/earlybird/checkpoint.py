@@ -72,8 +72,16 @@ def save(
     reason = record_shape(model, anatomy)
     # In one file or in several: what is left of the other would be loaded in place of what is saved now.
     index = target / SAFE_WEIGHTS_INDEX_NAME
-    index.unlink(missing_ok=True)
-    model.save_pretrained(target, max_shard_size=max_shard_size)
+    aside = index.with_name(index.name + ".old")
+    if index.exists():
+        os.replace(index, aside)
+    try:
+        model.save_pretrained(target, max_shard_size=max_shard_size)
+    except BaseException:
+        if aside.exists():
+            os.replace(aside, index)
+        raise
+    aside.unlink(missing_ok=True)
     if index.exists():
         (target / SAFE_WEIGHTS_NAME).unlink(missing_ok=True)
     integrity.seal(target)

@@ -139,7 +139,7 @@ class Search:
             raise InputError(f"delay must be at least 0 steps, got {delay}")
         if resume is not None and record is None:
             raise InputError("resume needs the directory of the trajectory in record: the detector is fed from it")
-        if record is not None and resume is None and _steps_in(Path(record)):
+        if record is not None and resume is None and is_first() and _steps_in(Path(record)):
             raise InputError(
                 f"{record} holds a trajectory already: give the search a directory of its own, or resume= to go on with"
                 " that one"
@@ -218,6 +218,10 @@ class Search:
                     model=self.anatomy.fingerprint,
                     trained=self.score == "coefficient",
                 )
+                if self.steps > total_steps:
+                    raise InputError(
+                        f"the search to resume has taken {self.steps} steps, more than {total_steps} planned"
+                    )
             writer = None
             if record is not None and is_first():
                 step_bytes = 4 * len(self._channels) * sum(v.values.numel() for v in self.slimming.deviations.values())
@@ -346,14 +350,16 @@ class Search:
     def save_state(self, path: str | os.PathLike[str]) -> None:
         """Write coefficients, their optimizer state and the step as safetensors, in one move.
 
-        The record is flushed first, so that it covers the state. Of several processes only the first writes.
+        The record is flushed first, so that it covers the state. Of several processes all have to call, only the first
+        writes.
 
         Raises:
             JobError: see `step`.
         """
+        # In every process: what is found to have diverged ends all of them.
+        self.flush()
         if not is_first():
             return
-        self.flush()
         write_search_state(
             Path(path), self.slimming.deviations, self._optimizer, steps=self.steps, model=self.anatomy.fingerprint
         )
@@ -380,7 +386,7 @@ class Search:
                 raise InputError(
                     f"no gradient of the loss has reached the coefficients of {', '.join(missed)} in"
                     f" {_STEPS_WITHOUT_GRADIENT_IN_A_BLOCK} steps, while others have theirs: blocks that run under"
-                    " torch.no_grad() cannot be searched, leave them out with anatomy=Anatomy.of(model, exclude=[...]);"
+                    " torch.no_grad(), or not at all, cannot be searched: anatomy=Anatomy.of(model, exclude=[...]);"
                     " with gradient checkpointing use_reentrant=False lets gradients through"
                 )
 

@@ -115,8 +115,8 @@ class Slimming:
         neuron_slim: where a neuron's coefficient acts.
 
     Raises:
-        InputError: the model is spread over several devices, has coefficients already, holds a projection's weight
-            in another module, too, or has blocks whose coefficients cannot act "before" (queries normalised after their
+        InputError: the model is spread over several devices, has coefficients already, shares a parameter that would be
+            cut between modules, or has blocks whose coefficients cannot act "before" (queries normalised after their
             projection, a position bias added to the scores, a gated MLP).
     """
 
@@ -141,15 +141,8 @@ class Slimming:
             raise InputError(f"the model's blocks lie on several devices ({', '.join(map(str, devices))}); use one")
         if any(is_scaled(site.module) for sites in targets_of.values() for site in sites):
             raise InputError("the model has slimming coefficients already: finish or detach the search that owns them")
-        refuse_shared_parameters(
-            self._model,
-            (
-                f"{site.path}.{name}"
-                for sites in targets_of.values()
-                for site in sites
-                for name, _ in site.module.named_parameters()
-            ),
-        )
+        blocks = [block for kind in kinds for block in (anatomy.attention if kind == "heads" else anatomy.mlp)]
+        refuse_shared_parameters(self._model, (part.parameter for block in blocks for part in block.parts))
         device = devices.pop()
         self.deviations = {
             kind: Deviations([site.units for site in sites], device) for kind, sites in targets_of.items()

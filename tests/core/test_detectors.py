@@ -580,6 +580,11 @@ def test_deviations_rank_units_as_their_magnitudes_do(deviations):
     assert scores.at(0).ravel().tolist() == scores.values.ravel().tolist() == [float(each) for each in magnitudes]
 
 
+def test_a_step_before_one_that_is_no_number_keeps_its_scores():
+    evidence = np.float32([[[-3, -0.5]], [[np.nan, -0.5]]])
+    assert RunningScore("coefficient", "deviation").update(evidence).at(0).tolist() == [[2, 0.5]]
+
+
 def test_a_deviation_keeps_the_digits_that_a_coefficient_near_one_loses():
     deviation = np.float32([[[1e-9, 2e-9, 3e-9, 4e-9]]])
     assert (np.diff(RunningScore("coefficient", "deviation").update(deviation).values) > 0).all()

@@ -21,6 +21,7 @@ from transformers import (
 import earlybird as eb
 from earlybird import scaling
 from earlybird.integrations.early_bird import EarlyBirdCallback, train_early_bird
+from earlybird.integrations.trainer import SearchCallback
 
 SETTINGS = {"heads": 0.5, "neurons": 0.5, "threshold": 0.5}
 
@@ -400,3 +401,25 @@ def test_a_training_stopped_early_ends_with_a_draw_where_that_is_wanted(draw_at_
 def test_what_continues_is_drawn_at_a_fifth_where_no_detector_is_named(tmp_path):
     ticket = train_early_bird(trainer_for(tmp_path, steps=40), heads=0.5, start="continue")
     assert (ticket.provenance["detector"], ticket.provenance["draw_step"]) == ("fixed-time", 7)
+
+
+def test_a_search_finished_at_its_draw_lets_the_training_go_on(tmp_path):
+    trainer = trainer_for(tmp_path, steps=40)
+    search = eb.Search(trainer.model, heads=0.5, total_steps=40, detector="fixed-time")
+
+    def draw(optimizer):
+        search.finish()
+        eb.prune(trainer.model, search.ticket, optimizer=getattr(optimizer, "optimizer", optimizer))
+
+    trainer.add_callback(SearchCallback(search, learning_rate=1e-2, on_draw=draw, stop_at_draw=False, penalise=True))
+    trainer.train()
+    assert trainer.state.global_step == 40
+    assert eb.Anatomy.of(trainer.model).units["heads"] == (2, 2)
+
+
+def test_a_training_that_never_begins_leaves_no_hook_on_the_model(tmp_path):
+    trainer = trainer_for(tmp_path, steps=4)
+    trainer.train_dataset = None
+    with pytest.raises(ValueError, match="train_dataset"):
+        train_early_bird(trainer, heads=0.5, start="continue")
+    assert not trainer.model._load_state_dict_pre_hooks

@@ -105,6 +105,19 @@ def test_shards_and_one_file_replace_each_other(pruned, tmp_path):
     assert torch.equal(eb.load(tmp_path)(PIXELS).logits, other(PIXELS).logits)
 
 
+def test_a_save_that_fails_leaves_the_shards_that_were_there(pruned, tmp_path, monkeypatch):
+    in_shards(pruned, tmp_path)
+
+    def full(*arguments, **named):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(pruned), "save_pretrained", full)
+        with pytest.raises(OSError, match="no space"):
+            eb.save(copy.deepcopy(pruned), tmp_path)
+    assert torch.equal(eb.load(tmp_path)(PIXELS).logits, pruned(PIXELS).logits)
+
+
 def test_what_a_trainer_saves_of_a_model_pruned_in_memory_loads(pruned, tmp_path):
     pruned.save_pretrained(tmp_path)
     assert torch.equal(eb.load(tmp_path)(PIXELS).logits, pruned(PIXELS).logits)

@@ -360,10 +360,11 @@ def test_what_diverged_unseen_is_not_folded_and_hides_no_other_error(tmp_path):
     again.detach()
 
 
-def test_a_weight_in_two_places_is_refused_before_anything_is_trained():
+@pytest.mark.parametrize("projection", ["fc1", "fc2"])
+def test_a_weight_in_two_places_is_refused_before_anything_is_trained(projection):
     model = tiny_vit()
-    first, second = model.vit.layers
-    second.mlp.fc2.weight = first.mlp.fc2.weight
+    first, second = (layer.mlp.get_submodule(projection) for layer in model.vit.layers)
+    second.weight = first.weight
     with pytest.raises(eb.InputError, match="is shared with another module"):
         eb.Search(model, **SETTINGS)
     assert not any(module._forward_pre_hooks for module in model.modules())
@@ -380,6 +381,17 @@ def test_a_training_may_be_made_longer_when_it_is_resumed(tmp_path):
     longer.detach()
     trajectory = eb.Trajectory.open(tmp_path / "record")
     assert (trajectory.total_steps, trajectory.steps) == (300, 30)
+
+
+def test_a_training_cannot_be_resumed_beyond_its_end(tmp_path):
+    model = tiny_vit()
+    search = eb.Search(model, **SETTINGS, record=tmp_path / "record")
+    train(model, search, 70)
+    search.save_state(tmp_path / "state")
+    search.detach()
+    with pytest.raises(eb.InputError, match="has taken 70 steps, more than 60 planned"):
+        eb.Search(model, **{**SETTINGS, "total_steps": 60}, record=tmp_path / "record", resume=tmp_path / "state")
+    assert eb.Trajectory.open(tmp_path / "record").total_steps == SETTINGS["total_steps"]
 
 
 def test_resuming_with_other_channels_says_so(tmp_path):

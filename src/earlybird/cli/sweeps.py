@@ -80,12 +80,12 @@ def sweep(
     chosen = engine_named(engine, workers, files.logs)
     begin_sweep(files, plan)
     failures: dict[str, str] = {}
+    last = ""
     for finished in run_sweep(files, plan, chosen, keep_models=keep_models):
         print(f"{finished.what}: {finished.seconds:.0f} s", file=sys.stderr)
         for cell, error in finished.failures.items():
-            said = "as before" if error in failures.values() else error
-            print(f"failed: {cell}: {said}", file=sys.stderr)
-            failures[cell] = error
+            print(f"failed: {cell}: {'for the same reason' if error == last else error}", file=sys.stderr)
+            failures[cell] = last = error
     if len(failures) < len(plan.cells):
         show_sweep(root, as_json=as_json)
     if failures:

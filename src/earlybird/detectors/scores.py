@@ -36,7 +36,8 @@ class Scores:
     Most steps are looked at for their masks alone, which the order of the units decides.
 
     Args:
-        ranking: orders the units of a step as their scores do, and is not changed afterwards.
+        ranking: orders the units of a step as their scores do, also those whose scores float64 would round to one; it
+            is not changed afterwards.
         offset: what the ranking lacks to be the scores.
     """
 
@@ -81,7 +82,7 @@ class RunningScore:
         """Scores of the next steps."""
         if self.channel == "deviation":
             # |1 + d| - 1, whose digits are the deviation's own; those of 1 + d in float32 would be fewer.
-            negative = len(evidence) > 0 and evidence.min() < -1
+            negative = evidence.size > 0 and not evidence.min() >= -1  # also where it is NaN
             return Scores(np.where(evidence < -1, -2 - evidence, evidence) if negative else np.array(evidence), 1.0)
         # One array, changed in place: fresh memory for every intermediate result costs more than the arithmetic.
         values = np.array(evidence, dtype=np.float64)

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from earlybird.errors import InputError
+from earlybird.errors import InputError, first_line
 from earlybird.integrations.trainer import SEARCH_STATE
 from earlybird.processes import is_sharded_tensor
 from earlybird.search import Search
@@ -99,7 +99,13 @@ def load_older_names(model: nn.Module, checkpoint: Path) -> None:
     if not found or not lacking:
         return
     if isinstance(own, PreTrainedModel):
-        with_info: Any = type(own).from_pretrained(checkpoint, output_loading_info=True)
+        try:
+            with_info: Any = type(own).from_pretrained(checkpoint, output_loading_info=True)
+        except Exception as error:  # of a class of the user's own whatever its constructor says
+            raise InputError(
+                f"{checkpoint} holds weights under older names, and {type(own).__name__}.from_pretrained, which would"
+                f" read them, fails: {first_line(error)}"
+            ) from error
         again, info = with_info
         own.load_state_dict(again.state_dict())
         lacking = sorted(info["missing_keys"])

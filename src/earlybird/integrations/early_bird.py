@@ -63,8 +63,9 @@ class EarlyBirdCallback(TrainerCallback):
     Raises:
         InputError: when training starts: the Trainer uses fp16, whose scaled gradients would mislead the
             coefficients; "continue" with more than one process or with load_best_model_at_end; a resumed training
-            whose checkpoint holds no search, is not one in output_dir, lacks weights, or is from after the draw. At the
-            first step: "continue" with an optimizer whose state cannot be sliced (Adafactor).
+            whose checkpoint holds no search, is not one in output_dir (adapters alone are not compared), lacks
+            weights, or is from after the draw. At the first step: "continue" with an optimizer whose state cannot be
+            sliced (Adafactor).
     """
 
     def __init__(
@@ -105,8 +106,7 @@ class EarlyBirdCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Attach the coefficients to the model, which is on its device now; a resumed training resumes its search."""
-        if self._pruned_refused is not None:
-            self._pruned_refused.remove()
+        self.abandon()
         if args.fp16:
             raise InputError("the search cannot follow fp16's scaled gradients: use bf16=True instead of fp16=True")
         if args.n_gpu > 1:
@@ -126,7 +126,6 @@ class EarlyBirdCallback(TrainerCallback):
             )
         output = Path(args.output_dir or ".")
         record = output / TRAJECTORY
-        self.abandon()
         resumed = None
         if state.global_step:
             resumed = checkpoint_to_search_on(output, state.global_step)
@@ -208,6 +207,8 @@ class EarlyBirdCallback(TrainerCallback):
 
         The next training does it too.
         """
+        if self._pruned_refused is not None:
+            self._pruned_refused.remove()
         driver, self._driver = self._driver, None
         if driver is not None:
             driver.search.detach()

@@ -49,12 +49,16 @@ class SearchCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Give the coefficients this step's rate, before the schedule moves on, and their penalty."""
+        if not self.search.slimming.attached:
+            return
         if self.penalise:
             self.search.apply_penalty()
         self.search.learning_rate = self._proportion * kwargs["optimizer"].param_groups[0]["lr"]
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Observe the step; at the draw, say so and stop if that is wanted."""
+        """Observe the step; at the draw, say so and stop if that is wanted. `on_draw` may finish the search."""
+        if not self.search.slimming.attached:
+            return
         drawn_before = self.search.ticket is not None
         ticket = self.search.step()
         if ticket is None and self.draw_at_end and state.global_step >= state.max_steps:
@@ -68,6 +72,6 @@ class SearchCallback(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Put the search's state into the Trainer's checkpoint."""
-        if state.is_world_process_zero and args.output_dir is not None:
+        if self.search.slimming.attached and args.output_dir is not None:
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             self.search.save_state(checkpoint / SEARCH_STATE)
