@@ -162,7 +162,7 @@ def test_a_model_in_mid_search_can_be_copied(name):
     copied = copy.deepcopy(model)
     assert largest_difference(run(model, name), run(copied, name)) == 0
     sum(tensor.sum() for tensor in output_tensors(copied(**inputs(name)))).backward()
-    assert all(not deviations.values.grad.any() for deviations in search.slimming.deviations.values())
+    assert all(not deviations.gradients.any() for deviations in search.slimming.deviations.values())
 
 
 @pytest.mark.parametrize("name", ["bert", "llama"])
@@ -177,7 +177,7 @@ def test_checkpointing_and_autocast_give_the_coefficients_their_gradients(name):
                 model(**inputs(name), use_cache=False) if name == "llama" else model(**inputs(name))
             )
         outputs[0].float().square().mean().backward()
-        gradients.append([deviations.values.grad.clone() for deviations in slimming.deviations.values()])
+        gradients.append([deviations.task_gradient.clone() for deviations in slimming.deviations.values()])
     for one, other in zip(*gradients, strict=True):
         assert one.any()
         torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3 * float(one.abs().max()))

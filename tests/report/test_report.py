@@ -130,10 +130,12 @@ def test_the_draw_is_marked(finished: Path) -> None:
 
 def test_a_draw_by_hand_has_settled_nothing(tmp_path: Path, write_run: Callable[..., Any]) -> None:
     write_run(tmp_path)
-    assert "have settled" in page(read_run(tmp_path))
+    write_report(tmp_path)
+    assert "have settled" in _page(tmp_path)
     draw = json.loads((tmp_path / "draw.json").read_text())
     (tmp_path / "draw.json").write_text(json.dumps({**draw, "detector": f"step {draw['step']}"}))
-    assert "have settled" not in page(read_run(tmp_path))
+    write_report(tmp_path)
+    assert "have settled" not in _page(tmp_path)
 
 
 def test_the_pictures_show_something(finished: Path) -> None:
