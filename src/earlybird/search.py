@@ -24,6 +24,7 @@ from earlybird.errors import InputError, JobError
 from earlybird.evidence_log import EvidenceLog
 from earlybird.groups import Groups
 from earlybird.masks import Scope
+from earlybird.missing_gradients import MissingGradients
 from earlybird.processes import is_first, wait_for_all
 from earlybird.search_state import read_search_state, write_search_state
 from earlybird.slimming import Place, Slimming
@@ -32,10 +33,6 @@ from earlybird.trajectory import Channel, Kind, Shape, Trajectory, TrajectoryWri
 from earlybird.trajectory.files import DESCRIPTION
 
 _CHUNK_BYTES = 1 << 22
-# A head of a model that starts at 0 lets no gradient through in the very first steps.
-_STEPS_WITHOUT_GRADIENT = 10
-# Chance leaves a single block out every now and then (layer drop, stochastic depth).
-_STEPS_WITHOUT_GRADIENT_IN_A_BLOCK = 30
 # More than a host runs ahead of its device, and fewer than anybody would miss.
 _CUDA_DELAY = 4
 
@@ -192,9 +189,8 @@ class Search:
         )
         self._running = {kind: RunningScore(score, self._channel) for kind in prunings}
         self._newest: dict[Kind, Scores] = {}
-        self._looked_for_gradients = 0
-        self._reached = {kind: np.zeros(len(self.anatomy.units[kind]), dtype=np.bool_) for kind in prunings}
         self.slimming = Slimming(model, self.anatomy, kinds=tuple(prunings), slim=slim, neuron_slim=neuron_slim)
+        self._missing_gradients = MissingGradients(self.slimming, self.anatomy.names)
         parameters = [deviations.values for deviations in self.slimming.deviations.values()]
         self._optimizer = torch.optim.Adam(parameters, lr=learning_rate)
         if delay is None:
@@ -269,7 +265,7 @@ class Search:
         for deviations in self.slimming.deviations.values():
             deviations.check_gradients()
         self.slimming.average_gradients()
-        self._look_for_gradients()
+        self._missing_gradients.look()
         evidence: dict[tuple[Kind, Channel], Tensor] = {}
         if "gradient" in self._channels:
             for kind, deviations in self.slimming.deviations.items():
@@ -363,32 +359,6 @@ class Search:
         write_search_state(
             Path(path), self.slimming.deviations, self._optimizer, steps=self.steps, model=self.anatomy.fingerprint
         )
-
-    def _look_for_gradients(self) -> None:
-        """Refuse to search on by the penalty alone, or by nothing: the masks would say nothing of the task."""
-        if not self._reached:
-            return
-        self._looked_for_gradients += 1
-        for kind, reached in list(self._reached.items()):
-            reached |= self.slimming.deviations[kind].blocks_reached()
-            if reached.all():
-                del self._reached[kind]
-                continue
-            self.slimming.check_attached()
-            if not reached.any() and self._looked_for_gradients == _STEPS_WITHOUT_GRADIENT:
-                raise InputError(
-                    f"no gradient of the loss has reached the coefficients of the {kind} in {_STEPS_WITHOUT_GRADIENT}"
-                    " steps: does another copy of the model train, or does gradient checkpointing recompute layers"
-                    " whose inputs need no gradient (then use_reentrant=False, or model.enable_input_require_grads())?"
-                )
-            if self._looked_for_gradients == _STEPS_WITHOUT_GRADIENT_IN_A_BLOCK:
-                missed = [name for name, known in zip(self.anatomy.names[kind], reached, strict=True) if not known]
-                raise InputError(
-                    f"no gradient of the loss has reached the coefficients of {', '.join(missed)} in"
-                    f" {_STEPS_WITHOUT_GRADIENT_IN_A_BLOCK} steps, while others have theirs: blocks that run under"
-                    " torch.no_grad(), or not at all, cannot be searched: anatomy=Anatomy.of(model, exclude=[...]);"
-                    " with gradient checkpointing use_reentrant=False lets gradients through"
-                )
 
     def _replay(self, record: Path) -> None:
         """Feed the detector what was recorded before the resumed step."""

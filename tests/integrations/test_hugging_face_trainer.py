@@ -8,8 +8,8 @@ import functools
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_bert import tiny_bert
 from transformers import (
-    BertConfig,
     BertForSequenceClassification,
     Trainer,
     TrainerCallback,
@@ -38,21 +38,6 @@ def tiny_vit():
         num_labels=4,
     )
     return ViTForImageClassification(config)
-
-
-def tiny_bert():
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=30,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=32,
-        num_labels=4,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
-    return BertForSequenceClassification(config)
 
 
 def trainer_for(directory, *, steps=80, callbacks=(), model=None, **others):

@@ -7,8 +7,8 @@ import functools
 import lightning.pytorch as pl
 import pytest
 import torch
+from tiny_bert import tiny_bert
 from torch.utils.data import DataLoader
-from transformers import BertConfig, BertForSequenceClassification
 
 import earlybird as eb
 from earlybird.integrations.lightning import EarlyBirdCallback
@@ -19,18 +19,7 @@ SETTINGS = {"heads": 0.5, "neurons": 0.5, "detector": "half-time-capture"}
 class Classifier(pl.LightningModule):
     def __init__(self, optimizer=torch.optim.AdamW):
         super().__init__()
-        torch.manual_seed(0)
-        config = BertConfig(
-            vocab_size=30,
-            hidden_size=16,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=32,
-            num_labels=4,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
-        )
-        self.model = BertForSequenceClassification(config)
+        self.model = tiny_bert()
         self.optimizer = optimizer
 
     def training_step(self, batch, index):

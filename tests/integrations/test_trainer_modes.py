@@ -5,27 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
+from tiny_bert import tiny_bert
+from transformers import Trainer, TrainingArguments
 
 import earlybird as eb
 from earlybird.integrations.early_bird import EarlyBirdCallback
 
 SETTINGS = {"heads": 0.5, "neurons": 0.5, "detector": "half-time-capture"}
-
-
-def tiny_bert():
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=30,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=32,
-        num_labels=4,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
-    return BertForSequenceClassification(config)
 
 
 def trainer_for(directory, model, *, steps=24, **others):

@@ -370,35 +370,33 @@ def test_a_weight_in_two_places_is_refused_before_anything_is_trained(projection
     assert not any(module._forward_pre_hooks for module in model.modules())
 
 
-def test_a_training_may_be_made_longer_when_it_is_resumed(tmp_path):
-    model = tiny_vit()
-    search = eb.Search(model, **SETTINGS, record=tmp_path / "record")
-    train(model, search, 20)
-    search.save_state(tmp_path / "state")
+def interrupted(directory, steps):
+    """A model after so many steps of a search, and what resumes that."""
+    model, files = tiny_vit(), {"record": directory / "record", "resume": directory / "state"}
+    search = eb.Search(model, **SETTINGS, record=files["record"])
+    train(model, search, steps)
+    search.save_state(files["resume"])
     search.detach()
-    longer = eb.Search(model, **{**SETTINGS, "total_steps": 300}, record=tmp_path / "record", resume=tmp_path / "state")
+    return model, files
+
+
+def test_a_training_may_be_made_longer_when_it_is_resumed(tmp_path):
+    model, files = interrupted(tmp_path, 20)
+    longer = eb.Search(model, **{**SETTINGS, "total_steps": 300}, **files)
     train(model, longer, 10)
     longer.detach()
-    trajectory = eb.Trajectory.open(tmp_path / "record")
+    trajectory = eb.Trajectory.open(files["record"])
     assert (trajectory.total_steps, trajectory.steps) == (300, 30)
 
 
 def test_a_training_cannot_be_resumed_beyond_its_end(tmp_path):
-    model = tiny_vit()
-    search = eb.Search(model, **SETTINGS, record=tmp_path / "record")
-    train(model, search, 70)
-    search.save_state(tmp_path / "state")
-    search.detach()
+    model, files = interrupted(tmp_path, 70)
     with pytest.raises(eb.InputError, match="has taken 70 steps, more than 60 planned"):
-        eb.Search(model, **{**SETTINGS, "total_steps": 60}, record=tmp_path / "record", resume=tmp_path / "state")
-    assert eb.Trajectory.open(tmp_path / "record").total_steps == SETTINGS["total_steps"]
+        eb.Search(model, **{**SETTINGS, "total_steps": 60}, **files)
+    assert eb.Trajectory.open(files["record"]).total_steps == SETTINGS["total_steps"]
 
 
 def test_resuming_with_other_channels_says_so(tmp_path):
-    model = tiny_vit()
-    search = eb.Search(model, **SETTINGS, record=tmp_path / "record")
-    train(model, search, 2)
-    search.save_state(tmp_path / "state")
-    search.detach()
+    model, files = interrupted(tmp_path, 2)
     with pytest.raises(eb.InputError, match="channels deviation, to go on with deviation, gradient"):
-        eb.Search(model, **SETTINGS, record=tmp_path / "record", resume=tmp_path / "state", record_gradients=True)
+        eb.Search(model, **SETTINGS, **files, record_gradients=True)

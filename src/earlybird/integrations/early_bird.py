@@ -95,7 +95,6 @@ class EarlyBirdCallback(TrainerCallback):
         self.ticket: Ticket | None = None
         self._driver: SearchCallback | None = None
         self._curves: SearchCurves | None = None
-        self._begun_at = 0
         self._pruned_refused: RemovableHandle | None = None
         if then == "continue" and isinstance(trainer.model, torch.nn.Module):
             self._pruned_refused = trainer.model.register_load_state_dict_pre_hook(  # type: ignore[no-untyped-call]
@@ -134,7 +133,7 @@ class EarlyBirdCallback(TrainerCallback):
                 load_older_names(kwargs["model"], resumed)
         elif state.is_world_process_zero:
             discard(record)
-        self.ticket, self._begun_at = None, state.global_step
+        self.ticket = None
         # That of an optimizer of the user's own is not in the arguments.
         group = kwargs["optimizer"].param_groups[0]
         learning_rate = group.get("initial_lr", group["lr"])
@@ -173,7 +172,7 @@ class EarlyBirdCallback(TrainerCallback):
         """Observe the step; at the draw, stop or prune."""
         if self._driver is None:
             return
-        if self.then == "continue" and state.global_step == self._begun_at + 1:
+        if self.then == "continue" and self._driver.search.steps == 0:
             refuse_unsliceable(_plain(kwargs["optimizer"]), kwargs["model"], self._driver.search)
         self._driver.on_step_end(args, state, control, **kwargs)
         self.ticket = self._driver.search.ticket
