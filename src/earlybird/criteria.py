@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from earlybird.groups import Groups
 from earlybird.masks import Scope, mask_at_ratio
 
+_ROWS_AT_ONCE = 8
+
 
 def nuclear_norm(masks: NDArray[np.bool_] | NDArray[np.floating]) -> NDArray[np.float64]:
     """Sum of singular values of each (layers, units) mask; masks (..., layers, units) -> (...).
@@ -61,8 +63,13 @@ def _common_units(masks: NDArray[np.bool_]) -> NDArray[np.uint32]:
     *leading, rows, units = masks.shape
     words = np.zeros((*leading, rows, -(-units // 64)), dtype=np.uint64)
     words.view(np.uint8)[..., : -(-units // 8)] = np.packbits(masks, axis=-1)
-    common = words[..., :, None, :] & words[..., None, :, :]
-    return np.asarray(np.bitwise_count(common).sum(-1, dtype=np.uint32))
+    gram = np.empty((*leading, rows, rows), dtype=np.uint32)
+    # Some rows at a time with those from them on: half of the pairs, and what they have in common stays in the cache.
+    for first in range(0, rows, _ROWS_AT_ONCE):
+        here, onward = slice(first, first + _ROWS_AT_ONCE), slice(first, None)
+        common = np.bitwise_count(words[..., here, None, :] & words[..., None, onward, :]).sum(-1, dtype=np.uint32)
+        gram[..., here, onward], gram[..., onward, here] = common, common.swapaxes(-1, -2)
+    return gram
 
 
 def hamming_distance(

@@ -16,10 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from earlybird.errors import InputError
 from earlybird.groups import Groups, shared_heads
-from earlybird.selection import boundary
+from earlybird.selection import split
 
 Scope = Literal["layer", "global"]
-Boundary = Callable[[NDArray[np.floating], int], tuple[NDArray[np.floating], NDArray[np.floating]]]
+Split = Callable[[NDArray[np.floating], int], tuple[NDArray[np.bool_], NDArray[np.floating], NDArray[np.floating]]]
 
 # A threshold that falls among equal scores of more units than this share of its scope says nothing yet.
 _TIED_SHARE = 0.05
@@ -101,7 +101,7 @@ def masks_and_ties(
     groups: Groups | None = None,
     round_to: int = 1,
     admitted: Sequence[int] | None = None,
-    global_boundary: Boundary = boundary,
+    global_split: Split = split,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """`mask_at_ratio` of scores known to be finite floats, and where the mask is an accident of position.
 
@@ -112,7 +112,7 @@ def masks_and_ties(
     Args:
         scores: as the others are: of `mask_at_ratio`.
         ratio, scope, units, uniform, key_value_groups, groups, round_to, admitted: the same.
-        global_boundary: finds the threshold over all blocks.
+        global_split: splits the scores of all blocks at their threshold.
 
     Returns:
         Masks, bool of the scores' shape (..., layers, units), and whether the threshold is tied, bool (...).
@@ -127,14 +127,14 @@ def masks_and_ties(
             uniform=uniform,
             round_to=round_to,
             admitted=shared.admitted_slots(admitted),
-            global_boundary=global_boundary,
+            global_split=global_split,
         )
         return shared.spread(slots, scores), tied
     if scope == "layer" or uniform:
         return _cut_blocks(scores, counts, _pruned_per_block(counts, ratio, uniform, round_to, admitted))
     if scope != "global":
         raise InputError(f'scope must be "layer" or "global", got {scope!r}')
-    kept, tied = _cut_together(scores, counts, pruned_count(ratio, sum(counts)), global_boundary)
+    kept, tied = _cut_together(scores, counts, pruned_count(ratio, sum(counts)), global_split)
     _keep_last_unit(kept, scores, counts)
     return kept if round_to == 1 or ratio == 0 else _rounded(kept, scores, counts, round_to), tied
 
@@ -167,7 +167,7 @@ def rescued_blocks(
     counts = _counts(values, units)
     if scope == "layer":
         return np.array([0 < n <= pruned_count(ratio, n) for n in counts])
-    kept, _ = _cut_together(values, counts, pruned_count(ratio, sum(counts)), boundary)
+    kept, _ = _cut_together(values, counts, pruned_count(ratio, sum(counts)), split)
     return np.asarray(~kept.any(-1) & (np.asarray(counts) > 0))
 
 
@@ -218,15 +218,14 @@ def _pruned_per_block(
 
 
 def _cut(
-    rows: NDArray[np.floating], pruned: int, boundary_of: Boundary = boundary
+    rows: NDArray[np.floating], pruned: int, split_at: Split = split
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Masks of rows (..., n) without their `pruned` smallest scores, and where the threshold is tied (...)."""
     n = rows.shape[-1]
     tied = np.zeros(rows.shape[:-1], dtype=np.bool_)
     if not 0 < pruned < n:
         return np.full(rows.shape, pruned == 0), tied
-    threshold, above = boundary_of(rows, pruned)
-    kept = rows > threshold[..., None]
+    kept, threshold, above = split_at(rows, pruned)
     between_equals = threshold == above
     if between_equals.any():
         # Equal scores go in order of position.
@@ -254,15 +253,15 @@ def _cut_blocks(
 
 
 def _cut_together(
-    values: NDArray[np.floating], counts: Sequence[int], pruned: int, boundary_of: Boundary
+    values: NDArray[np.floating], counts: Sequence[int], pruned: int, split_at: Split
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """All blocks as one row without its `pruned` smallest scores, and where its threshold is tied."""
     *leading, layers, width = values.shape
     if set(counts) == {width}:
-        kept, tied = _cut(values.reshape(*leading, layers * width), pruned, boundary_of)
+        kept, tied = _cut(values.reshape(*leading, layers * width), pruned, split_at)
         return kept.reshape(values.shape), tied
     kept, valid = np.zeros(values.shape, dtype=np.bool_), _valid(counts, width)
-    kept[..., valid], tied = _cut(values[..., valid], pruned, boundary_of)
+    kept[..., valid], tied = _cut(values[..., valid], pruned, split_at)
     return kept, tied
 
 

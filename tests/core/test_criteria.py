@@ -67,6 +67,12 @@ def test_nuclear_norm_of_a_batch_equals_one_by_one():
     assert nuclear_norm(masks[:, :0]).shape == (2, 0)
 
 
+@pytest.mark.parametrize("layers", [8, 12, 16, 33])
+def test_nuclear_norm_of_many_layers(layers):
+    masks = np.random.default_rng(layers).random((3, layers, 70)) < 0.5
+    np.testing.assert_allclose(nuclear_norm(masks), [by_singular_values(mask) for mask in masks], rtol=1e-9)
+
+
 def test_nuclear_norm_by_hand():
     assert nuclear_norm(np.eye(3, dtype=bool)) == pytest.approx(3)
     assert nuclear_norm(np.ones((2, 8), dtype=bool)) == pytest.approx(4)

@@ -5,19 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earlybird.selection import SuccessiveBoundary, boundary
+from earlybird.selection import SuccessiveSplit, split
 
 
 def by_sorting(rows, pruned):
     ordered = np.sort(rows, axis=-1)
-    return ordered[..., pruned - 1], ordered[..., pruned]
+    threshold = ordered[..., pruned - 1]
+    return rows > threshold[..., None], threshold, ordered[..., pruned]
 
 
 @pytest.mark.parametrize("shape", [(9,), (4, 9), (2, 3, 9), (0, 9)])
 @pytest.mark.parametrize("pruned", [1, 4, 8])
-def test_boundary_is_that_of_sorted_rows(shape, pruned):
+def test_a_split_is_that_of_sorted_rows(shape, pruned):
     rows = np.random.default_rng(0).integers(0, 5, shape).astype(np.float32)
-    for found, expected in zip(boundary(rows, pruned), by_sorting(rows, pruned), strict=True):
+    for found, expected in zip(split(rows, pruned), by_sorting(rows, pruned), strict=True):
         np.testing.assert_array_equal(found, expected)
 
 
@@ -48,11 +49,11 @@ def successive_rows(draw):
 
 
 @given(successive_rows(), st.integers(1, 5))
-def test_the_boundary_depends_on_the_row_alone(case, chunk):
+def test_a_split_depends_on_the_row_alone(case, chunk):
     rows, pruned = case
-    boundary_of = SuccessiveBoundary()
+    split_at = SuccessiveSplit()
     for start in range(0, len(rows), chunk):
         here = rows[start : start + chunk]
-        for found, expected in zip(boundary_of(here, pruned), by_sorting(here, pruned), strict=True):
+        for found, expected in zip(split_at(here, pruned), by_sorting(here, pruned), strict=True):
             np.testing.assert_array_equal(found, expected)
-            assert found.dtype == rows.dtype
+            assert found.dtype == expected.dtype

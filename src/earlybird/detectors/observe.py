@@ -14,7 +14,7 @@ from earlybird.detectors.scores import Scores
 from earlybird.detectors.series import series_of
 from earlybird.errors import InputError
 from earlybird.finite import all_finite
-from earlybird.selection import SuccessiveBoundary
+from earlybird.selection import SuccessiveSplit
 
 
 class Observer:
@@ -30,7 +30,7 @@ class Observer:
         self._kind = kind
         self._pruning = pruning
         self._series = {criterion: series_of(criterion, pruning) for criterion in criteria}
-        self._boundary = SuccessiveBoundary()
+        self._split = SuccessiveSplit()
         self._steps = 0
 
     def observations(self, scores: Scores) -> Iterator[Observation]:
@@ -45,13 +45,13 @@ class Observer:
         usable = scores.part(slice(unusable[0][0])) if len(unusable) else scores
         # Heads that share keys and values are ranked by means, which need the digits.
         order = usable.ranking if self._pruning.key_value_groups is None else usable.values
-        masks, tied = self._pruning.masks_and_ties(order, self._boundary)
-        values = {criterion: series.update(usable, masks) for criterion, series in self._series.items()}
+        masks, tied = self._pruning.masks_and_ties(order, self._split)
+        values = {criterion: series.update(usable, masks).tolist() for criterion, series in self._series.items()}
         first = self._steps
         self._steps += len(usable)
-        for i in range(len(usable)):
-            here = {criterion: float(series[i]) for criterion, series in values.items()}
-            yield Observation(first + i, partial(scores.at, i), masks[i], here, not bool(tied[i]))
+        for i, (mask, accident) in enumerate(zip(masks, tied.tolist(), strict=True)):
+            here = {criterion: series[i] for criterion, series in values.items()}
+            yield Observation(first + i, partial(scores.at, i), mask, here, not accident)
         if len(unusable):
             step, layer, unit = unusable[0]
             raise InputError(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from earlybird.criteria import captured
 from earlybird.groups import Groups, shared_heads
-from earlybird.masks import Boundary, Scope, mask_at_ratio, masks_and_ties, rescued_blocks
+from earlybird.masks import Scope, Split, mask_at_ratio, masks_and_ties, rescued_blocks
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Pruning:
         )
 
     def masks_and_ties(
-        self, scores: NDArray[np.floating], global_boundary: Boundary
+        self, scores: NDArray[np.floating], global_split: Split
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Masks of finite scores (..., layers, units), and where the threshold falls among many equals, (...)."""
         return masks_and_ties(
@@ -57,7 +57,7 @@ class Pruning:
             groups=self.groups,
             round_to=self.round_to,
             admitted=self.admitted,
-            global_boundary=global_boundary,
+            global_split=global_split,
         )
 
     def rescued(self, scores: NDArray[np.floating]) -> tuple[int, ...]:

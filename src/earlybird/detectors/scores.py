@@ -79,11 +79,11 @@ class RunningScore:
         self._steps = 0
 
     def update(self, evidence: NDArray[np.floating]) -> Scores:
-        """Scores of the next steps."""
+        """Scores of the next steps; they may read the evidence where it lies, which is not to be changed afterwards."""
         if self.channel == "deviation":
             # |1 + d| - 1, whose digits are the deviation's own; those of 1 + d in float32 would be fewer.
             negative = evidence.size > 0 and not evidence.min() >= -1  # also where it is NaN
-            return Scores(np.where(evidence < -1, -2 - evidence, evidence) if negative else np.array(evidence), 1.0)
+            return Scores(np.where(evidence < -1, -2 - evidence, evidence) if negative else np.asarray(evidence), 1.0)
         # One array, changed in place: fresh memory for every intermediate result costs more than the arithmetic.
         values = np.array(evidence, dtype=np.float64)
         if self.channel == "coefficient":
