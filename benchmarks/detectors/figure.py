@@ -30,7 +30,7 @@ def _family(name: str) -> str:
         return "fixed part of the run"
     if name.startswith("published"):
         return "the study's, in its steps"
-    return "rule" if name in RULES else "test on the norm"
+    return "rule" if name in RULES and RULES[name].criterion is None else "test on the norm"
 
 
 def save_figure(by_score: Mapping[Score, Mapping[str, Summary]], directory: Path) -> None:
