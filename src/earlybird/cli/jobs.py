@@ -212,8 +212,8 @@ def figures(
 ) -> None:
     """Write the study's figures and tables of a recorded search, each as PNG, SVG and its data as CSV.
 
-    A trajectory by itself needs --heads, --neurons or both; of a run the recipe says what is pruned. A run under other
-    settings than its recipe's needs --output.
+    A trajectory by itself needs --heads, --neurons or both; of a run its ticket says what is pruned and by what, before
+    the draw its recipe. A run under other settings than these needs --output.
     """
     from earlybird.report.artefacts.listing import write_artefacts
 
@@ -227,7 +227,7 @@ def figures(
     }
     given = {key: value for key, value in changes.items() if value is not None}
     if given and output is None and not (source / "trajectory.json").is_file():
-        raise InputError(f"give --output: {source / 'figures'} is for the settings of the run's recipe")
+        raise InputError(f"give --output: {source / 'figures'} is for the run's own settings")
     written = write_artefacts(source, output or source / "figures", figure or [], given)
     lines = [
         f"{name}: {', '.join(map(str, paths)) or 'nothing to show in this run'}" for name, paths in written.items()

@@ -48,8 +48,8 @@ class Record:
 
         Args:
             root: the directory.
-            changes: of the recipe's `search` settings, by which the run's own draw and ticket no longer count; of a
-                trajectory what is to be pruned, at least a ratio.
+            changes: of the run's `search` settings (its ticket's, before a draw its recipe's), by which its own draw
+                and ticket no longer count; of a trajectory what is to be pruned, at least a ratio.
 
         Raises:
             InputError: it is neither, or lacks the record or the recipe (the message says which), or a setting is out
