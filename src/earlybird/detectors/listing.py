@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from earlybird.detectors.presets import DEFAULT_DETECTOR, DETECTORS
 from earlybird.detectors.settings import DetectorSpecification
+from earlybird.detectors.spans import Span
 
 _COMBINATIONS = {
     "all(A, B, ...)": "Every one of the detectors is settled, each by its newest check.",
@@ -46,7 +47,7 @@ def _settings(rule: DetectorSpecification) -> str:
         "start": rule.start,
         "lag": rule.lag,
     }
-    settings = [f"{key} {span}" for key, span in spans.items() if span is not None]
+    settings = [f"{key} {_short(span)}" for key, span in spans.items() if span is not None]
     if rule.criterion is not None:
         settings.append(f"criterion {rule.criterion}")
     if rule.remark:
@@ -54,3 +55,8 @@ def _settings(rule: DetectorSpecification) -> str:
     if rule.unsmoothed:
         settings.append(f"{', '.join(rule.unsmoothed)} unsmoothed")
     return ", ".join([*settings, f"threshold {rule.threshold:g}"])
+
+
+def _short(span: Span) -> str:
+    """A span as people write it: a twelfth of the run has no end as a percentage."""
+    return f"{100 * span.amount:.3g}%" if span.unit == "fraction" else str(span)
