@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from earlybird.groups import Groups
 from earlybird.masks import Scope, mask_at_ratio
 
+# Above so many bytes, pairs of rows are counted some rows at a time.
+_ALL_AT_ONCE = 1 << 16
 _ROWS_AT_ONCE = 8
 
 
@@ -64,9 +66,10 @@ def _common_units(masks: NDArray[np.bool_]) -> NDArray[np.uint32]:
     words = np.zeros((*leading, rows, -(-units // 64)), dtype=np.uint64)
     words.view(np.uint8)[..., : -(-units // 8)] = np.packbits(masks, axis=-1)
     gram = np.empty((*leading, rows, rows), dtype=np.uint32)
-    # Some rows at a time with those from them on: half of the pairs, and what they have in common stays in the cache.
-    for first in range(0, rows, _ROWS_AT_ONCE):
-        here, onward = slice(first, first + _ROWS_AT_ONCE), slice(first, None)
+    size = max(1, rows) if rows * words.nbytes <= _ALL_AT_ONCE else _ROWS_AT_ONCE
+    # Some rows with those from them on: of many rows half of the pairs, and what they share stays in the cache.
+    for first in range(0, rows, size):
+        here, onward = slice(first, first + size), slice(first, None)
         common = np.bitwise_count(words[..., here, None, :] & words[..., None, onward, :]).sum(-1, dtype=np.uint32)
         gram[..., here, onward], gram[..., onward, here] = common, common.swapaxes(-1, -2)
     return gram

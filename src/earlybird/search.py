@@ -366,10 +366,16 @@ class Search:
         seen, size = max(0, self.steps - self._delay), 64
         for start in range(0, seen, size):
             steps = slice(start, min(start + size, seen))
-            self._observe({kind: trajectory.evidence(kind, self._channel)[steps] for kind in self.detection.prunings})
+            # Copied, because the newest scores outlive the mapping, and another search may cut the file.
+            self._observe(
+                {kind: np.array(trajectory.evidence(kind, self._channel)[steps]) for kind in self.detection.prunings}
+            )
         for step in range(seen, self.steps):
             self._log.put_back(
-                {(kind, self._channel): trajectory.evidence(kind, self._channel)[step] for kind in trajectory.kinds}
+                {
+                    (kind, self._channel): np.array(trajectory.evidence(kind, self._channel)[step])
+                    for kind in trajectory.kinds
+                }
             )
 
     def _look(self, delay: int) -> None:

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from earlybird.criteria import captured, effective_rank, hamming_distance, nuclear_norm, overlap, singular_values
+from earlybird.criteria import (
+    _common_units,
+    captured,
+    effective_rank,
+    hamming_distance,
+    nuclear_norm,
+    overlap,
+    singular_values,
+)
 from earlybird.masks import mask_at_ratio
 
 MASKS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9))
@@ -71,6 +79,13 @@ def test_nuclear_norm_of_a_batch_equals_one_by_one():
 def test_nuclear_norm_of_many_layers(layers):
     masks = np.random.default_rng(layers).random((3, layers, 70)) < 0.5
     np.testing.assert_allclose(nuclear_norm(masks), [by_singular_values(mask) for mask in masks], rtol=1e-9)
+
+
+@pytest.mark.parametrize(("layers", "units"), [(3, 70), (12, 12), (33, 3000), (20, 30_000)])
+def test_units_in_common_are_counted_exactly(layers, units):
+    masks = np.random.default_rng(layers).random((2, layers, units)) < 0.5
+    counts = masks.astype(np.int64)
+    np.testing.assert_array_equal(_common_units(masks), counts @ counts.swapaxes(-1, -2))
 
 
 def test_nuclear_norm_by_hand():

@@ -389,6 +389,18 @@ def test_a_training_may_be_made_longer_when_it_is_resumed(tmp_path):
     assert (trajectory.total_steps, trajectory.steps) == (300, 30)
 
 
+def test_a_resumed_search_does_not_look_at_its_record_again(tmp_path):
+    model, files = interrupted(tmp_path, 20)
+    resumed = eb.Search(model, **SETTINGS, **files)
+    masks = resumed.masks()
+    for file in files["record"].glob("*.f32"):
+        with file.open("r+b") as opened:
+            opened.write(bytes(file.stat().st_size))
+    assert {kind: mask.tolist() for kind, mask in resumed.masks().items()} == {
+        kind: mask.tolist() for kind, mask in masks.items()
+    }
+
+
 def test_a_training_cannot_be_resumed_beyond_its_end(tmp_path):
     model, files = interrupted(tmp_path, 70)
     with pytest.raises(eb.InputError, match="has taken 70 steps, more than 60 planned"):

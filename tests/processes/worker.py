@@ -118,6 +118,8 @@ def main() -> None:
             search.step()
         except eb.JobError as error:
             (directory / f"process-{rank}.json").write_text(json.dumps({"diverged": str(error)}))
+            if group:
+                torch.distributed.destroy_process_group()
             return
         if arguments.die_at is not None and (step + 1) % CHECKPOINT_EVERY == 0:
             search.save_state(state)
