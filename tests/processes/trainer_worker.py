@@ -40,6 +40,8 @@ def main() -> None:
     weights = [parameter.detach().double().sum().item() for parameter in trainer.model.parameters()]
     outcome = {"step": ticket.provenance["draw_step"], "steps": trainer.state.global_step, "weights": weights}
     (directory / f"process-{os.environ['RANK']}.json").write_text(json.dumps(outcome))
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""A search in one process or several: `worker.py DIRECTORY HOW`, HOW being alone, ddp or fsdp.
+"""A search in one process or several: `worker.py DIRECTORY HOW [--die-at STEP]`, HOW being alone, ddp or fsdp.
 
 Each process is seeded differently and takes its part of each global batch, so that all of them together see what one
-sees alone. What a process draws goes into `process-RANK.json`. With --die-at the last process ends itself there, once;
-with --diverge-at its loss is no number from there on, and every process writes what it is told.
+sees alone. What a process draws goes into `process-RANK.json`. With --die-at the last process ends itself there, once.
 """
 
 from __future__ import annotations
@@ -73,7 +72,6 @@ def main() -> None:
     parser.add_argument("how", choices=("alone", "ddp", "fsdp"))
     parser.add_argument("--score", default="coefficient")
     parser.add_argument("--die-at", type=int)
-    parser.add_argument("--diverge-at", type=int)
     arguments = parser.parse_args()
     directory: Path = arguments.directory
 
@@ -109,18 +107,10 @@ def main() -> None:
         if step == arguments.die_at and rank == processes - 1:
             os.kill(os.getpid(), signal.SIGKILL)
         loss = model(**{key: value[part] for key, value in batch.items()}).loss + search.penalty()
-        if arguments.diverge_at is not None and step >= arguments.diverge_at and rank == processes - 1:
-            loss = loss * float("nan")
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        try:
-            search.step()
-        except eb.JobError as error:
-            (directory / f"process-{rank}.json").write_text(json.dumps({"diverged": str(error)}))
-            if group:
-                torch.distributed.destroy_process_group()
-            return
+        search.step()
         if arguments.die_at is not None and (step + 1) % CHECKPOINT_EVERY == 0:
             search.save_state(state)
             if rank == 0:
