@@ -22,23 +22,18 @@ import earlybird
 
 
 class Stopwatch:
-    """CPU seconds of this process, which other work on the machine hardly moves, and seconds on the clock."""
+    """CPU seconds of this process, which other work on the machine hardly moves."""
 
     def __init__(self) -> None:
         self.cpu = 0.0
-        self.wall = 0.0
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        cpu, wall = time.process_time(), time.perf_counter()
+        before = time.process_time()
         try:
             yield
         finally:
-            self.cpu += time.process_time() - cpu
-            self.wall += time.perf_counter() - wall
-
-    def seconds(self) -> dict[str, float]:
-        return {"cpu_seconds": round(self.cpu, 3), "wall_seconds": round(self.wall, 3)}
+            self.cpu += time.process_time() - before
 
 
 def overhead(seconds: Sequence[float], plain: Sequence[float]) -> dict[str, Any]:

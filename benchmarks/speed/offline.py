@@ -41,7 +41,7 @@ def published_norms(trajectory: eb.Trajectory, ratio: float, watch: Stopwatch) -
 def published_seconds(norms: dict[str, NDArray[np.float64]], test: str, of_norms: Stopwatch) -> Stopwatch:
     """Of the whole run: the norms, taken once for all tests, and this test's checks."""
     watch = Stopwatch()
-    watch.cpu, watch.wall = of_norms.cpu, of_norms.wall
+    watch.cpu = of_norms.cpu
     rules = published.detectors(test, notebook=False, threshold=NEVER[test])
     with watch.running():
         for kind, rule in rules.items():
