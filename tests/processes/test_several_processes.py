@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from earlybird import Ticket
+from earlybird.trajectory import Trajectory
 
 WORKER = Path(__file__).parent / "worker.py"
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -87,6 +88,15 @@ def test_what_ended_with_one_process_goes_on(alone, tmp_path):
     assert first["recorded"] == 60
 
 
+@pytest.mark.parametrize("how", ["ddp", "fsdp"])
+def test_what_diverges_in_one_process_ends_all_of_them(how, tmp_path):
+    first, second = outcomes(tmp_path, how, "--diverge-at", "7")
+
+    assert first == second
+    assert "step 7" in first["diverged"]
+    assert Trajectory.open(tmp_path / "trajectory").steps == 7
+
+
 def test_the_trainer_script_runs_in_two_processes(tmp_path):
     script = Path(__file__).parents[2] / "examples" / "hugging_face_trainer.py"
     result = subprocess.run(
@@ -106,8 +116,11 @@ def test_the_trainer_script_runs_in_two_processes(tmp_path):
 
 
 def test_the_small_network_of_a_trainer_is_the_same_in_every_process(tmp_path):
-    result = started([*TORCHRUN, str(WORKER.with_name("trainer_worker.py")), str(tmp_path)])
-    assert result.returncode == 0, result.stderr
-    first, second = (json.loads((tmp_path / f"process-{rank}.json").read_text()) for rank in (0, 1))
-    assert first == second
-    assert first["steps"] == 24
+    trainings = []
+    # The second one begins where the first one's files lie.
+    for _ in range(2):
+        result = started([*TORCHRUN, str(WORKER.with_name("trainer_worker.py")), str(tmp_path)])
+        assert result.returncode == 0, result.stderr
+        trainings += [json.loads((tmp_path / f"process-{rank}.json").read_text()) for rank in (0, 1)]
+    assert all(outcome == trainings[0] for outcome in trainings)
+    assert trainings[0]["steps"] == 24

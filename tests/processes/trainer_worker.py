@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from transformers import Trainer, TrainingArguments
-from worker import model_to_train
+from worker import end_if_stuck, leave, model_to_train
 
 from earlybird.integrations.early_bird import train_early_bird
 
@@ -21,6 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
     directory = parser.parse_args().directory
+    end_if_stuck()
     generator = torch.Generator().manual_seed(0)
     examples = [
         {"input_ids": torch.randint(50, (6,), generator=generator), "labels": torch.tensor(i % 2)} for i in range(32)
@@ -40,8 +41,7 @@ def main() -> None:
     weights = [parameter.detach().double().sum().item() for parameter in trainer.model.parameters()]
     outcome = {"step": ticket.provenance["draw_step"], "steps": trainer.state.global_step, "weights": weights}
     (directory / f"process-{os.environ['RANK']}.json").write_text(json.dumps(outcome))
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
+    leave()
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""A search in one process or several: `worker.py DIRECTORY HOW [--die-at STEP]`, HOW being alone, ddp or fsdp.
+"""A search in one process or several: `worker.py DIRECTORY HOW`, HOW being alone, ddp or fsdp.
 
 Each process is seeded differently and takes its part of each global batch, so that all of them together see what one
-sees alone. What a process draws goes into `process-RANK.json`. With --die-at the last process ends itself there, once.
+sees alone. What a process draws goes into `process-RANK.json`. With --die-at the last process ends itself there, once;
+with --diverge-at its loss is no number from there on, and every process writes what it is told.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import faulthandler
 import json
 import os
 import signal
@@ -24,6 +26,7 @@ from earlybird.wrappers import unwrapped
 
 STEPS, BATCH = 60, 8
 CHECKPOINT_EVERY = 20
+PATIENCE_SECONDS = 240
 
 
 def model_to_train() -> BertForSequenceClassification:
@@ -66,13 +69,27 @@ def gathered(model: nn.Module) -> dict[str, torch.Tensor]:
     return get_model_state_dict(model, options=StateDictOptions(full_state_dict=True))
 
 
+def leave() -> None:
+    """Leave the group when every process has done its part: one that leaves early can tear the others' connections."""
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
+def end_if_stuck() -> None:
+    """Let a process that waits for another one for ever say where, and end."""
+    faulthandler.dump_traceback_later(PATIENCE_SECONDS, exit=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("directory", type=Path)
     parser.add_argument("how", choices=("alone", "ddp", "fsdp"))
     parser.add_argument("--score", default="coefficient")
     parser.add_argument("--die-at", type=int)
+    parser.add_argument("--diverge-at", type=int)
     arguments = parser.parse_args()
+    end_if_stuck()
     directory: Path = arguments.directory
 
     model = spread(model_to_train(), arguments.how)
@@ -107,10 +124,17 @@ def main() -> None:
         if step == arguments.die_at and rank == processes - 1:
             os.kill(os.getpid(), signal.SIGKILL)
         loss = model(**{key: value[part] for key, value in batch.items()}).loss + search.penalty()
+        if arguments.diverge_at is not None and step >= arguments.diverge_at and rank == processes - 1:
+            loss = loss * float("nan")
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        search.step()
+        try:
+            search.step()
+        except eb.JobError as error:
+            (directory / f"process-{rank}.json").write_text(json.dumps({"diverged": str(error)}))
+            leave()
+            return
         if arguments.die_at is not None and (step + 1) % CHECKPOINT_EVERY == 0:
             search.save_state(state)
             if rank == 0:
@@ -146,9 +170,7 @@ def main() -> None:
         "recorded": Trajectory.open(directory / "trajectory").steps if rank == 0 else None,
     }
     (directory / f"process-{rank}.json").write_text(json.dumps(content))
-    if group:
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
+    leave()
 
 
 if __name__ == "__main__":
