@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import lightning.pytorch as pl
+import numpy as np
 import pytest
 import torch
 from tiny_bert import tiny_bert
@@ -12,6 +13,7 @@ from torch.utils.data import DataLoader
 
 import earlybird as eb
 from earlybird.integrations.lightning import EarlyBirdCallback
+from earlybird.trajectory import Trajectory
 
 SETTINGS = {"heads": 0.5, "neurons": 0.5, "detector": "half-time-capture"}
 
@@ -35,6 +37,15 @@ class StopAt(pl.Callback):
 
     def on_train_batch_end(self, trainer, *_):
         trainer.should_stop = trainer.should_stop or trainer.global_step >= self.step
+
+
+class SaveAt(pl.Callback):
+    def __init__(self, path, step):
+        self.path, self.step = path, step
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == self.step:
+            trainer.save_checkpoint(self.path)
 
 
 def fit(callback, *, steps=60, others=(), module=None, **arguments):
@@ -81,9 +92,41 @@ def test_an_optimizer_that_cannot_be_sliced_is_refused_at_the_first_step():
     assert not scaled(module)
 
 
-def test_a_fit_that_goes_on_from_a_checkpoint_is_refused(tmp_path):
+@pytest.mark.parametrize("then", ["stop", "continue"])
+def test_a_fit_that_goes_on_from_a_checkpoint_goes_on_with_its_search(then, tmp_path):
+    checkpoint, record = tmp_path / "fit.ckpt", tmp_path / "record"
+    settings = {**SETTINGS, "then": then, "record": record}
+    undisturbed = EarlyBirdCallback("model", **settings)
+    _, whole = fit(undisturbed, others=[SaveAt(checkpoint, 20)])
+    seen = Trajectory.open(record)
+    steps, evidence = seen.steps, {kind: np.array(seen.evidence(kind, "deviation")) for kind in seen.kinds}
+
+    again, module = EarlyBirdCallback("model", **settings), Classifier()
+    module.model.apply(lambda part: [parameter.data.zero_() for parameter in part.parameters()])
+    trainer, _ = fit(again, module=module, ckpt_path=checkpoint)
+    assert again.ticket.provenance["draw_step"] == undisturbed.ticket.provenance["draw_step"] > 20
+    assert again.ticket.masks.keys() == undisturbed.ticket.masks.keys()
+    for kind, mask in again.ticket.masks.items():
+        np.testing.assert_array_equal(mask, undisturbed.ticket.masks[kind])
+        np.testing.assert_array_equal(Trajectory.open(record).evidence(kind, "deviation"), evidence[kind])
+    assert Trajectory.open(record).steps == steps
+    assert trainer.global_step == (60 if then == "continue" else steps)
+    for name, weight in whole.state_dict().items():
+        torch.testing.assert_close(module.state_dict()[name], weight, rtol=0, atol=0)
+
+
+def test_a_fit_goes_on_with_a_search_only_where_one_was_recorded(tmp_path):
+    checkpoint, record = tmp_path / "fit.ckpt", tmp_path / "record"
     trainer, module = fit(EarlyBirdCallback("model", **SETTINGS), others=[StopAt(3)])
-    trainer.save_checkpoint(tmp_path / "fit.ckpt")
-    with pytest.raises(eb.InputError, match="the search is not kept"):
-        fit(EarlyBirdCallback("model", **SETTINGS), module=module, ckpt_path=tmp_path / "fit.ckpt")
+    trainer.save_checkpoint(checkpoint)
+    with pytest.raises(eb.InputError, match="give the callback the record="):
+        fit(EarlyBirdCallback("model", **SETTINGS), module=module, ckpt_path=checkpoint)
+    with pytest.raises(eb.InputError, match="a checkpoint that holds no search"):
+        fit(EarlyBirdCallback("model", **SETTINGS, record=record), module=module, ckpt_path=checkpoint)
     assert not scaled(module)
+
+
+def test_a_fit_that_begins_anew_takes_the_place_of_the_record_before(tmp_path):
+    for steps in (9, 4):
+        fit(EarlyBirdCallback("model", **SETTINGS, record=tmp_path / "record"), others=[StopAt(steps)])
+        assert Trajectory.open(tmp_path / "record").steps == steps

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
 
 from earlybird.detectors.scores import Score
 from earlybird.errors import InputError
@@ -11,12 +17,16 @@ from earlybird.masks import Scope
 from earlybird.search import Search
 from earlybird.surgery import prune
 from earlybird.ticket import Ticket
+from earlybird.trajectory import discard
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
     from lightning.pytorch.trainer.states import TrainerFn
 except ImportError as error:
     raise InputError("the Lightning callback needs lightning: pip install 'earlybird[lightning]'") from error
+
+
+_SEARCH = "search"
 
 
 class EarlyBirdCallback(Callback):
@@ -26,8 +36,9 @@ class EarlyBirdCallback(Callback):
         Trainer(max_steps=1000, callbacks=[callback]).fit(module, batches)  # ends at the draw
         earlybird.prune(module.model, callback.ticket)
 
-    For automatic optimization with one optimizer, in 32 bits or bf16. Each fit is a search of its own, and
-    begins at its first step: Lightning's checkpoints do not hold the search.
+    For automatic optimization with one optimizer, in 32 bits or bf16. Each fit is a search of its own; with `record`,
+    Lightning's checkpoints hold it, and a fit that goes on from one (`ckpt_path`) goes on with its search. What was
+    saved after the draw of "continue" holds the pruned model, which a module with the whole one cannot load.
 
     Args:
         attribute: name of the module's attribute that holds the Transformer.
@@ -36,14 +47,17 @@ class EarlyBirdCallback(Callback):
         score, l1, heads_scope, neurons_scope, threshold: as in `earlybird.Search`.
         detector: as there, but that "continue" draws at a fifth of the training by default (`fixed-time`).
         learning_rate: of the coefficients, by default that of the weights; it follows the weights' schedule.
+        record: directory to write the trajectory to, in the place of that of an earlier fit. By default it is not kept,
+            and a fit cannot go on from a checkpoint.
 
     Attributes:
         ticket: of the newest fit, once it is drawn.
 
     Raises:
         InputError: when the fit starts: no such attribute, no planned number of steps, more than one optimizer,
-            16-mixed precision, or "continue" with more than one process; it goes on from a checkpoint. At the first
-            step: "continue" with an optimizer whose state cannot be sliced (Adafactor).
+            16-mixed precision, or "continue" with more than one process; it goes on from a checkpoint that holds no
+            search, or without `record`. At the first step: "continue" with an optimizer whose state cannot be sliced
+            (Adafactor).
     """
 
     def __init__(
@@ -60,6 +74,7 @@ class EarlyBirdCallback(Callback):
         neurons_scope: Scope = "global",
         threshold: float | None = None,
         learning_rate: float | None = None,
+        record: str | os.PathLike[str] | None = None,
     ) -> None:
         if then not in ("stop", "continue"):
             raise InputError(f'then must be "stop" or "continue", got {then!r}')
@@ -69,12 +84,43 @@ class EarlyBirdCallback(Callback):
         self.score, self.l1, self.threshold = score, l1, threshold
         self.heads_scope, self.neurons_scope = heads_scope, neurons_scope
         self.learning_rate = learning_rate
+        self.record = None if record is None else Path(record)
         self.ticket: Ticket | None = None
         self._search: Search | None = None
         self._steps = 0
+        self._resumed: bytes | None = None
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Attach the coefficients to the model."""
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Take the search that the fit goes on with out of its checkpoint."""
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
+        if self.record is None:
+            raise InputError(
+                "the fit goes on from a checkpoint, but the detector has to see again what it saw before: give the"
+                " callback the record= of the fit that goes on, or fit without ckpt_path, so that both begin anew"
+            )
+        state = checkpoint.get("callbacks", {}).get(self.state_key, {})
+        if _SEARCH not in state:
+            raise InputError(
+                "the fit goes on from a checkpoint that holds no search, which is saved with record= and until its"
+                " draw: fit without ckpt_path, so that both begin anew, or without this callback"
+            )
+        self._resumed = state[_SEARCH].numpy().tobytes()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds of the search: the file of `Search.save_state`, as bytes."""
+        if self._search is None or self.record is None:
+            return {}
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "search.safetensors"
+            self._search.save_state(path)
+            # Of several processes only the first writes, and only its checkpoint is kept.
+            if not path.exists():
+                return {}
+            return {_SEARCH: torch.from_numpy(np.fromfile(path, dtype=np.uint8))}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Attach the coefficients to the model: any checkpoint is loaded by now."""
         model = getattr(pl_module, self.attribute, None)
         if model is None:
             raise InputError(
@@ -91,27 +137,29 @@ class EarlyBirdCallback(Callback):
         total = trainer.estimated_stepping_batches
         if total == float("inf"):
             raise InputError("the search needs a planned length: give the Trainer max_steps or max_epochs")
+        resumed, self._resumed = self._resumed, None
+        if self.record is not None and resumed is None and trainer.is_global_zero:
+            discard(self.record)
         self.ticket, self._steps = None, trainer.global_step
-        self._search = Search(
-            model,
-            heads=self.heads,
-            neurons=self.neurons,
-            total_steps=int(total),
-            score=self.score,
-            detector=self.detector,
-            l1=self.l1,
-            heads_scope=self.heads_scope,
-            neurons_scope=self.neurons_scope,
-            threshold=self.threshold,
-            learning_rate=self.learning_rate or 1e-3,
-        )
-
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Refuse a fit that goes on from a checkpoint."""
-        if trainer.state.fn == TrainerFn.FITTING:
-            raise InputError(
-                "the fit goes on from a checkpoint, in which the search is not kept: fit without ckpt_path, so that"
-                " both begin anew, or without this callback"
+        with tempfile.TemporaryDirectory() as directory:
+            state = None
+            if resumed is not None:
+                state = Path(directory) / "search.safetensors"
+                state.write_bytes(resumed)
+            self._search = Search(
+                model,
+                heads=self.heads,
+                neurons=self.neurons,
+                total_steps=int(total),
+                score=self.score,
+                detector=self.detector,
+                l1=self.l1,
+                heads_scope=self.heads_scope,
+                neurons_scope=self.neurons_scope,
+                threshold=self.threshold,
+                learning_rate=self.learning_rate or 1e-3,
+                record=self.record,
+                resume=state,
             )
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
