@@ -37,11 +37,13 @@ class Stopwatch:
 
 
 def overhead(seconds: Sequence[float], plain: Sequence[float]) -> dict[str, Any]:
-    """Median of the ratios to the plain seconds of the same rounds, less 1, and their quartiles."""
+    """Median of the ratios to the plain seconds of the same rounds, less 1, its standard error, and their quartiles."""
     ratios = sorted(longer / alone for longer, alone in zip(seconds, plain, strict=True))
     quartiles = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
+    resampled = np.random.default_rng(0).choice(ratios, (2_000, len(ratios)))
     return {
         "overhead": round(statistics.median(ratios) - 1, 4),
+        "standard_error": round(float(np.median(resampled, axis=1).std()), 4),
         "quartiles": [round(ratio - 1, 4) for ratio in quartiles],
     }
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from earlybird.errors import JobError
+from earlybird.errors import InputError, JobError
 from earlybird.finite import all_finite
 from earlybird.host_copies import HostCopies
 from earlybird.trajectory import Channel, Kind, TrajectoryWriter
@@ -62,6 +62,16 @@ class EvidenceLog:
             self._recorded.append(self._record())
         if self._writer is not None:
             self._writer.flush()
+
+    def newest_checksum(self) -> int:
+        """Of the newest step in the record, see `TrajectoryWriter.newest_checksum`.
+
+        Raises:
+            InputError: the record is closed.
+        """
+        if self._writer is None:
+            raise InputError("the search's record is closed, so that nothing could go on with it")
+        return self._writer.newest_checksum()
 
     def close(self) -> None:
         """Close the record, without what is still under way."""

@@ -28,15 +28,18 @@ class HostCopies(Generic[Name]):
         return len(self._under_way)
 
     def send(self, tensors: Mapping[Name, Tensor]) -> None:
-        """Queue copies of tensors, which may be changed afterwards."""
+        """Queue copies of tensors of one device, which may be changed afterwards."""
         # From CUDA a copy need not wait: it goes into pinned memory, and an event tells its arrival.
         copies = {
             name: tensor.detach().to("cpu", non_blocking=tensor.is_cuda, copy=True) for name, tensor in tensors.items()
         }
         event = None
-        if any(tensor.is_cuda for tensor in tensors.values()):
+        devices = {tensor.device for tensor in tensors.values() if tensor.is_cuda}
+        if devices:
+            (device,) = devices
             event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            event.record()
+            # Of the tensors' own device, which need not be the current one.
+            event.record(torch.cuda.current_stream(device))
         self._under_way.append((copies, event))
 
     def receive(self) -> dict[Name, NDArray[np.float32]]:

@@ -29,7 +29,7 @@ from earlybird.processes import is_first, wait_for_all
 from earlybird.search_state import read_search_state, write_search_state
 from earlybird.slimming import Place, Slimming
 from earlybird.ticket import Ticket
-from earlybird.trajectory import Channel, Kind, Shape, Trajectory, TrajectoryWriter
+from earlybird.trajectory import Channel, Kind, Shape, Trajectory, TrajectoryWriter, discard
 from earlybird.trajectory.files import DESCRIPTION
 
 _CHUNK_BYTES = 1 << 22
@@ -78,8 +78,9 @@ class Search:
         anatomy: of the model, where it is not `Anatomy.of(model)`: own patterns, blocks excluded.
         smoothing, window, every, start, lag, criterion, threshold, joint: of the detector, see `earlybird.detect`.
         steps_per_epoch: needed only where spans are given in epochs.
-        record: directory to write the trajectory to; by default it is not kept. Of several processes, all of which
-            have to give it, the first writes.
+        record: directory to write the trajectory to; by default it is not kept, and the search cannot be resumed. Of
+            several processes, all of which have to give it, the first writes.
+        overwrite: let the record take the place of a trajectory that is there, once all else is found in order.
         record_gradients: record the coefficients' gradients whatever the score is, to study other scores later.
         delay: steps after which a step is looked at, so that training does not wait for its device; `step` returns the
             ticket so much later, and the draw is the same. By default 4 on a CUDA device, where the host would wait,
@@ -126,6 +127,7 @@ class Search:
         joint: Joint = "latched",
         steps_per_epoch: float | None = None,
         record: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
         record_gradients: bool = False,
         delay: int | None = None,
         resume: str | os.PathLike[str] | None = None,
@@ -136,10 +138,11 @@ class Search:
             raise InputError(f"delay must be at least 0 steps, got {delay}")
         if resume is not None and record is None:
             raise InputError("resume needs the directory of the trajectory in record: the detector is fed from it")
-        if record is not None and resume is None and is_first() and _steps_in(Path(record)):
+        begun = Path(record) if record is not None and resume is None and is_first() else None
+        if begun is not None and not overwrite and _steps_in(begun):
             raise InputError(
-                f"{record} holds a trajectory already: give the search a directory of its own, or resume= to go on with"
-                " that one"
+                f"{record} holds a trajectory already: give the search a directory of its own, resume= to go on with"
+                " that one, or overwrite=True to lose it"
             )
         channels_of(score)
         self.score: Score = score
@@ -206,8 +209,9 @@ class Search:
             admitted_heads,
         )
         try:
+            newest = None
             if resume is not None:
-                self.steps = read_search_state(
+                self.steps, newest = read_search_state(
                     Path(resume),
                     self.slimming.deviations,
                     self._optimizer,
@@ -222,8 +226,13 @@ class Search:
             if record is not None and is_first():
                 step_bytes = 4 * len(self._channels) * sum(v.values.numel() for v in self.slimming.deviations.values())
                 chunk = min(max(1, total_steps // 100), max(1, _CHUNK_BYTES // step_bytes))
-                writer = TrajectoryWriter(Path(record), shape, chunk_steps=chunk, keep_steps=self.steps)
+                if begun is not None:
+                    discard(begun)
+                writer = TrajectoryWriter(
+                    Path(record), shape, chunk_steps=chunk, keep_steps=self.steps, keep_checksum=newest
+                )
             self._log = EvidenceLog(self.steps, writer)
+            self._recorded = record is not None
             if record is not None and self.steps:
                 wait_for_all()  # the first cuts off what was recorded after the resumed step
                 self._replay(Path(record))
@@ -321,7 +330,7 @@ class Search:
         """Take the coefficients off the model without folding them, and close the record."""
         self.slimming.detach()
         # This is how a training is given up, whose own error must not be hidden by that of steps not looked at yet.
-        with contextlib.suppress(JobError):
+        with contextlib.suppress(JobError, OSError):
             self.close()
 
     def flush(self) -> None:
@@ -350,14 +359,25 @@ class Search:
         writes.
 
         Raises:
+            InputError: the search keeps no record, which it would have to be resumed with, or has closed it.
             JobError: see `step`.
         """
+        if not self._recorded:
+            raise InputError(
+                "the detector of a resumed search has to see again what it saw before: give the search a directory to"
+                " record in"
+            )
         # In every process: what is found to have diverged ends all of them.
         self.flush()
         if not is_first():
             return
         write_search_state(
-            Path(path), self.slimming.deviations, self._optimizer, steps=self.steps, model=self.anatomy.fingerprint
+            Path(path),
+            self.slimming.deviations,
+            self._optimizer,
+            steps=self.steps,
+            model=self.anatomy.fingerprint,
+            record=self._log.newest_checksum(),
         )
 
     def _replay(self, record: Path) -> None:

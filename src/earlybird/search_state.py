@@ -15,27 +15,38 @@ from earlybird.errors import InputError
 from earlybird.slimming import Deviations
 from earlybird.trajectory import Kind
 
-_ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
-
 
 def write_search_state(
-    path: Path, deviations: Mapping[Kind, Deviations], optimizer: torch.optim.Optimizer, *, steps: int, model: str
+    path: Path,
+    deviations: Mapping[Kind, Deviations],
+    optimizer: torch.optim.Optimizer,
+    *,
+    steps: int,
+    model: str,
+    record: int,
 ) -> None:
-    """Write the state of a search on the model of a fingerprint as safetensors, in one move."""
+    """Write the state of a search on the model of a fingerprint as safetensors, in one move.
+
+    `record` is a checksum of the newest step in the search's record.
+    """
     tensors: dict[str, Tensor] = {}
     for kind, own in deviations.items():
         tensors[kind] = own.values.detach()
         state = optimizer.state.get(own.values, {})
         tensors |= {f"{kind}.{name}": torch.as_tensor(value) for name, value in state.items()}
     temporary = path.with_name(path.name + ".tmp")
-    metadata = {"steps": str(steps), "model": model}
-    save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, temporary, metadata)
-    os.replace(temporary, path)
+    metadata = {"steps": str(steps), "model": model, "record": str(record)}
+    try:
+        save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, temporary, metadata)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def read_search_state(
     path: Path, deviations: Mapping[Kind, Deviations], optimizer: torch.optim.Optimizer, *, model: str, trained: bool
-) -> int:
+) -> tuple[int, int]:
     """Read a state back into coefficients and their optimizer.
 
     Args:
@@ -46,7 +57,7 @@ def read_search_state(
         trained: whether the coefficients are trained, not only differentiated: then the optimizer has a state.
 
     Returns:
-        The steps that were observed before.
+        The steps that were observed before, and the checksum of the last of them in the record.
 
     Raises:
         InputError: the file is missing or damaged, or of a search on another model or with other settings.
@@ -55,19 +66,30 @@ def read_search_state(
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        steps = int(metadata["steps"])
+        steps, record = int(metadata["steps"]), int(metadata["record"])
+        if steps < 0:
+            raise ValueError(f"{steps} steps")
         if metadata["model"] != model:
             raise InputError(f"{path} is the state of a search on another model")
         for kind, own in deviations.items():
             # In place: the blocks' leaves are views into this buffer.
-            own.values.data.copy_(tensors[kind])
+            own.values.data.copy_(_shaped(tensors, kind, own.values.shape))
             if steps and trained:
                 optimizer.state[own.values] = {
-                    name: tensors[f"{kind}.{name}"].to("cpu" if name == "step" else own.values.device)
-                    for name in _ADAM_STATE
+                    "step": _shaped(tensors, f"{kind}.step", torch.Size()),
+                    **{
+                        name: _shaped(tensors, f"{kind}.{name}", own.values.shape).to(own.values.device)
+                        for name in ("exp_avg", "exp_avg_sq")
+                    },
                 }
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} cannot be read as the state of this search: {error}") from error
-    return steps
+    return steps, record
+
+
+def _shaped(tensors: Mapping[str, Tensor], name: str, shape: torch.Size) -> Tensor:
+    if tensors[name].shape != shape or tensors[name].dtype != torch.float32:
+        raise ValueError(f"{name} is {tensors[name].dtype} of shape {tuple(tensors[name].shape)}, not {tuple(shape)}")
+    return tensors[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+import shutil
 import signal
 import sys
 import time
@@ -55,23 +56,34 @@ def seconds_until_done(processes: ForkServerContext, directory: Path) -> float:
     return time.monotonic() - begun
 
 
+def assert_same(found: dict[str, bytes], expected: dict[str, bytes]) -> None:
+    assert set(found) == set(expected)
+    assert [name for name in expected if found[name] != expected[name]] == []
+
+
 def test_kill_nine_at_random_moments(processes: ForkServerContext, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     taken = seconds_until_done(processes, whole)
     starting = seconds_until_done(processes, whole)  # nothing is left to do
+    expected = outcome(whole)
     moments = random.Random(0)
-    finished = []
-    for number in range(KILLS):
+    finished: list[int] = []
+    while len(finished) < KILLS:
         process = processes.Process(target=run, args=(killed,))
         process.start()
         # The first ones before anything is trained, the others somewhere in the next eighth of the run.
-        process.join(moments.random() * starting if number < 3 else starting + moments.random() * taken / 8)
+        early = len(finished) < 3
+        process.join(moments.random() * starting if early else starting + moments.random() * taken / 8)
         process.kill()
         process.join()
-        assert process.exitcode in (-signal.SIGKILL, 0)
-        finished.append(sum(1 for _ in killed.glob("**/result.json")))
+        if process.exitcode == -signal.SIGKILL:
+            finished.append(sum(1 for _ in killed.glob("**/result.json")))
+            continue
+        # Done before its kill: the others are for a run that begins anew.
+        assert process.exitcode == 0
+        assert_same(outcome(killed), expected)
+        shutil.rmtree(killed)
+        taken *= 0.75
     seconds_until_done(processes, killed)
     assert len(set(finished)) > 2, f"all kills met the same stages: {finished}"
-    expected, found = outcome(whole), outcome(killed)
-    assert set(found) == set(expected)
-    assert [name for name in expected if found[name] != expected[name]] == []
+    assert_same(outcome(killed), expected)

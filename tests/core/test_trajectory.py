@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from earlybird.errors import InputError
-from earlybird.trajectory import Shape, Trajectory, TrajectoryWriter
+from earlybird.trajectory import Shape, Trajectory, TrajectoryWriter, discard
 from earlybird.trajectory import writing as module
 
 SHAPE = Shape({"heads": (2, 2), "neurons": (3,)}, ("deviation",), 20, model="tiny")
@@ -462,3 +462,39 @@ def test_arrays_that_do_not_fit_are_refused(arguments, named):
 def test_arrays_make_no_trajectory_that_could_not_be_read_again(given):
     with pytest.raises(InputError, match=next(iter(given))):
         Trajectory.from_arrays(heads=np.ones((3, 2, 4)), **given)
+
+
+def test_discarding_removes_a_trajectory_and_nothing_else(recorded):
+    directory, _ = recorded
+    strangers = [directory / name for name in ("embeddings.f32", "heads.f32", "notes.txt")]
+    for path in strangers:
+        path.write_text("mine")
+    discard(directory)
+    assert set(directory.iterdir()) == set(strangers)
+
+
+def test_what_a_link_points_to_is_not_cut(recorded, tmp_path):
+    directory, _ = recorded
+    mine = tmp_path / "mine"
+    mine.write_text("a long text of mine")
+    file = directory / "heads.deviation.f32"
+    file.unlink()
+    file.symlink_to(mine)
+    with pytest.raises(InputError, match="is a link"):
+        TrajectoryWriter(directory, SHAPE, chunk_steps=CHUNK)
+    assert mine.read_text() == "a long text of mine"
+
+
+def test_another_trajectory_is_not_gone_on_with_nor_cut(tmp_path):
+    first, other = evidence(SHAPE, 7), evidence(SHAPE, 9, seed=1)
+    with TrajectoryWriter(tmp_path, SHAPE, chunk_steps=CHUNK) as writer:
+        for step in range(5):
+            writer.append({pair: array[step] for pair, array in first.items()})
+        writer.flush()
+        checksum = writer.newest_checksum()
+    TrajectoryWriter(tmp_path, SHAPE, chunk_steps=CHUNK, keep_steps=5, keep_checksum=checksum).close()
+    discard(tmp_path)
+    write(tmp_path, SHAPE, other)
+    with pytest.raises(InputError, match="holds another search"):
+        TrajectoryWriter(tmp_path, SHAPE, chunk_steps=CHUNK, keep_steps=5, keep_checksum=checksum)
+    assert_holds(tmp_path, other, 9)

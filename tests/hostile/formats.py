@@ -210,7 +210,7 @@ def search_state() -> tuple[dict[Kind, Deviations], torch.optim.Optimizer]:
 
 def write_state(root: Path) -> None:
     deviations, optimizer = search_state()
-    write_search_state(root / "state.safetensors", deviations, optimizer, steps=5, model="m")
+    write_search_state(root / "state.safetensors", deviations, optimizer, steps=5, model="m", record=0)
 
 
 def read_state(root: Path) -> None:

@@ -408,3 +408,38 @@ def test_a_training_that_never_begins_leaves_no_hook_on_the_model(tmp_path):
     with pytest.raises(ValueError, match="train_dataset"):
         train_early_bird(trainer, heads=0.5, start="continue")
     assert not trainer.model._load_state_dict_pre_hooks
+
+
+@pytest.mark.parametrize("strategy", [{"save_strategy": "steps", "save_steps": 4}, {"save_strategy": "epoch"}])
+def test_what_has_diverged_does_not_take_the_place_of_the_last_good_checkpoint(strategy, tmp_path, monkeypatch):
+    # As on a CUDA device, where steps are looked at four later: the checkpoint at step 8 comes before that.
+    monkeypatch.setattr("earlybird.integrations.early_bird.Search", functools.partial(eb.Search, delay=4))
+    diverging = Diverging(trainer_for(tmp_path, **strategy, save_total_limit=1), at=6)
+    with pytest.raises(eb.JobError, match="not finite at step 6"):
+        train_early_bird(diverging.trainer, **SETTINGS)
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-4"]
+    weights = load_file(tmp_path / "checkpoint-4" / "model.safetensors")
+    assert all(weight.isfinite().all() for weight in weights.values())
+    assert (tmp_path / "checkpoint-4" / "earlybird-search.safetensors").is_file()
+
+
+class Diverging:
+    """A Trainer whose loss is no number from a step on."""
+
+    def __init__(self, trainer, at):
+        self.trainer = trainer
+        plain = trainer.compute_loss
+
+        def compute_loss(*arguments, **named):
+            loss = plain(*arguments, **named)
+            return loss * float("nan") if trainer.state.global_step >= at else loss
+
+        trainer.compute_loss = compute_loss
+
+
+def test_settings_that_are_refused_leave_the_record_of_the_search_before(tmp_path):
+    train_early_bird(trainer_for(tmp_path), **SETTINGS)
+    steps = eb.Trajectory.open(tmp_path / "trajectory").steps
+    with pytest.raises(eb.InputError):
+        train_early_bird(trainer_for(tmp_path), heads=0.5, neurons=0.5, detector="published-adf")
+    assert eb.Trajectory.open(tmp_path / "trajectory").steps == steps > 0

@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import Checkpoint, OnExceptionCheckpoint
 from tiny_bert import tiny_bert
 from torch.utils.data import DataLoader
 
@@ -48,7 +49,7 @@ class SaveAt(pl.Callback):
             trainer.save_checkpoint(self.path)
 
 
-def fit(callback, *, steps=60, others=(), module=None, **arguments):
+def fit(callback, *, steps=60, before=(), others=(), module=None, **arguments):
     generator = torch.Generator().manual_seed(0)
     examples = [
         {"input_ids": torch.randint(30, (6,), generator=generator), "labels": torch.tensor(i % 4)} for i in range(32)
@@ -56,10 +57,10 @@ def fit(callback, *, steps=60, others=(), module=None, **arguments):
     module = module or Classifier()
     trainer = pl.Trainer(
         max_steps=steps,
-        callbacks=[callback, *others],
+        callbacks=[*before, callback, *others],
         accelerator="cpu",
         logger=False,
-        enable_checkpointing=False,
+        enable_checkpointing=any(isinstance(other, Checkpoint) for other in others),
         enable_progress_bar=False,
         enable_model_summary=False,
     )
@@ -130,3 +131,53 @@ def test_a_fit_that_begins_anew_takes_the_place_of_the_record_before(tmp_path):
     for steps in (9, 4):
         fit(EarlyBirdCallback("model", **SETTINGS, record=tmp_path / "record"), others=[StopAt(steps)])
         assert Trajectory.open(tmp_path / "record").steps == steps
+
+
+class FailAt(pl.Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.global_step == self.step:
+            raise ValueError("a failing batch")
+
+
+def test_a_checkpoint_written_because_of_an_error_holds_the_search(tmp_path):
+    record = tmp_path / "record"
+    undisturbed = EarlyBirdCallback("model", **SETTINGS, record=tmp_path / "whole")
+    fit(undisturbed)
+    saving = OnExceptionCheckpoint(tmp_path, "fit")
+    with pytest.raises(ValueError, match="a failing batch"):
+        fit(EarlyBirdCallback("model", **SETTINGS, record=record), others=[FailAt(20), saving])
+    again = EarlyBirdCallback("model", **SETTINGS, record=record)
+    fit(again, ckpt_path=tmp_path / "fit.ckpt")
+    assert again.ticket.provenance["draw_step"] == undisturbed.ticket.provenance["draw_step"] > 20
+    assert Trajectory.open(record).steps == Trajectory.open(tmp_path / "whole").steps
+
+
+def test_a_checkpoint_saved_before_the_search_saw_its_step_is_refused(tmp_path):
+    callback = EarlyBirdCallback("model", **SETTINGS, record=tmp_path / "record")
+    fit(callback, before=[SaveAt(tmp_path / "fit.ckpt", 10)], others=[StopAt(12)])
+    again = EarlyBirdCallback("model", **SETTINGS, record=tmp_path / "record")
+    with pytest.raises(eb.InputError, match="of step 10 that was saved when the search had come to step 9"):
+        fit(again, ckpt_path=tmp_path / "fit.ckpt")
+    assert Trajectory.open(tmp_path / "record").steps == 12
+    # The next fit is one of its own.
+    fit(again, others=[StopAt(3)])
+    assert Trajectory.open(tmp_path / "record").steps == 3
+
+
+def test_a_module_may_have_two_models_that_are_searched(tmp_path):
+    class Twins(Classifier):
+        def training_step(self, batch, index):
+            return super().training_step(batch, index) + self.other(**batch).loss
+
+    module = Twins()
+    module.other = tiny_bert()
+    callbacks = [
+        EarlyBirdCallback(name, **{**SETTINGS, "threshold": 0.99999}, then="continue", record=tmp_path / name)
+        for name in ("model", "other")
+    ]
+    fit(callbacks[0], module=module, others=[callbacks[1], SaveAt(tmp_path / "fit.ckpt", 5), StopAt(6)])
+    saved = torch.load(tmp_path / "fit.ckpt", weights_only=True)["callbacks"]
+    assert sorted(saved[callback.state_key]["global_step"] for callback in callbacks) == [5, 5]

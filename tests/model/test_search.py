@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from transformers import ViTConfig, ViTForImageClassification
 
 import earlybird as eb
@@ -412,3 +416,51 @@ def test_resuming_with_other_channels_says_so(tmp_path):
     model, files = interrupted(tmp_path, 2)
     with pytest.raises(eb.InputError, match="channels deviation, to go on with deviation, gradient"):
         eb.Search(model, **SETTINGS, **files, record_gradients=True)
+
+
+def test_a_state_does_not_go_on_with_the_record_of_another_search(tmp_path):
+    model, files = interrupted(tmp_path, 20)
+    other = eb.Search(model, **SETTINGS, record=files["record"], overwrite=True)
+    train(model, other, 30)
+    other.detach()
+    with pytest.raises(eb.InputError, match="holds another search"):
+        eb.Search(model, **SETTINGS, **files)
+    assert eb.Trajectory.open(files["record"]).steps == 30
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_record_is_overwritten_only_where_that_is_said_and_all_else_is_in_order(tmp_path):
+    model, files = interrupted(tmp_path, 20)
+    with pytest.raises(eb.InputError, match="overwrite=True"):
+        eb.Search(model, **SETTINGS, record=files["record"])
+    for wrong in ({"heads": 1.2}, {"window": 100_000}, {"detector": "olss"}):
+        with pytest.raises(eb.InputError):
+            eb.Search(model, **{**SETTINGS, **wrong}, record=files["record"], overwrite=True)
+    assert eb.Trajectory.open(files["record"]).steps == 20
+    eb.Search(model, **SETTINGS, **files).detach()
+
+
+def test_a_state_that_nothing_could_go_on_from_is_not_saved(tmp_path):
+    model = tiny_vit()
+    search = eb.Search(model, **SETTINGS)
+    train(model, search, 3)
+    with pytest.raises(eb.InputError, match="give the search a directory to record in"):
+        search.save_state(tmp_path / "state")
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("lie", "told"),
+    [
+        ({"heads": torch.zeros(4)}, "heads is"),
+        ({"neurons.exp_avg": torch.zeros(1)}, "neurons.exp_avg is"),
+        ({}, "-3 steps"),
+    ],
+)
+def test_a_state_that_lies_about_itself_is_refused(lie, told, tmp_path):
+    model, files = interrupted(tmp_path, 20)
+    with safe_open(files["resume"], "pt") as file:
+        metadata = file.metadata()
+    save_file({**load_file(files["resume"]), **lie}, files["resume"], metadata if lie else {**metadata, "steps": "-3"})
+    with pytest.raises(eb.InputError, match=re.escape(told)):
+        eb.Search(model, **SETTINGS, **files)

@@ -76,10 +76,19 @@ def test_every_process_draws_what_one_alone_draws(how, alone, tmp_path):
         assert ("DDP" if how == "ddp" else "FSDP") in outcome["refusal"]
 
 
+def test_with_dropout_by_different_seeds_every_process_draws_the_same_by_a_gradient_score(tmp_path):
+    first, second = outcomes(tmp_path, "ddp", "--dropout", "0.1", "--score", "squared-gradient")
+
+    assert first["step"] == second["step"]
+    assert masks(tmp_path, 0) == masks(tmp_path, 1)
+
+
 def test_what_ended_with_one_process_goes_on(alone, tmp_path):
     result = launch(tmp_path, "ddp", "--die-at", "47")
 
     assert result.returncode != 0
+    # The launcher has ended the other one, not its own patience.
+    assert "Timeout" not in result.stderr
     assert not list(tmp_path.glob("process-*.json"))
     first, second = outcomes(tmp_path, "ddp")
     assert first["from"] == second["from"] == 40

@@ -29,7 +29,7 @@ CHECKPOINT_EVERY = 20
 PATIENCE_SECONDS = 240
 
 
-def model_to_train() -> BertForSequenceClassification:
+def model_to_train(dropout: float = 0.0) -> BertForSequenceClassification:
     torch.manual_seed(0)
     return BertForSequenceClassification(
         BertConfig(
@@ -39,8 +39,8 @@ def model_to_train() -> BertForSequenceClassification:
             num_attention_heads=4,
             intermediate_size=64,
             max_position_embeddings=32,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
         )
     )
 
@@ -86,13 +86,14 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("how", choices=("alone", "ddp", "fsdp"))
     parser.add_argument("--score", default="coefficient")
+    parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--die-at", type=int)
     parser.add_argument("--diverge-at", type=int)
     arguments = parser.parse_args()
     end_if_stuck()
     directory: Path = arguments.directory
 
-    model = spread(model_to_train(), arguments.how)
+    model = spread(model_to_train(arguments.dropout), arguments.how)
     group = torch.distributed.is_initialized()
     rank, processes = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if group else (0, 1)
     torch.manual_seed(rank + 1)

@@ -6,7 +6,7 @@ import pytest
 
 from earlybird.errors import InputError
 from earlybird.recipes.reading import read_recipe
-from earlybird.recipes.run_directory import read_json
+from earlybird.recipes.run_directory import RESULT, read_json, write_json
 from earlybird.recipes.stages.draw import draw, draw_ticket
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.search import search
@@ -75,3 +75,16 @@ def test_masks_that_never_settle_are_drawn_at_the_end_and_said_to_be(tmp_path):
     search(job)
     draw(job)
     assert read_json(job.files.draw)["detector"] == "end"
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"settled": "yes"}, {"settled": True, "draw_step": "5"}, {"settled": True, "total_steps": None}]
+)
+def test_a_damaged_result_of_the_search_is_told(said, job):
+    result = job.files.search / RESULT
+    whole = {name: value for name, value in read_json(result).items() if name not in ("settled", "draw_step")}
+    write_json(result, whole | said)
+    job.files.draw.unlink()
+    for stage in (search, draw):
+        with pytest.raises(InputError, match=r"result\.json is damaged"):
+            stage(job)

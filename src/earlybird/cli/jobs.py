@@ -59,13 +59,13 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Train with slimming coefficients, record them, stop when the masks have settled."""
-    from earlybird.recipes.run_directory import RESULT, read_json
+    from earlybird.recipes.run_directory import RESULT, read_search
 
     job = _begin(recipe, [*(overrides or []), *(["search.to_the_end=true"] if to_the_end else [])], force=force)
     from earlybird.recipes.stages.search import search as run_search
 
     done = run_search(job)
-    result = read_json(job.files.search / RESULT)
+    result = read_search(job.files.search / RESULT)
     drawn = f"drawn at step {result['draw_step']}" if result["settled"] else "not settled"
     show(result, f"search {'finished' if done else 'was done before'}: {drawn} of {result['total_steps']}", as_json)
 
@@ -164,7 +164,7 @@ def train(
 ) -> None:
     """Train a pruned network, or the dense one to compare it with."""
     from earlybird.recipes.metric_names import deciding_metric, metric_title
-    from earlybird.recipes.run_directory import RESULT, read_json
+    from earlybird.recipes.run_directory import RESULT, read_result
 
     job = _open(run_path)
     target = job.files.dense if which == "dense" else job.files.trained(start, which)
@@ -176,7 +176,7 @@ def train(
         from earlybird.recipes.stages.retrain import retrain
 
         done = retrain(job, start, which, force=force)
-    result = read_json(target / RESULT)
+    result = read_result(target / RESULT, ())
     metric = deciding_metric(result)
     said = f"{'trained' if done else 'was trained before'}: {metric_title(metric)} {result[metric]:.1f}%"
     show(result, said, as_json)

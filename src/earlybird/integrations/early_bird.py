@@ -27,7 +27,6 @@ from earlybird.processes import wait_for_all
 from earlybird.search import Search
 from earlybird.surgery import prune
 from earlybird.ticket import Ticket
-from earlybird.trajectory import discard
 
 TRAJECTORY = "trajectory"
 
@@ -131,8 +130,6 @@ class EarlyBirdCallback(TrainerCallback):
             if self._loads_by_name():
                 refuse_another(kwargs["model"], resumed)
                 load_older_names(kwargs["model"], resumed)
-        elif state.is_world_process_zero:
-            discard(record)
         self.ticket = None
         # That of an optimizer of the user's own is not in the arguments.
         group = kwargs["optimizer"].param_groups[0]
@@ -150,6 +147,7 @@ class EarlyBirdCallback(TrainerCallback):
             threshold=self.threshold,
             learning_rate=self.learning_rate or learning_rate,
             record=record,
+            overwrite=True,
             resume=None if resumed is None else resumed / SEARCH_STATE,
         )
         self._curves = SearchCurves(search)
@@ -178,6 +176,13 @@ class EarlyBirdCallback(TrainerCallback):
         self.ticket = self._driver.search.ticket
         if self.ticket is not None and self.then == "continue":
             self._finish(kwargs["model"], kwargs["optimizer"])
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Look at all steps before they are saved."""
+        if self._driver is not None:
+            self._driver.on_epoch_end(args, state, control, **kwargs)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Log what the search sees, whenever the Trainer logs its loss."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -11,13 +12,12 @@ import numpy as np
 import torch
 
 from earlybird.detectors.scores import Score
-from earlybird.errors import InputError
+from earlybird.errors import InputError, JobError
 from earlybird.integrations.continuing import detector_to_continue, refuse_unsliceable
 from earlybird.masks import Scope
 from earlybird.search import Search
 from earlybird.surgery import prune
 from earlybird.ticket import Ticket
-from earlybird.trajectory import discard
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -26,7 +26,9 @@ except ImportError as error:
     raise InputError("the Lightning callback needs lightning: pip install 'earlybird[lightning]'") from error
 
 
-_SEARCH = "search"
+# In the callback's part of a checkpoint.
+_SEARCH, _STEP = "search", "global_step"
+_FILE = "search.safetensors"
 
 
 class EarlyBirdCallback(Callback):
@@ -89,6 +91,17 @@ class EarlyBirdCallback(Callback):
         self._search: Search | None = None
         self._steps = 0
         self._resumed: bytes | None = None
+        # What a checkpoint is given that is written because of an exception, when the search is off the model.
+        self._left: dict[str, Any] = {}
+
+    @property
+    def state_key(self) -> str:
+        """In a checkpoint: of each of a module's models its own."""
+        return self._generate_state_key(attribute=self.attribute)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Forget what an earlier fit has left, before a checkpoint is loaded."""
+        self._resumed, self._left = None, {}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Take the search that the fit goes on with out of its checkpoint."""
@@ -105,19 +118,24 @@ class EarlyBirdCallback(Callback):
                 "the fit goes on from a checkpoint that holds no search, which is saved with record= and until its"
                 " draw: fit without ckpt_path, so that both begin anew, or without this callback"
             )
+        if state[_STEP] != checkpoint["global_step"]:
+            raise InputError(
+                f"the fit goes on from a checkpoint of step {checkpoint['global_step']} that was saved when the search"
+                f" had come to step {state[_STEP]}: a callback that saves has to stand after this one"
+            )
         self._resumed = state[_SEARCH].numpy().tobytes()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds of the search: the file of `Search.save_state`, as bytes."""
+        """What a checkpoint holds of the search: the file of `Search.save_state`, as bytes, and the fit's step."""
         if self._search is None or self.record is None:
-            return {}
+            return self._left
         with tempfile.TemporaryDirectory() as directory:
-            path = Path(directory) / "search.safetensors"
+            path = Path(directory) / _FILE
             self._search.save_state(path)
             # Of several processes only the first writes, and only its checkpoint is kept.
             if not path.exists():
                 return {}
-            return {_SEARCH: torch.from_numpy(np.fromfile(path, dtype=np.uint8))}
+            return {_SEARCH: torch.from_numpy(np.fromfile(path, dtype=np.uint8)), _STEP: self._steps}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Attach the coefficients to the model: any checkpoint is loaded by now."""
@@ -138,13 +156,11 @@ class EarlyBirdCallback(Callback):
         if total == float("inf"):
             raise InputError("the search needs a planned length: give the Trainer max_steps or max_epochs")
         resumed, self._resumed = self._resumed, None
-        if self.record is not None and resumed is None and trainer.is_global_zero:
-            discard(self.record)
         self.ticket, self._steps = None, trainer.global_step
         with tempfile.TemporaryDirectory() as directory:
             state = None
             if resumed is not None:
-                state = Path(directory) / "search.safetensors"
+                state = Path(directory) / _FILE
                 state.write_bytes(resumed)
             self._search = Search(
                 model,
@@ -159,6 +175,7 @@ class EarlyBirdCallback(Callback):
                 threshold=self.threshold,
                 learning_rate=self.learning_rate or 1e-3,
                 record=self.record,
+                overwrite=True,
                 resume=state,
             )
 
@@ -194,6 +211,9 @@ class EarlyBirdCallback(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Take the coefficients off again, without folding them."""
+        if not isinstance(exception, JobError):
+            with contextlib.suppress(JobError, OSError):  # the fit's own error is the one to be seen
+                self._left = self.state_dict()
         self._abandon()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

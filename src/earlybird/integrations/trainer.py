@@ -61,6 +61,7 @@ class SearchCallback(TrainerCallback):
             return
         drawn_before = self.search.ticket is not None
         ticket = self.search.step()
+        self._refuse_to_save_what_diverged(control)
         if ticket is None and self.draw_at_end and state.global_step >= state.max_steps:
             ticket = self.search.draw_now()
         if ticket is None:
@@ -69,6 +70,17 @@ class SearchCallback(TrainerCallback):
             self.on_draw(kwargs["optimizer"])
         if self.stop_at_draw:
             control.should_training_stop = True
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Look at all steps before they are saved."""
+        self._refuse_to_save_what_diverged(control)
+
+    def _refuse_to_save_what_diverged(self, control: TrainerControl) -> None:
+        # The Trainer removes the last good checkpoint before it says that it has written another one.
+        if control.should_save and self.search.slimming.attached:
+            self.search.flush()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Put the search's state into the Trainer's checkpoint."""

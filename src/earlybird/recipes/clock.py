@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from earlybird.recipes.run_directory import read_json, write_json
+from earlybird.recipes.run_directory import read_numbers, write_json
 
 CLOCK = "earlybird-clock.json"
 
@@ -26,7 +26,7 @@ class TrainingClock(TrainerCallback):
     """
 
     def __init__(self, resume: Path | None = None) -> None:
-        before = read_json(resume / CLOCK) if resume is not None else {}
+        before = {} if resume is None else read_numbers(resume / CLOCK, ["seconds"])
         self._before = float(before.get("seconds", 0.0))
         self._started = time.perf_counter()
         self.evaluations: list[dict[str, float]] = before.get("evaluations", [])

@@ -167,6 +167,22 @@ def read_result(path: Path, names: Iterable[str], optional: Iterable[str] = ()) 
     return content
 
 
+def read_search(path: Path) -> dict[str, Any]:
+    """As `read_json`, of how a search went: `total_steps`, `settled` and `draw_step`.
+
+    Raises:
+        InputError: the file is missing or damaged, or one of these is not what it should be.
+    """
+    content = read_numbers(path, ["total_steps"])
+    if type(content.get("settled")) is not bool:
+        raise InputError(
+            f"{path} is damaged: settled must be true or false, got {reprlib.repr(content.get('settled'))}"
+        )
+    if content["settled"]:
+        _check_numbers(path, content, ["draw_step"])
+    return content
+
+
 def _check_numbers(path: Path, content: Mapping[str, Any], names: Iterable[str]) -> None:
     for name in names:
         value: Any = content.get(name)

@@ -218,13 +218,22 @@ class NoCheckpointAtTheEnd(TrainerCallback):
 
 
 class FiniteLoss(TrainerCallback):
-    """Ends a training whose loss is not finite any more."""
+    """Ends a training whose loss is not finite any more, before a checkpoint is written that holds nothing good."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Look at the weights that are about to be saved: losses are logged at other steps."""
+        if control.should_save and not all(torch.isfinite(weight).all() for weight in kwargs["model"].parameters()):
+            raise JobError(_diverged("weights are", state.global_step))
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Look at the newest loss; at the end, at the mean of all, which the steps after the last log are part of."""
         loss = kwargs["logs"].get("loss", kwargs["logs"].get("train_loss"))
         if loss is not None and not torch.isfinite(torch.tensor(float(loss))):
-            raise JobError(
-                f"the loss is not finite at step {state.global_step}: the training has diverged; lower the"
-                " learning rate (the last good checkpoint is kept)"
-            )
+            raise JobError(_diverged("loss is", state.global_step))
+
+
+def _diverged(what: str, step: int) -> str:
+    return (
+        f"the {what} not finite at step {step}: the training has diverged; lower the learning rate (the last good"
+        " checkpoint is kept)"
+    )

@@ -39,7 +39,8 @@ def record_bytes(shape: Shape, kind: Kind) -> int:
 
 def discard(directory: Path) -> None:
     """Remove the trajectory of a directory, if there is one, and nothing else."""
-    for path in (directory / DESCRIPTION, directory / CHUNKS, *directory.glob("*.f32")):
+    channels = (channel_file(directory, kind, channel) for kind in KINDS for channel in CHANNELS)
+    for path in (directory / DESCRIPTION, directory / CHUNKS, *channels):
         path.unlink(missing_ok=True)
 
 

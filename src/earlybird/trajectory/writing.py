@@ -35,9 +35,27 @@ class TrajectoryWriter:
 
     Opening a directory that already holds steps keeps the first `keep_steps` of them (a run resumed from a
     checkpoint repeats the steps after it) and goes on from there.
+
+    Args:
+        directory: of the trajectory.
+        shape: of what is recorded.
+        chunk_steps: steps that are written together.
+        keep_steps: of those that are there.
+        keep_checksum: what `newest_checksum` said of the last of them; None trusts that they are the same ones.
+
+    Raises:
+        InputError: a number out of bounds, what is there cannot be gone on with, or a file of it is a link.
     """
 
-    def __init__(self, directory: Path, shape: Shape, *, chunk_steps: int, keep_steps: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        shape: Shape,
+        *,
+        chunk_steps: int,
+        keep_steps: int = 0,
+        keep_checksum: int | None = None,
+    ) -> None:
         if chunk_steps < 1:
             raise InputError(f"chunk_steps must be at least 1, got {chunk_steps}")
         if keep_steps < 0:
@@ -47,7 +65,7 @@ class TrajectoryWriter:
         self._chunk_steps = chunk_steps
         self._pending: list[Mapping[tuple[Kind, Channel], NDArray[np.float32]]] = []
         directory.mkdir(parents=True, exist_ok=True)
-        lines = self._lines_to_keep(keep_steps)
+        lines = self._lines_to_keep(keep_steps, keep_checksum)
         # First what counts, then the cut: killed in between, the kept steps are still whole.
         write_whole(directory / CHUNKS, "".join(lines))
         self._files = {
@@ -90,6 +108,10 @@ class TrajectoryWriter:
         os.fsync(self._index.fileno())
         self._pending.clear()
 
+    def newest_checksum(self) -> int:
+        """CRC-32 of the newest written step, over all files."""
+        return chunk_checksum(self._path, self._shape, (self.steps, min(self.steps, 1), 0))
+
     def close(self) -> None:
         """Flush and close the files."""
         self.flush()
@@ -104,7 +126,7 @@ class TrajectoryWriter:
     ) -> None:
         self.close()
 
-    def _lines_to_keep(self, keep_steps: int) -> list[str]:
+    def _lines_to_keep(self, keep_steps: int, keep_checksum: int | None) -> list[str]:
         """Index lines of the kept steps; the chunk that the cut goes through is counted anew."""
         if keep_steps == 0:
             return []
@@ -123,6 +145,11 @@ class TrajectoryWriter:
         if available < keep_steps:
             raise InputError(
                 f"{self._path} holds {available} steps, but the checkpoint to resume from is at {keep_steps}"
+            )
+        if keep_checksum not in (None, chunk_checksum(self._path, self._shape, (keep_steps, 1, 0))):
+            raise InputError(
+                f"{self._path} holds another search than the one to go on with, from step {keep_steps - 1} on at the"
+                " latest: an unrelated one has taken its place, or the state was saved before a resumed one went on"
             )
         checksum = chunk_checksum(self._path, self._shape, (keep_steps, keep_steps, 0))
         return [_chunk_line(keep_steps, keep_steps, checksum)]
@@ -152,6 +179,8 @@ def write_trajectory(trajectory: Trajectory, directory: Path, *, chunk_steps: in
 
 def _opened_at(path: Path, size: int) -> Any:
     """The file cut to `size` bytes and open for appending."""
+    if path.is_symlink():
+        raise InputError(f"{path} is a link: what it points to would be overwritten")
     file = path.open("ab")
     file.truncate(size)
     return file

@@ -12,7 +12,7 @@ from earlybird.detectors.offline import draw_at, score_chunks
 from earlybird.detectors.spans import Span, parse_span
 from earlybird.errors import InputError, JobError
 from earlybird.recipes.changed_settings import changed_settings
-from earlybird.recipes.run_directory import RESULT, Start, read_json, remove_whole, write_json
+from earlybird.recipes.run_directory import RESULT, Start, read_search, remove_whole, write_json
 from earlybird.recipes.settings import DetectorSettings
 from earlybird.recipes.stages.job import Job
 from earlybird.ticket import Ticket
@@ -46,15 +46,16 @@ def draw(job: Job, *, force: bool = False) -> bool:
     files, settings = job.files, job.recipe.search
     if files.draw.is_file() and files.ticket("ticket").is_file() and files.ticket("random").is_file() and not force:
         return False
-    result = read_json(files.search / RESULT)
+    result = read_search(files.search / RESULT)
     anatomy = Anatomy.of(job.initial_model())
     trajectory = Trajectory.open(files.trajectory)
     check_origin(trajectory, anatomy)
     verdict = draw_from(trajectory, settings)
-    if (None if verdict is None else verdict.step) != result["draw_step"]:
+    drawn_at = result["draw_step"] if result["settled"] else None
+    if (None if verdict is None else verdict.step) != drawn_at:
         raise JobError(
             f"the record in {files.trajectory} gives a draw at {verdict and verdict.step}, the search drew at"
-            f" {result['draw_step']}: one of them was changed"
+            f" {drawn_at}: one of them was changed"
         )
     if verdict is None:
         verdict = draw_at(trajectory, trajectory.steps - 1, settings.prunings(trajectory.shape), settings.score, "end")

@@ -10,7 +10,7 @@ from earlybird.anatomy import Anatomy
 from earlybird.checkpoint import load
 from earlybird.errors import InputError
 from earlybird.recipes.optimizer_state import OPTIMIZER, read_optimizer_state, write_optimizer_state
-from earlybird.recipes.run_directory import Start, Which, read_json, replace_directory
+from earlybird.recipes.run_directory import Start, Which, read_numbers, replace_directory
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.search import DRAWN
 from earlybird.surgery import cuts, prune, slice_state
@@ -44,7 +44,7 @@ def prune_run(job: Job, start: Start, which: Which, *, force: bool = False) -> b
 
 def _weights_at_the_draw(job: Job, ticket: Ticket) -> Path:
     drawn = job.files.drawn
-    kept = read_json(drawn / DRAWN)["step"] if drawn.is_dir() else None
+    kept = read_numbers(drawn / DRAWN, ["step"])["step"] if drawn.is_dir() else None
     wanted = ticket.provenance.get("draw_step")
     if kept is None or kept != wanted:
         raise InputError(

@@ -13,11 +13,10 @@ from earlybird.checkpoint import save
 from earlybird.errors import JobError
 from earlybird.integrations.trainer import SearchCallback
 from earlybird.recipes.optimizer_state import OPTIMIZER, optimizer_state_by_name, write_optimizer_state
-from earlybird.recipes.run_directory import RESULT, read_json, replace_directory, write_json
+from earlybird.recipes.run_directory import RESULT, read_search, replace_directory, write_json
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.training import discard_checkpoints, planned_steps, schedule_of, steps_per_epoch, train
 from earlybird.search import Search
-from earlybird.trajectory import discard
 
 DRAWN = "drawn.json"
 
@@ -88,8 +87,6 @@ def attached_search(job: Job, model: PreTrainedModel, record: Path, state: Path 
         state: written by the search that goes on.
     """
     settings, wanted, slimming = job.recipe.training, job.recipe.search, job.recipe.slimming
-    if state is None:
-        discard(record)
     return Search(
         model,
         heads=wanted.heads,
@@ -117,6 +114,7 @@ def attached_search(job: Job, model: PreTrainedModel, record: Path, state: Path 
         joint=wanted.joint,
         steps_per_epoch=steps_per_epoch(job.task, settings),
         record=record,
+        overwrite=True,
         record_gradients=wanted.record == "all",
         # The weights kept at the draw are to be those of its step.
         delay=0,
@@ -125,7 +123,7 @@ def attached_search(job: Job, model: PreTrainedModel, record: Path, state: Path 
 
 
 def _check_settled(job: Job) -> None:
-    wanted, result = job.recipe.search, read_json(job.files.search / RESULT)
+    wanted, result = job.recipe.search, read_search(job.files.search / RESULT)
     if wanted.unsettled == "fail" and not result["settled"]:
         raise JobError(
             f"the masks did not settle within the {result['total_steps']} steps of the search by detector"

@@ -12,7 +12,7 @@ import torch
 
 from earlybird import __version__
 from earlybird.errors import InputError, JobError
-from earlybird.recipes.run_directory import RESULT, read_json, read_result, write_json
+from earlybird.recipes.run_directory import RESULT, read_json, read_result, read_search, write_json
 from earlybird.recipes.settings import Recipe
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.search import DRAWN
@@ -66,7 +66,7 @@ def write_done(files: SweepDirectory, cell: Cell) -> None:
         "threads": torch.get_num_threads(),
     }
     if cell.which == "ticket" and cell.at is None:
-        result["settled"] = read_json(job.files.search / RESULT)["settled"]
+        result["settled"] = read_search(job.files.search / RESULT)["settled"]
     if cell.search is not None and cell.start == "continue":
         result["replay_difference"] = read_json(job.files.drawn / DRAWN)["replay_difference"]
     _write(files, cell, "done", result)

@@ -10,7 +10,7 @@ from typing import Any
 from earlybird.anatomy import Anatomy
 from earlybird.detectors.offline import draw_at
 from earlybird.errors import JobError
-from earlybird.recipes.run_directory import RESULT, RunDirectory, read_json, write_json
+from earlybird.recipes.run_directory import RESULT, RunDirectory, read_numbers, read_search, write_json
 from earlybird.recipes.settings import Recipe
 from earlybird.recipes.stages.draw import check_origin, draw_from, write_draw
 from earlybird.recipes.stages.job import Job
@@ -53,7 +53,7 @@ def _drawn(files: SweepDirectory, name: str, recipe: Recipe, cells: Sequence[Cel
             _link(own.files.trajectory, job.files.trajectory)
             if cell.dense in dense:
                 _link(own.files.dense, RunDirectory(files.cell(cell.dense)).dense)
-            _draw(own, cell, anatomy, trajectory, read_json(job.files.search / RESULT))
+            _draw(own, cell, anatomy, trajectory, read_search(job.files.search / RESULT))
             if _anything_left(cell, trajectory):
                 drawn.append(cell)
             else:
@@ -104,7 +104,7 @@ def _same_training(cells: Sequence[Cell]) -> list[list[str]]:
 
 
 def _step(cell: Cell) -> int:
-    return int(read_json(_files(cell).draw)["step"])
+    return int(read_numbers(_files(cell).draw, ["step"])["step"])
 
 
 def _files(cell: Cell) -> RunDirectory:
