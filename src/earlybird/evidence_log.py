@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Mapping
 
@@ -84,12 +85,18 @@ class EvidenceLog:
         for (kind, channel), array in evidence.items():
             if not all_finite(array):
                 self._copies.clear()
-                self.flush()
+                with contextlib.suppress(OSError):  # that it has diverged is the worse news
+                    self.flush()
                 raise JobError(
                     f"the {channel} of a slimming coefficient of the {kind} is not finite at step {self._steps}: the"
                     " loss has diverged; lower the learning rate, or resume from the last good state"
                 )
         self._steps += 1
         if self._writer is not None:
-            self._writer.append(evidence)
+            try:
+                self._writer.append(evidence)
+            except OSError:
+                # The record keeps it for the next flush; so it is to be looked at, too, by whoever goes on.
+                self._recorded.append(evidence)
+                raise
         return evidence

@@ -91,6 +91,7 @@ class Search:
         draw: the verdict with its statistics, once there is one.
         ticket: the ticket, once there is one.
         steps: optimizer steps taken; those since the draw are `steps - 1 - draw.step`.
+        recorded: whether a record is kept, without which the search cannot be resumed.
 
     Raises:
         InputError: settings out of bounds, a model without the blocks to prune, a state that does not fit, a
@@ -138,8 +139,8 @@ class Search:
             raise InputError(f"delay must be at least 0 steps, got {delay}")
         if resume is not None and record is None:
             raise InputError("resume needs the directory of the trajectory in record: the detector is fed from it")
-        begun = Path(record) if record is not None and resume is None and is_first() else None
-        if begun is not None and not overwrite and _steps_in(begun):
+        fresh = Path(record) if record is not None and resume is None and is_first() else None
+        if fresh is not None and not overwrite and _steps_in(fresh):
             raise InputError(
                 f"{record} holds a trajectory already: give the search a directory of its own, resume= to go on with"
                 " that one, or overwrite=True to lose it"
@@ -226,13 +227,13 @@ class Search:
             if record is not None and is_first():
                 step_bytes = 4 * len(self._channels) * sum(v.values.numel() for v in self.slimming.deviations.values())
                 chunk = min(max(1, total_steps // 100), max(1, _CHUNK_BYTES // step_bytes))
-                if begun is not None:
-                    discard(begun)
+                if fresh is not None:
+                    discard(fresh)
                 writer = TrajectoryWriter(
                     Path(record), shape, chunk_steps=chunk, keep_steps=self.steps, keep_checksum=newest
                 )
             self._log = EvidenceLog(self.steps, writer)
-            self._recorded = record is not None
+            self.recorded = record is not None
             if record is not None and self.steps:
                 wait_for_all()  # the first cuts off what was recorded after the resumed step
                 self._replay(Path(record))
@@ -268,6 +269,7 @@ class Search:
                 their gradients were replaced (`backward(create_graph=True)`); the coefficients were taken off.
             JobError: a coefficient is not finite any more (the loss diverged); the record ends before it. It is
                 noticed as late as a draw.
+            OSError: the record cannot be written; the steps that it lacks are kept, so that one may go on.
         """
         if not self.slimming.attached:
             raise InputError("the search is over, its coefficients are off the model: make a new one to search again")
@@ -330,7 +332,7 @@ class Search:
         """Take the coefficients off the model without folding them, and close the record."""
         self.slimming.detach()
         # This is how a training is given up, whose own error must not be hidden by that of steps not looked at yet.
-        with contextlib.suppress(JobError, OSError):
+        with contextlib.suppress(JobError, OSError, RuntimeError):
             self.close()
 
     def flush(self) -> None:
@@ -362,7 +364,7 @@ class Search:
             InputError: the search keeps no record, which it would have to be resumed with, or has closed it.
             JobError: see `step`.
         """
-        if not self._recorded:
+        if not self.recorded:
             raise InputError(
                 "the detector of a resumed search has to see again what it saw before: give the search a directory to"
                 " record in"

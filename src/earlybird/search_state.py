@@ -76,7 +76,7 @@ def read_search_state(
             own.values.data.copy_(_shaped(tensors, kind, own.values.shape))
             if steps and trained:
                 optimizer.state[own.values] = {
-                    "step": _shaped(tensors, f"{kind}.step", torch.Size()),
+                    "step": _shaped(tensors, f"{kind}.step", torch.Size()).float(),
                     **{
                         name: _shaped(tensors, f"{kind}.{name}", own.values.shape).to(own.values.device)
                         for name in ("exp_avg", "exp_avg_sq")
@@ -90,6 +90,6 @@ def read_search_state(
 
 
 def _shaped(tensors: Mapping[str, Tensor], name: str, shape: torch.Size) -> Tensor:
-    if tensors[name].shape != shape or tensors[name].dtype != torch.float32:
-        raise ValueError(f"{name} is {tensors[name].dtype} of shape {tuple(tensors[name].shape)}, not {tuple(shape)}")
+    if tensors[name].shape != shape:
+        raise ValueError(f"{name} has shape {tuple(tensors[name].shape)}, not {tuple(shape)}")
     return tensors[name]

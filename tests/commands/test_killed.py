@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import random
 import shutil
@@ -10,11 +11,17 @@ import sys
 import time
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from safetensors.numpy import load_file
+from transformers import PreTrainedModel
 
 from earlybird.cli import main
+from earlybird.recipes.stages import search
+from earlybird.recipes.stages.job import Job
+from earlybird.search import Search
 
 KILLS = 20
 RECIPE = ["digits", "training.epochs=3", "training.batch_size=128", "search.detector=hamming", "retraining.start=both"]
@@ -83,7 +90,42 @@ def test_kill_nine_at_random_moments(processes: ForkServerContext, tmp_path: Pat
         assert process.exitcode == 0
         assert_same(outcome(killed), expected)
         shutil.rmtree(killed)
-        taken *= 0.75
+        taken, starting = 0.75 * taken, 0.75 * starting
     seconds_until_done(processes, killed)
     assert len(set(finished)) > 2, f"all kills met the same stages: {finished}"
     assert_same(outcome(killed), expected)
+
+
+def test_a_disk_that_is_full_for_a_while_costs_nothing_that_was_saved(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In this process: a disk cannot be filled at a given checkpoint from outside."""
+    recipe = [*RECIPE, "search.to_the_end=true", "training.checkpoint_every=4", "dense=false", "random=false"]
+    begun: list[Path | None] = []
+    plain_search, plain_save = search.attached_search, torch.save
+
+    def noticed(job: Job, model: PreTrainedModel, record: Path, state: Path | None) -> Search:
+        begun.append(state)
+        return plain_search(job, model, record, state)
+
+    def full(content: Any, path: str) -> None:
+        if Path(path).parent.name == "checkpoint-8":
+            Path(path).write_bytes(b"half of it")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        plain_save(content, path)
+
+    def command(directory: Path) -> int:
+        monkeypatch.setattr(sys, "argv", ["earlybird", "run", *recipe, f"output={directory}", "--json"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    monkeypatch.setattr(search, "attached_search", noticed)
+    assert command(tmp_path / "whole") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        assert command(tmp_path / "run") == 1
+    assert command(tmp_path / "run") == 0
+    last = tmp_path / "run" / "search" / "checkpoints" / "checkpoint-4"
+    assert begun == [None, None, last / "earlybird-search.safetensors"]
+    assert_same(outcome(tmp_path / "run"), outcome(tmp_path / "whole"))

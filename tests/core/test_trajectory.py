@@ -1,5 +1,8 @@
 """Trajectories on disk: what was written comes back, whatever happened to the end of the files."""
 
+import errno
+import io
+import itertools
 import json
 import shutil
 import tracemalloc
@@ -473,16 +476,15 @@ def test_discarding_removes_a_trajectory_and_nothing_else(recorded):
     assert set(directory.iterdir()) == set(strangers)
 
 
-def test_what_a_link_points_to_is_not_cut(recorded, tmp_path):
-    directory, _ = recorded
-    mine = tmp_path / "mine"
-    mine.write_text("a long text of mine")
-    file = directory / "heads.deviation.f32"
-    file.unlink()
+@pytest.mark.parametrize("kind", SHAPE.units)
+def test_what_a_link_points_to_is_not_cut(kind, recorded, tmp_path):
+    directory, values = recorded
+    mine, file = tmp_path / "mine", directory / f"{kind}.deviation.f32"
+    file.rename(mine)
     file.symlink_to(mine)
     with pytest.raises(InputError, match="is a link"):
         TrajectoryWriter(directory, SHAPE, chunk_steps=CHUNK)
-    assert mine.read_text() == "a long text of mine"
+    assert_holds(directory, values, 7)
 
 
 def test_another_trajectory_is_not_gone_on_with_nor_cut(tmp_path):
@@ -498,3 +500,30 @@ def test_another_trajectory_is_not_gone_on_with_nor_cut(tmp_path):
     with pytest.raises(InputError, match="holds another search"):
         TrajectoryWriter(tmp_path, SHAPE, chunk_steps=CHUNK, keep_steps=5, keep_checksum=checksum)
     assert_holds(tmp_path, other, 9)
+
+
+class FullForAWhile(io.FileIO):
+    """Takes the first bytes of one writing and no more of it."""
+
+    failing = itertools.repeat(False)
+
+    def write(self, data):
+        if next(FullForAWhile.failing):
+            super().write(bytes(data)[:5])
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return super().write(data)
+
+
+@pytest.mark.parametrize("failing", range(6))
+def test_a_flush_that_failed_is_made_good_by_the_next(failing, tmp_path, monkeypatch):
+    values, failed = evidence(SHAPE, 7), 0
+    monkeypatch.setattr(FullForAWhile, "failing", (number == failing for number in itertools.count()))
+    monkeypatch.setattr(module, "_open_for_appending", lambda path: io.BufferedRandom(FullForAWhile(path, "a+")))
+    with TrajectoryWriter(tmp_path, SHAPE, chunk_steps=CHUNK) as writer:
+        for step in range(7):
+            try:
+                writer.append({pair: array[step] for pair, array in values.items()})
+            except OSError:
+                failed += 1
+    assert failed == 1
+    assert_holds(tmp_path, values, 7)

@@ -414,27 +414,19 @@ def test_a_training_that_never_begins_leaves_no_hook_on_the_model(tmp_path):
 def test_what_has_diverged_does_not_take_the_place_of_the_last_good_checkpoint(strategy, tmp_path, monkeypatch):
     # As on a CUDA device, where steps are looked at four later: the checkpoint at step 8 comes before that.
     monkeypatch.setattr("earlybird.integrations.early_bird.Search", functools.partial(eb.Search, delay=4))
-    diverging = Diverging(trainer_for(tmp_path, **strategy, save_total_limit=1), at=6)
+    trainer = trainer_for(tmp_path, **strategy, save_total_limit=1)
+    plain = trainer.compute_loss
+
+    def diverging(*arguments, **named):
+        return plain(*arguments, **named) * (float("nan") if trainer.state.global_step >= 6 else 1)
+
+    monkeypatch.setattr(trainer, "compute_loss", diverging)
     with pytest.raises(eb.JobError, match="not finite at step 6"):
-        train_early_bird(diverging.trainer, **SETTINGS)
+        train_early_bird(trainer, **SETTINGS)
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-4"]
     weights = load_file(tmp_path / "checkpoint-4" / "model.safetensors")
     assert all(weight.isfinite().all() for weight in weights.values())
     assert (tmp_path / "checkpoint-4" / "earlybird-search.safetensors").is_file()
-
-
-class Diverging:
-    """A Trainer whose loss is no number from a step on."""
-
-    def __init__(self, trainer, at):
-        self.trainer = trainer
-        plain = trainer.compute_loss
-
-        def compute_loss(*arguments, **named):
-            loss = plain(*arguments, **named)
-            return loss * float("nan") if trainer.state.global_step >= at else loss
-
-        trainer.compute_loss = compute_loss
 
 
 def test_settings_that_are_refused_leave_the_record_of_the_search_before(tmp_path):
@@ -443,3 +435,12 @@ def test_settings_that_are_refused_leave_the_record_of_the_search_before(tmp_pat
     with pytest.raises(eb.InputError):
         train_early_bird(trainer_for(tmp_path), heads=0.5, neurons=0.5, detector="published-adf")
     assert eb.Trajectory.open(tmp_path / "trajectory").steps == steps > 0
+
+
+def test_checkpoints_of_a_search_without_a_record_hold_the_model_alone(tmp_path):
+    trainer = trainer_for(tmp_path, steps=4, save_strategy="steps", save_steps=2)
+    search = eb.Search(trainer.model, heads=0.5, total_steps=4)
+    trainer.add_callback(SearchCallback(search, learning_rate=1e-2, penalise=True))
+    trainer.train()
+    assert (tmp_path / "checkpoint-2" / "model.safetensors").is_file()
+    assert not list(tmp_path.glob("checkpoint-*/earlybird*"))

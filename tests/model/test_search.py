@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 
 import pytest
@@ -452,8 +453,8 @@ def test_a_state_that_nothing_could_go_on_from_is_not_saved(tmp_path):
 @pytest.mark.parametrize(
     ("lie", "told"),
     [
-        ({"heads": torch.zeros(4)}, "heads is"),
-        ({"neurons.exp_avg": torch.zeros(1)}, "neurons.exp_avg is"),
+        ({"heads": torch.zeros(4)}, "heads has shape (4,)"),
+        ({"neurons.exp_avg": torch.zeros(1)}, "neurons.exp_avg has shape (1,)"),
         ({}, "-3 steps"),
     ],
 )
@@ -464,3 +465,27 @@ def test_a_state_that_lies_about_itself_is_refused(lie, told, tmp_path):
     save_file({**load_file(files["resume"]), **lie}, files["resume"], metadata if lie else {**metadata, "steps": "-3"})
     with pytest.raises(eb.InputError, match=re.escape(told)):
         eb.Search(model, **SETTINGS, **files)
+
+
+@pytest.mark.parametrize("delay", [0, 4])
+def test_a_search_whose_record_could_not_be_written_once_goes_on(delay, tmp_path, monkeypatch):
+    undisturbed = eb.Search(model := tiny_vit(), **SETTINGS, delay=delay, record=tmp_path / "whole")
+    (noticed,) = train(model, undisturbed, 120)
+    undisturbed.close()
+    search = eb.Search(model := tiny_vit(), **SETTINGS, delay=delay, record=tmp_path / "record")
+    train(model, search, 10)
+    with monkeypatch.context() as patch:
+        patch.setattr("earlybird.trajectory.writing.os.fsync", full_disk)
+        with pytest.raises(OSError, match="no space"):
+            train(model, search, 1)
+    assert train(model, search, 109) == [noticed]
+    search.close()
+    assert search.draw.step == undisturbed.draw.step
+    for kind in ("heads", "neurons"):
+        whole, cut = (eb.Trajectory.open(tmp_path / name).evidence(kind, "deviation") for name in ("whole", "record"))
+        assert len(cut) == 120
+        assert (whole == cut).all()
+
+
+def full_disk(descriptor):
+    raise OSError(errno.ENOSPC, "no space left on device")

@@ -102,6 +102,8 @@ class EarlyBirdCallback(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Forget what an earlier fit has left, before a checkpoint is loaded."""
         self._resumed, self._left = None, {}
+        if stage == "fit":
+            self.ticket = None
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Take the search that the fit goes on with out of its checkpoint."""
@@ -121,7 +123,8 @@ class EarlyBirdCallback(Callback):
         if state[_STEP] != checkpoint["global_step"]:
             raise InputError(
                 f"the fit goes on from a checkpoint of step {checkpoint['global_step']} that was saved when the search"
-                f" had come to step {state[_STEP]}: a callback that saves has to stand after this one"
+                f" had come to step {state[_STEP]}: a callback that saves has to stand after this one, and what an"
+                " error left in the middle of a step cannot be gone on with"
             )
         self._resumed = state[_SEARCH].numpy().tobytes()
 
@@ -156,7 +159,7 @@ class EarlyBirdCallback(Callback):
         if total == float("inf"):
             raise InputError("the search needs a planned length: give the Trainer max_steps or max_epochs")
         resumed, self._resumed = self._resumed, None
-        self.ticket, self._steps = None, trainer.global_step
+        self._steps = trainer.global_step
         with tempfile.TemporaryDirectory() as directory:
             state = None
             if resumed is not None:
@@ -196,10 +199,10 @@ class EarlyBirdCallback(Callback):
         """Observe the step, if the optimizer made one; at the draw, stop or prune."""
         if self._search is None or trainer.global_step == self._steps:
             return
-        self._steps = trainer.global_step
         if self.then == "continue" and self._search.steps == 0:
             refuse_unsliceable(trainer.optimizers[0], getattr(pl_module, self.attribute), self._search)
         self.ticket = self._search.step()
+        self._steps = trainer.global_step
         for kind, values in self._search.detection.values.items():
             for criterion, value in values.items():
                 pl_module.log(f"earlybird_{criterion.name}_{kind}", value)
@@ -211,10 +214,12 @@ class EarlyBirdCallback(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Take the coefficients off again, without folding them."""
-        if not isinstance(exception, JobError):
-            with contextlib.suppress(JobError, OSError):  # the fit's own error is the one to be seen
-                self._left = self.state_dict()
-        self._abandon()
+        try:
+            if not isinstance(exception, JobError):
+                with contextlib.suppress(Exception):  # the fit's own error is the one to be seen
+                    self._left = self.state_dict()
+        finally:
+            self._abandon()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Fold the coefficients into the weights; a ticket drawn in the newest steps is seen only now."""

@@ -83,7 +83,7 @@ class SearchCallback(TrainerCallback):
             self.search.flush()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Put the search's state into the Trainer's checkpoint."""
-        if self.search.slimming.attached and args.output_dir is not None:
+        """Put the search's state into the Trainer's checkpoint, if it could be resumed."""
+        if self.search.slimming.attached and self.search.recorded and args.output_dir is not None:
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             self.search.save_state(checkpoint / SEARCH_STATE)

@@ -26,8 +26,8 @@ class TrainingClock(TrainerCallback):
     """
 
     def __init__(self, resume: Path | None = None) -> None:
-        before = {} if resume is None else read_numbers(resume / CLOCK, ["seconds"])
-        self._before = float(before.get("seconds", 0.0))
+        before: dict[str, Any] = {"seconds": 0.0} if resume is None else read_numbers(resume / CLOCK, ["seconds"])
+        self._before = float(before["seconds"])
         self._started = time.perf_counter()
         self.evaluations: list[dict[str, float]] = before.get("evaluations", [])
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,15 +67,19 @@ class TrajectoryWriter:
         self._pending: list[Mapping[tuple[Kind, Channel], NDArray[np.float32]]] = []
         directory.mkdir(parents=True, exist_ok=True)
         lines = self._lines_to_keep(keep_steps, keep_checksum)
+        files = {pair: channel_file(directory, *pair) for pair in pairs(shape)}
+        for file in files.values():
+            if file.is_symlink():
+                raise InputError(f"{file} is a link: what it points to would be overwritten")
         # First what counts, then the cut: killed in between, the kept steps are still whole.
         write_whole(directory / CHUNKS, "".join(lines))
         self._files = {
-            pair: _opened_at(channel_file(directory, *pair), keep_steps * record_bytes(shape, pair[0]))
-            for pair in pairs(shape)
+            pair: _opened_at(file, keep_steps * record_bytes(shape, pair[0])) for pair, file in files.items()
         }
         # Also of a record that goes on: more steps may be planned now than were.
         write_whole(directory / DESCRIPTION, json.dumps(describe(shape), indent=1))
-        self._index = (directory / CHUNKS).open("a", encoding="utf-8")
+        self._index = _open_for_appending(directory / CHUNKS)
+        self._index_size = self._index.tell()
         self.steps = keep_steps
 
     def append(self, evidence: Mapping[tuple[Kind, Channel], NDArray[np.float32]]) -> None:
@@ -92,20 +97,26 @@ class TrajectoryWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is pending as a whole chunk."""
+        """Write what is pending as a whole chunk; where that fails it stays pending."""
         if not self._pending:
             return
         checksum = 0
         for pair, file in self._files.items():
+            # What a flush that failed has left.
+            file.truncate(self.steps * record_bytes(self._shape, pair[0]))
             data = np.stack([step[pair] for step in self._pending]).astype("<f4", copy=False).tobytes()
             checksum = zlib.crc32(data, checksum)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        self.steps += len(self._pending)
-        self._index.write(_chunk_line(self.steps, len(self._pending), checksum))
+        steps = self.steps + len(self._pending)
+        line = _chunk_line(steps, len(self._pending), checksum).encode()
+        self._index.truncate(self._index_size)
+        self._index.write(line)
         self._index.flush()
         os.fsync(self._index.fileno())
+        self._index_size += len(line)
+        self.steps = steps
         self._pending.clear()
 
     def newest_checksum(self) -> int:
@@ -113,10 +124,11 @@ class TrajectoryWriter:
         return chunk_checksum(self._path, self._shape, (self.steps, min(self.steps, 1), 0))
 
     def close(self) -> None:
-        """Flush and close the files."""
-        self.flush()
-        for file in (*self._files.values(), self._index):
-            file.close()
+        """Flush and close the files, also if they take no more."""
+        with contextlib.ExitStack() as files:
+            for file in (*self._files.values(), self._index):
+                files.callback(file.close)
+            self.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -148,8 +160,8 @@ class TrajectoryWriter:
             )
         if keep_checksum not in (None, chunk_checksum(self._path, self._shape, (keep_steps, 1, 0))):
             raise InputError(
-                f"{self._path} holds another search than the one to go on with, from step {keep_steps - 1} on at the"
-                " latest: an unrelated one has taken its place, or the state was saved before a resumed one went on"
+                f"{self._path} holds another search at step {keep_steps - 1} than the one to go on with: resume from a"
+                " state that was saved with this record, or begin anew"
             )
         checksum = chunk_checksum(self._path, self._shape, (keep_steps, keep_steps, 0))
         return [_chunk_line(keep_steps, keep_steps, checksum)]
@@ -177,13 +189,15 @@ def write_trajectory(trajectory: Trajectory, directory: Path, *, chunk_steps: in
             writer.append({pair: values[step].astype(np.float32) for pair, values in evidence.items()})
 
 
-def _opened_at(path: Path, size: int) -> Any:
+def _opened_at(path: Path, size: int) -> BinaryIO:
     """The file cut to `size` bytes and open for appending."""
-    if path.is_symlink():
-        raise InputError(f"{path} is a link: what it points to would be overwritten")
-    file = path.open("ab")
+    file = _open_for_appending(path)
     file.truncate(size)
     return file
+
+
+def _open_for_appending(path: Path) -> BinaryIO:
+    return path.open("ab")
 
 
 def _chunk_line(end: int, steps: int, checksum: int) -> str:
