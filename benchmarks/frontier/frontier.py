@@ -1,9 +1,10 @@
 """What a sweep's tickets cost against how accurate they are, both relative to dense training: a figure and a table.
 
-    python benchmarks/frontier/frontier.py SWEEP/results.json [--one-shot DIRECTORY/results.json] --output DIRECTORY
+    python benchmarks/frontier/frontier.py SWEEP/results.json [--one-shot DIRECTORY/results.json] [--cost seconds]
+        --output DIRECTORY
 
 Cost is search up to the draw plus training: `flops`, in forward FLOPs times steps, which no other work on the machine
-changes; `seconds`, as measured. Of trainings that were evaluated on the way (`training.evaluate_every`) the table also
+changes; `seconds`, as measured, which mean something where nothing else ran: the figure shows one of the two. Of trainings that were evaluated on the way (`training.evaluate_every`) the table also
 has the cost, in FLOPs, up to the first evaluation that is as good as the dense network of the seed at its end.
 
 Writes frontier.png, frontier.svg and frontier.md into the output directory.
@@ -164,8 +165,8 @@ def _reached(one: Point) -> str:
     return f" {statistics.mean(one.reached):.0%}{fewer} |"
 
 
-def figure(points: list[Point], metric: str) -> Figure:
-    """Cost against accuracy, a panel for each ratio; a colour for each draw, a marker for each score."""
+def figure(points: list[Point], metric: str, cost: str) -> Figure:
+    """Cost, "flops" or "seconds", against accuracy, a panel for each ratio; a colour for each draw, a marker for each score."""
     ratios = sorted({one.ratio for one in points})
     draws = list(dict.fromkeys(one.draw for one in points))
     colours = dict(zip(draws, colormaps["tab20" if len(draws) > 10 else "tab10"].colors, strict=False))
@@ -177,7 +178,7 @@ def figure(points: list[Point], metric: str) -> Figure:
         here = [one for one in points if one.ratio == ratio]
         for one in here:
             axes.errorbar(
-                100 * one.flops,
+                100 * getattr(one, cost),
                 one.difference,
                 yerr=None if math.isnan(one.error) else one.error,
                 fmt=MARKERS[one.score],
@@ -187,12 +188,14 @@ def figure(points: list[Point], metric: str) -> Figure:
                 linewidth=0.7,
             )
         low, high = min(one.difference for one in here), max(one.difference for one in here)
-        axes.set_xlim(0, max(110.0, *(100 * one.flops + 5 for one in points)))
+        axes.set_xlim(0, max(110.0, *(100 * getattr(one, cost) + 5 for one in points)))
         axes.set_ylim(min(low, WITHIN) - 1, max(high, 0) + 1)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_title(f"ratio {ratio:g}", fontsize=10, loc="left", color=LIGHT["ink"])
         axes.set_ylabel(f"{metric} against dense, points", color=LIGHT["muted"])
-    panels[-1].set_xlabel("search and training, % of dense training's FLOPs", color=LIGHT["muted"])
+    panels[-1].set_xlabel(
+        f"search and training, % of dense training's {'FLOPs' if cost == 'flops' else cost}", color=LIGHT["muted"]
+    )
     scores = [score for score in MARKERS if any(one.score == score for one in points)]
     handles = [Line2D([], [], color=colours[draw], linewidth=4, label=draw) for draw in draws]
     handles += [_marker(MARKERS[score], score or "no score") for score in scores]
@@ -211,13 +214,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
     parser.add_argument("--one-shot", type=Path)
+    parser.add_argument("--cost", choices=("flops", "seconds"), default="flops")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     results = json.loads(arguments.results.read_text(encoding="utf-8"))
     one_shot = json.loads(arguments.one_shot.read_text(encoding="utf-8")) if arguments.one_shot else []
     points = points_of(results, one_shot)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    picture = figure(points, results["metric"])
+    picture = figure(points, results["metric"], arguments.cost)
     picture.savefig(arguments.output / "frontier.png", dpi=130)
     picture.savefig(arguments.output / "frontier.svg", metadata={"Date": None})
     text = table(points, results["metric"])

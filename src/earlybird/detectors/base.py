@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from earlybird.detectors.criterion import Criterion
+from earlybird.detectors.scores import Scores
 
 
 class Observation:
@@ -16,8 +17,7 @@ class Observation:
 
     Args:
         step: 0-based step of the run.
-        scores: (layers, units) float, or what computes them where they are read; padding beyond a block's units means
-            nothing.
+        scores: (layers, units) float, or `Scores` of this step alone; padding beyond a block's units means nothing.
         mask: (layers, units) bool, True = kept.
         values: the criteria that detectors read; NaN where a criterion has nothing to compare with yet.
         evidence: False where the threshold falls among many equal scores; no detector draws at such a step.
@@ -26,7 +26,7 @@ class Observation:
     def __init__(
         self,
         step: int,
-        scores: NDArray[np.floating] | Callable[[], NDArray[np.floating]],
+        scores: NDArray[np.floating] | Scores,
         mask: NDArray[np.bool_],
         values: Mapping[Criterion, float],
         evidence: bool,
@@ -40,7 +40,11 @@ class Observation:
     @property
     def scores(self) -> NDArray[np.floating]:
         """The scores, (layers, units)."""
-        return self._scores() if callable(self._scores) else self._scores
+        return self._scores.at(0) if isinstance(self._scores, Scores) else self._scores
+
+    def kept(self) -> Observation:
+        """The same with arrays of its own, to be held: those of an observation may be views of a whole chunk's."""
+        return Observation(self.step, self._scores.copy(), self.mask.copy(), self.values, self.evidence)
 
 
 class Detector(ABC):

@@ -47,16 +47,7 @@ class LaggedComparison(Detector):
         """Hold the observation for a later check, and compare if one is due."""
         self._observed += 1
         if (self._observed + self._lag) % self._every == 0 and self._observed + self._lag >= self.first_check:
-            # A chunk of steps would stay in memory as long as a view of one of them.
-            self._held.append(
-                Observation(
-                    observation.step,
-                    observation.scores.copy(),
-                    observation.mask.copy(),
-                    observation.values,
-                    observation.evidence,
-                )
-            )
+            self._held.append(observation.kept())
         self.checked = self._observed >= self.first_check and self._observed % self._every == 0
         if not self.checked:
             return

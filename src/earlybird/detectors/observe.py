@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import partial
 
 import numpy as np
 
@@ -51,7 +50,7 @@ class Observer:
         self._steps += len(usable)
         for i, (mask, accident) in enumerate(zip(masks, tied.tolist(), strict=True)):
             here = {criterion: series[i] for criterion, series in values.items()}
-            yield Observation(first + i, partial(scores.at, i), mask, here, not accident)
+            yield Observation(first + i, usable.part(slice(i, i + 1)), mask, here, not accident)
         if len(unusable):
             step, layer, unit = unusable[0]
             raise InputError(

@@ -57,6 +57,10 @@ class Scores:
         """Of one of the steps, (layers, units)."""
         return np.asarray(np.add(self.ranking[step], self._offset, dtype=np.float64))
 
+    def copy(self) -> Scores:
+        """The same with a ranking of its own, in as few bytes."""
+        return Scores(self.ranking.copy(), self._offset)
+
     def part(self, steps: slice) -> Scores:
         """Those of some of the steps."""
         return Scores(self.ranking[steps], self._offset)
