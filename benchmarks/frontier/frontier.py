@@ -4,8 +4,9 @@
         --output DIRECTORY
 
 Cost is search up to the draw plus training: `flops`, in forward FLOPs times steps, which no other work on the machine
-changes; `seconds`, as measured, which mean something where nothing else ran: the figure shows one of the two. Of trainings that were evaluated on the way (`training.evaluate_every`) the table also
-has the cost, in FLOPs, up to the first evaluation that is as good as the dense network of the seed at its end.
+changes; `seconds`, as measured, which mean something where nothing else ran. The figure shows one of the two. Of
+trainings that were evaluated on the way (`training.evaluate_every`) the table also has the cost, in FLOPs, up to the
+first evaluation that is as good as the dense network of the seed at its end.
 
 Writes frontier.png, frontier.svg and frontier.md into the output directory.
 """
@@ -166,7 +167,7 @@ def _reached(one: Point) -> str:
 
 
 def figure(points: list[Point], metric: str, cost: str) -> Figure:
-    """Cost, "flops" or "seconds", against accuracy, a panel for each ratio; a colour for each draw, a marker for each score."""
+    """Cost, in flops or seconds, against accuracy: a panel for each ratio, a colour for each draw, a score's marker."""
     ratios = sorted({one.ratio for one in points})
     draws = list(dict.fromkeys(one.draw for one in points))
     colours = dict(zip(draws, colormaps["tab20" if len(draws) > 10 else "tab10"].colors, strict=False))
