@@ -6,7 +6,6 @@ A file that anything else writes again has no digest and is not judged; one that
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from earlybird.errors import InputError
+from earlybird.whole_file import replaced_whole
 
 DIGEST = "earlybird_sha256"
 
@@ -25,9 +25,8 @@ def seal(directory: Path) -> None:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
-        temporary = path.with_name(path.name + ".tmp")
-        save_file(tensors, temporary, {**metadata, DIGEST: _digest(tensors)})
-        os.replace(temporary, path)
+        with replaced_whole(path) as temporary:
+            save_file(tensors, temporary, {**metadata, DIGEST: _digest(tensors)})
 
 
 def check(directory: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from earlybird.errors import InputError
 from earlybird.slimming import Deviations
 from earlybird.trajectory import Kind
+from earlybird.whole_file import replaced_whole
 
 
 def write_search_state(
@@ -34,14 +34,9 @@ def write_search_state(
         tensors[kind] = own.values.detach()
         state = optimizer.state.get(own.values, {})
         tensors |= {f"{kind}.{name}": torch.as_tensor(value) for name, value in state.items()}
-    temporary = path.with_name(path.name + ".tmp")
     metadata = {"steps": str(steps), "model": model, "record": str(record)}
-    try:
+    with replaced_whole(path) as temporary:
         save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, temporary, metadata)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def read_search_state(

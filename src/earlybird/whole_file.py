@@ -1,22 +1,31 @@
-"""Writing a small file so that nobody ever sees it half-written."""
+"""Writing a file so that nobody ever sees it half-written."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def replaced_whole(path: Path) -> Iterator[Path]:
+    """Where to write a file's new content, which then takes its place; an error leaves the old one, and no rest."""
+    temporary = _temporary(path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_whole(path: Path, text: str) -> None:
     """Replace a file in one move; its directory is made if needed. A full disk leaves the old one, and no rest."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    try:
+    with replaced_whole(path) as temporary:
         # Half a surrogate pair, as JSON may hold one, is no character that a file could take.
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def may_begin_in(directory: Path, first: Path) -> bool:

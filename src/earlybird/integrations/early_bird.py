@@ -180,7 +180,7 @@ class EarlyBirdCallback(TrainerCallback):
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Look at all steps before they are saved."""
+        """Refuse to save what has diverged, where that is done after an epoch."""
         if self._driver is not None:
             self._driver.on_epoch_end(args, state, control, **kwargs)
 

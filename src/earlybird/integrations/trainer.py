@@ -74,7 +74,7 @@ class SearchCallback(TrainerCallback):
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Look at all steps before they are saved."""
+        """Refuse to save what has diverged, where that is done after an epoch."""
         self._refuse_to_save_what_diverged(control)
 
     def _refuse_to_save_what_diverged(self, control: TrainerControl) -> None:
