@@ -32,7 +32,7 @@ def training(*, pruned: bool) -> Callable[[], dict[str, float]]:
     if pruned:
         eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), heads=0.5, neurons=0.5, seed=0))
     model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, fused=True)
     batch = {"input_ids": torch.randint(0, 30_000, (BATCH, TOKENS)), "labels": torch.zeros(BATCH, dtype=torch.long)}
 
     def step() -> dict[str, float]:

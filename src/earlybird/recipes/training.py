@@ -73,13 +73,13 @@ def schedule_of(task: Task, settings: TrainingSettings, offset: int = 0) -> Sche
 
 
 def optimizer_for(model: PreTrainedModel, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """The optimizer of a recipe over all parameters of a model."""
-    parameters = model.parameters()
+    """The optimizer of a recipe over all parameters of a model, as one fused kernel, on a CPU the fastest by far."""
+    parameters, rate, decay = model.parameters(), settings.learning_rate, settings.weight_decay
     if settings.optimizer == "adam":
-        return torch.optim.Adam(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
+        return torch.optim.Adam(parameters, rate, weight_decay=decay, fused=True)
     if settings.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
-    return torch.optim.SGD(parameters, settings.learning_rate, momentum=0.9, weight_decay=settings.weight_decay)
+        return torch.optim.AdamW(parameters, rate, weight_decay=decay, fused=True)
+    return torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay, fused=True)
 
 
 def last_whole_checkpoint(directory: Path, *, searching: bool) -> Path | None:
