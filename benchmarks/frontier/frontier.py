@@ -31,7 +31,11 @@ from earlybird.report.palette import LIGHT
 
 # The goal: at least 40% cheaper, within a point of dense.
 CHEAPER, WITHIN = 0.60, -1.0
-MARKERS = {"coefficient": "o", "gradient": "s", "squared-gradient": "D", "": "X"}
+FIXED = ", coefficients fixed"
+MARKERS = {
+    "coefficient": "o", "gradient": "s", "gradient" + FIXED: "^", "squared-gradient": "D",
+    "squared-gradient" + FIXED: "v", "": "X",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Point:
 
     Attributes:
         draw: by what.
-        score: that ranked the units, "" where none did.
+        score: that ranked the units, and whether the coefficients stayed as they were; "" where none did.
         start: rewind or continue.
         ratio: pruned, of heads and neurons.
         flops: cost as a share of dense training's, counted.
@@ -110,6 +114,8 @@ def points_of(results: Mapping[str, Any], one_shot: Iterable[Mapping[str, Any]])
         if labels["draw"] == "dense" or not cells:
             continue
         score = "" if labels["draw"] == "random" else labels["score"]
+        if score and labels.get("coefficients") == "fixed":
+            score += FIXED
         ratio = max(labels["ratio"].values())
         points.append(
             point(
