@@ -43,7 +43,7 @@ def sharded(model):
 torch.manual_seed(0)  # fully_shard shards the weights that each process has: they must be the same
 model = sharded(ViTForImageClassification(config).to(device))
 optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-search = eb.Search(model, heads=0.3, neurons=0.4, total_steps=STEPS, learning_rate=2e-3)
+search = eb.Search(model, eb.SearchConfig(heads=0.3, neurons=0.4, learning_rate=2e-3), total_steps=STEPS)
 torch.manual_seed(rank)  # from here on each process has batches of its own
 ticket = None
 for step in range(STEPS):

@@ -8,7 +8,8 @@ import torch
 from sklearn.datasets import load_digits
 from transformers import Trainer, TrainingArguments, ViTConfig, ViTForImageClassification
 
-from earlybird.integrations.early_bird import train_early_bird  # <-
+from earlybird import SearchConfig
+from earlybird.integrations.hf_trainer import train_early_bird  # <-
 
 digits = load_digits()
 examples = [
@@ -48,6 +49,6 @@ with tempfile.TemporaryDirectory() as directory:
         eval_dataset=examples[1500:],
         compute_metrics=accuracy,
     )
-    ticket = train_early_bird(trainer, heads=0.3, neurons=0.4)  # <- instead of trainer.train()
+    ticket = train_early_bird(trainer, SearchConfig(heads=0.3, neurons=0.4))  # <- instead of trainer.train()
     print(ticket)
     print(f"held-out accuracy {trainer.evaluate()['eval_accuracy']:.1%}")

@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader, TensorDataset
 from transformers import ViTConfig, ViTForImageClassification
 
+from earlybird import SearchConfig
 from earlybird.integrations.lightning import EarlyBirdCallback
 
 
@@ -40,7 +41,7 @@ pixels = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 8 - 1
 labels = torch.tensor(digits.target)
 batches = DataLoader(TensorDataset(pixels[:1500], labels[:1500]), batch_size=64, shuffle=True)
 module = Classifier()
-callback = EarlyBirdCallback("model", heads=0.3, neurons=0.4, then="continue")
+callback = EarlyBirdCallback("model", SearchConfig(heads=0.3, neurons=0.4), then="continue")
 trainer = pl.Trainer(
     max_steps=300,
     accelerator="cpu",

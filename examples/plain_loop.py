@@ -28,7 +28,7 @@ model = ViTForImageClassification(config)
 optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
 dense = sum(parameter.numel() for parameter in model.parameters())
 
-search = eb.Search(model, heads=0.3, neurons=0.4, total_steps=STEPS, learning_rate=2e-3)
+search = eb.Search(model, eb.SearchConfig(heads=0.3, neurons=0.4, learning_rate=2e-3), total_steps=STEPS)
 ticket = None
 for step in range(STEPS):
     batch = torch.randint(1500, (64,))

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from record import Case, CaseRecord, Origin, Reading
 
+from earlybird.config import DetectorConfig
 from earlybird.detectors.base import Detector, Observation
 from earlybird.detectors.combinations import AllOf, Repeated
 from earlybird.detectors.criterion import NUCLEAR_NORM
-from earlybird.detectors.offline import detector_choice
+from earlybird.detectors.expression import detector_factory
 from earlybird.detectors.presets import DETECTORS
 
 # Half a second a check.
@@ -56,15 +57,17 @@ class Member:
         Raises:
             InputError: the run is too short for it.
         """
-        choice = detector_choice(
-            self.detector,
-            start=self.start,
-            lag=self.lag,
-            window=self.window,
-            every=self.every,
-            threshold=self.threshold,
+        factory = detector_factory(
+            DetectorConfig(
+                detector=self.detector,
+                start=self.start,
+                lag=self.lag,
+                window=self.window,
+                every=self.every,
+                threshold=self.threshold,
+            )
         )
-        return choice.build(case.kind, origin.pruning(case), case.score, origin.total_steps, origin.steps_per_epoch)
+        return factory.build(case.kind, origin.rule(case), case.score, origin.total_steps, origin.steps_per_epoch)
 
     def built(self, origin: Origin, case: Case, kept: CaseRecord) -> Detector:
         """What decides from the kept record as the detector decides from the whole one."""
@@ -85,20 +88,21 @@ class Replay(Detector):
     """
 
     def __init__(self, reading: Reading, threshold: float, settled_below: bool) -> None:
-        super().__init__()
-        self.first_check = int(reading.steps[0]) + 1
+        super().__init__(earliest=int(reading.steps[0]) + 1)
         self._statistics = dict(zip(reading.steps.tolist(), reading.statistics.tolist(), strict=True))
         self._threshold = threshold
         self._settled_below = settled_below
 
-    def update(self, observation: Observation) -> None:
-        """Look the statistic up, if there was a check."""
-        statistic = self._statistics.get(observation.step)
-        self.checked = statistic is not None
-        if statistic is None:
-            return
-        self.statistic = None if math.isnan(statistic) else statistic
-        self.settled = statistic <= self._threshold if self._settled_below else statistic >= self._threshold
+    def is_due(self, observation: Observation) -> bool:
+        """Whether there was a check."""
+        return observation.step in self._statistics
+
+    def check(self, observation: Observation) -> tuple[float | None, bool]:
+        """Look the statistic up."""
+        statistic = self._statistics[observation.step]
+        if math.isnan(statistic):
+            return None, False
+        return statistic, statistic <= self._threshold if self._settled_below else statistic >= self._threshold
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from compare import FIXED
 from drawing import Outcome, Summary, outcome, outcome_at
 from record import CASES, Record
 
-from earlybird.detectors.scores import SCORES, Score
+from earlybird.vocabulary import SCORES, Score
 
 HERE = Path(__file__).parent
 

@@ -23,7 +23,7 @@ from drawing import Outcome, Summary, outcome, outcome_at
 from figure import save_figure
 from record import CASES, Record
 
-from earlybird.detectors.scores import SCORES, Score
+from earlybird.vocabulary import SCORES, Score
 
 HERE = Path(__file__).parent
 DRAWS = HERE / "draws.csv"

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from drawing import Summary
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from earlybird.detectors.rule_presets import RULES
-from earlybird.detectors.scores import Score
 from earlybird.report.palette import LIGHT
+from earlybird.vocabulary import Score
 
 _FAMILIES = {
     "test on the norm": (LIGHT["heads"], "o"),
@@ -46,8 +47,10 @@ def save_figure(by_score: Mapping[Score, Mapping[str, Summary]], directory: Path
     ]
     handles.append(panels[0].scatter([], [], facecolors="none", edgecolors=LIGHT["muted"], s=22, label="misses some"))
     figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=8)
-    for suffix in ("png", "svg"):
-        figure.savefig(directory / f"figure.{suffix}", dpi=120, metadata={"Date": None} if suffix == "svg" else None)
+    figure.savefig(directory / "figure.png", dpi=120)
+    # The same file of the same numbers: without a date, and with names that are not random.
+    with rc_context({"svg.hashsalt": "earlybird"}):
+        figure.savefig(directory / "figure.svg", metadata={"Date": None})
 
 
 def _panel(axes: Axes, score: Score, summaries: Mapping[str, Summary]) -> None:

@@ -15,11 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from earlybird.detectors.offline import prunings_for
-from earlybird.detectors.pruning import Pruning
-from earlybird.detectors.scores import SCORES, Score
-from earlybird.masks import Scope
-from earlybird.trajectory import Kind
+from earlybird.config import SearchConfig
+from earlybird.masks import MaskRule
+from earlybird.vocabulary import SCORES, Kind, Scope, Score
 
 RATIOS = (0.3, 0.5, 0.8)
 KINDS: tuple[Kind, ...] = ("heads", "neurons")
@@ -56,15 +54,19 @@ class Origin:
     total_steps: int
     steps_per_epoch: float | None
 
-    def pruning(self, case: Case) -> Pruning:
-        """What a case prunes."""
-        return prunings_for(
-            self.units,
+    def config(self, case: Case) -> SearchConfig:
+        """What a case prunes, and by which score."""
+        return SearchConfig(
             heads=case.ratio if case.kind == "heads" else None,
             neurons=case.ratio if case.kind == "neurons" else None,
+            score=case.score,
             heads_scope=self.scopes["heads"],
             neurons_scope=self.scopes["neurons"],
-        )[case.kind]
+        )
+
+    def rule(self, case: Case) -> MaskRule:
+        """How the scores of a case become masks."""
+        return MaskRule(case.ratio, self.scopes[case.kind], self.units[case.kind])
 
 
 @dataclass(frozen=True)

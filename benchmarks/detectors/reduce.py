@@ -21,14 +21,16 @@ from numpy.typing import NDArray
 from record import CASES, Case, CaseRecord, Origin, Reading, Record
 
 from earlybird.criteria import overlap
+from earlybird.criteria.captured import captured_by
 from earlybird.detectors.base import Observation
 from earlybird.detectors.criterion import NUCLEAR_NORM
-from earlybird.detectors.observe import Observer
+from earlybird.detectors.observer import Observer
 from earlybird.detectors.offline import score_chunks
 from earlybird.detectors.presets import DETECTORS
-from earlybird.detectors.pruning import Pruning
-from earlybird.detectors.scores import Score, Scores
-from earlybird.trajectory import Kind, Trajectory
+from earlybird.detectors.scores import Scores
+from earlybird.masks import MaskRule
+from earlybird.trajectory import Trajectory
+from earlybird.vocabulary import Kind, Score
 
 RECORDS = Path(__file__).parent / "records"
 
@@ -73,11 +75,11 @@ class CaseReader:
     """
 
     def __init__(self, origin: Origin, case: Case, last: NDArray[np.floating]) -> None:
-        self._pruning: Pruning = origin.pruning(case)
-        self._observer = Observer(case.kind, self._pruning, [NUCLEAR_NORM])
+        self._rule: MaskRule = origin.rule(case)
+        self._observer = Observer(case.kind, self._rule, [NUCLEAR_NORM])
         self._readers = {member.reading: Reader(origin, case, member) for member in READ}
         self._last = last
-        self._last_mask = self._pruning.masks(last)
+        self._last_mask = self._rule.masks(last)
         self._norm: list[float] = []
         self._evidence: list[bool] = []
         self._overlap: list[NDArray[np.float64]] = []
@@ -94,7 +96,7 @@ class CaseReader:
                 reader.update(observation)
         stacked = np.stack(masks)
         self._overlap.append(overlap(stacked, self._last_mask))
-        self._captured.append(self._pruning.captured(stacked, self._last))
+        self._captured.append(captured_by(self._rule, stacked, self._last))
 
     @property
     def kept(self) -> CaseRecord:

@@ -26,13 +26,15 @@ from drawing import FALSE
 from record import RATIOS
 from simulated import Outlook, random_coefficients, random_gradients, settling_step
 
+from earlybird.config import DetectorConfig
+from earlybird.criteria.captured import captured_by
 from earlybird.detectors.criterion import NUCLEAR_NORM
-from earlybird.detectors.observe import Observer
-from earlybird.detectors.offline import detector_choice
+from earlybird.detectors.expression import detector_factory
+from earlybird.detectors.observer import Observer
 from earlybird.detectors.presets import DETECTORS
-from earlybird.detectors.pruning import Pruning
-from earlybird.detectors.scores import Score, Scores
-from earlybird.trajectory import Kind
+from earlybird.detectors.scores import Scores
+from earlybird.masks import MaskRule
+from earlybird.vocabulary import Kind, Score
 
 STEPS = 400
 LAYERS = 4
@@ -69,18 +71,18 @@ def results(index: int, names: Sequence[str]) -> list[Result]:
     score, outlook, kind, ratio = combinations[index % len(combinations)]
     law = (random_coefficients if score == "coefficient" else random_gradients)(outlook, STEPS, random)
     scores = law.scores((LAYERS, UNITS[kind]), random)
-    pruning = Pruning(ratio, "layer" if kind == "heads" else "global", (UNITS[kind],) * LAYERS)
-    observations = list(Observer(kind, pruning, [NUCLEAR_NORM]).observations(Scores(scores)))
+    rule = MaskRule(ratio, "layer" if kind == "heads" else "global", (UNITS[kind],) * LAYERS)
+    observations = list(Observer(kind, rule, [NUCLEAR_NORM]).observations(Scores(scores)))
     settled = (settling_step(law.correlations()) + 1) / STEPS
     found = []
     for name in names:
-        detector = detector_choice(name).build(kind, pruning, score, STEPS, None)
+        detector = detector_factory(DetectorConfig(detector=name)).build(kind, rule, score, STEPS, None)
         drawn = captured = None
         for observation in observations:
             detector.update(observation)
             if detector.checked and detector.settled:
                 drawn = (observation.step + 1) / STEPS
-                captured = float(pruning.captured(observation.mask, scores[-1]))
+                captured = float(captured_by(rule, observation.mask, scores[-1]))
                 break
         found.append(Result(score, outlook, name, settled, drawn, captured))
     return found

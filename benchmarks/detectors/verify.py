@@ -6,6 +6,7 @@ python benchmarks/detectors/verify.py RUN ...
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from candidate import COSTLY
@@ -14,7 +15,6 @@ from record import CASES, Record
 from reduce import RECORDS
 
 from earlybird.detectors.comparison import detect_each
-from earlybird.detectors.offline import detector_choice
 from earlybird.errors import InputError
 from earlybird.trajectory import Trajectory
 
@@ -24,10 +24,11 @@ def differences(run: Path) -> list[str]:
     trajectory = Trajectory.open(run / "search" / "trajectory")
     record = Record.load(RECORDS / f"{run.resolve().name}.npz")
     candidates = {candidate.name: candidate for candidate in COMPARED if candidate.name not in COSTLY}
-    choices = {name: detector_choice(name) for name in candidates}
     found = []
     for case in CASES:
-        verdicts = detect_each(trajectory, choices, {case.kind: record.origin.pruning(case)}, score=case.score)
+        pruned = record.origin.config(case)
+        configs = {name: replace(pruned, detector=name) for name in candidates}
+        verdicts = detect_each(trajectory, configs)
         for name, verdict in verdicts.items():
             whole = None if verdict.draw is None else verdict.draw.step
             try:

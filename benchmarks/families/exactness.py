@@ -36,10 +36,10 @@ def exactness(name: str, kernel: str) -> dict[str, Any]:
                 found["remark"] = f"transformers itself takes one sequence at a time ({error})"
                 batch = {key: value[:1] for key, value in batch.items()}
                 dense = outputs(model, batch)
-            silenced = outputs(masked, batch)
-            if relative_difference(dense, silenced) < 1e-3:
+            of_masked = outputs(masked, batch)
+            if relative_difference(dense, of_masked) < 1e-3:
                 raise ValueError(f"masking {name} changes nothing, so that nothing can be learnt of it")
-            keep_largest(found["outputs"], dtype_name, relative_difference(silenced, outputs(pruned, batch)))
+            keep_largest(found["outputs"], dtype_name, relative_difference(of_masked, outputs(pruned, batch)))
             if kernel != "flex_attention":  # has no backward pass on a CPU
                 keep_largest(found["gradients"], dtype_name, gradient_difference(model, ticket, batch))
     return found

@@ -15,7 +15,7 @@ from families import build, inputs
 from safetensors.torch import save_file
 
 import earlybird as eb
-from earlybird.pruned_shape import record_shape
+from earlybird.surgery.pruned_shape import record_shape
 
 
 def save_and_load(name: str, directory: Path) -> float:
@@ -36,7 +36,7 @@ def save_uniform(name: str, directory: Path) -> dict[str, str]:
     anatomy = eb.Anatomy.of(model)
     reasons: dict[str, str] = {}
     for kind in anatomy.units:
-        ticket = eb.Ticket.random(anatomy, **{kind: 0.4}, uniform=True)
+        ticket = eb.Ticket.random(anatomy, eb.PruningConfig(uniform=True, **{kind: 0.4}))
         pruned = eb.prune(copy.deepcopy(model), ticket)
         reasons[kind] = record_shape(pruned, eb.Anatomy.of(pruned))
         save_with_output(pruned, name, directory / kind)

@@ -12,7 +12,7 @@ HEADER = """\
 By `make families`, and `make families TRANSFORMERS=5.20.0` for another release of transformers, which is installed in
 an environment of its own. Every model is built tiny from its config with large random weights (see
 `tests/model/families.py`), and 40% of its heads and neurons are pruned at random. Each number is a largest difference
-between the model with those units removed and the same with them silenced.
+between the model with those units removed and the same with them masked.
 
 - *heads*, *neurons*: in the model and left. "no" where the kind is not pruned; the remark says why.
 - *eager*, *sdpa*, *flex*: outputs in float32 / bfloat16 under that attention implementation, relative to the largest

@@ -27,15 +27,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from earlybird.anatomy import Anatomy
-from earlybird.masks import Scope, pruned_count
-from earlybird.recipes.reading import read_recipe
+from earlybird.masks.counts import pruned_count
+from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.run_directory import RESULT, read_json, write_json
 from earlybird.recipes.settings import Recipe
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.prune import prune_run
 from earlybird.recipes.stages.retrain import retrain
 from earlybird.ticket import Ticket
-from earlybird.trajectory import Kind
+from earlybird.vocabulary import Kind, Scope
 
 
 def one_shot_ticket(job: Job, batches: int) -> Ticket:

@@ -30,7 +30,7 @@ from torch import nn
 
 import earlybird as eb
 from earlybird.anatomy.unknown import ATTENTION_WORDS, MLP_WORDS
-from earlybird.outputs import largest_difference, output_tensors
+from earlybird.surgery.outputs import largest_difference, output_tensors
 
 RATIOS = {"heads": 0.4, "neurons": 0.4}
 SECONDS = 60
@@ -45,7 +45,7 @@ def outcome(model: nn.Module, inputs: dict[str, Any], kind: str) -> tuple[str, s
         if kind not in anatomy.units:
             named = any(word in type(m).__name__.lower() for m in model.modules() for word in words)
             return ("refused", "; ".join(left[:1])) if named else ("none", "")
-        ticket = eb.Ticket.random(anatomy, **{kind: RATIOS[kind]}, seed=1)
+        ticket = eb.Ticket.random(anatomy, eb.PruningConfig(**{kind: RATIOS[kind]}), seed=1)
     except eb.InputError as error:
         return "refused", str(error)
     except Exception as error:
@@ -132,7 +132,7 @@ def write(directory: Path, rows: list[dict[str, str]], unbuilt: dict[str, str]) 
         f"transformers {transformers.__version__}, torch {torch.__version__.split('+')[0]}. Made by `make scan`: each"
         f" base model built tiny from its config, {RATIOS['heads']:.0%} of its heads and then"
         f" {RATIOS['neurons']:.0%} of its neurons pruned at random, the outputs compared with those of the model whose"
-        " units were only silenced.",
+        " units were only masked.",
         "",
         "| | " + " | ".join(names) + " |",
         "| --- | " + " | ".join("---" for _ in names) + " |",

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from earlybird.trajectory import Kind, Shape, TrajectoryWriter
+from earlybird.trajectory import Shape, TrajectoryWriter
+from earlybird.vocabulary import Kind
 
 LEARNING_RATE = 5e-5
 
@@ -27,7 +28,7 @@ def shape_of(layers: int, heads: int, neurons: int, steps: int) -> Shape:
     return Shape({"heads": (heads,) * layers, "neurons": (neurons,) * layers}, ("deviation",), steps)
 
 
-def deviations(shape: Shape, seed: int) -> Iterator[dict[Kind, NDArray[np.float32]]]:
+def coefficients(shape: Shape, seed: int) -> Iterator[dict[Kind, NDArray[np.float32]]]:
     """The deviations from 1 after each step of the run, (layers, units) float32 per kind."""
     random = np.random.default_rng(seed)
     ends = np.cumsum([sum(counts) for counts in shape.units.values()])
@@ -48,7 +49,7 @@ def deviations(shape: Shape, seed: int) -> Iterator[dict[Kind, NDArray[np.float3
 
 def write(directory: Path, shape: Shape, seed: int) -> None:
     with TrajectoryWriter(directory, shape, chunk_steps=256) as writer:
-        for step in deviations(shape, seed):
+        for step in coefficients(shape, seed):
             writer.append({(kind, "deviation"): values for kind, values in step.items()})
 
 

@@ -35,7 +35,7 @@ from transformers import (
 )
 
 import earlybird as eb
-from earlybird.detectors.scores import Score
+from earlybird.vocabulary import Score
 
 SCORES: tuple[Score | None, ...] = (None, "coefficient", "gradient", "squared-gradient")
 TOTAL_STEPS = 10_000
@@ -66,10 +66,8 @@ def training(
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, fused=True)
     search = None
     if score is not None:
-        search = eb.Search(
-            model, heads=0.5, neurons=0.5, total_steps=TOTAL_STEPS, score=score, detector=detector, delay=delay,
-            record=record,
-        )  # fmt: skip
+        config = eb.SearchConfig(heads=0.5, neurons=0.5, score=score, detector=detector)
+        search = eb.Search(model, config, total_steps=TOTAL_STEPS, delay=delay, recording=eb.Recording(record))
 
     def step() -> None:
         with torch.autocast(device.type, torch.bfloat16):

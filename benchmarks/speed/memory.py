@@ -51,7 +51,7 @@ def main() -> None:
     peak.start()
     trajectory = eb.Trajectory.open(given.directory)
     for detector, threshold in RUNS.items():
-        eb.detect(trajectory, heads=0.5, neurons=0.5, detector=detector, threshold=threshold)
+        eb.detect(trajectory, eb.SearchConfig(heads=0.5, neurons=0.5, detector=detector, threshold=threshold))
     peak.over.set()
     peak.join()
     after = held()

@@ -21,7 +21,7 @@ from measured import Stopwatch, report
 from numpy.typing import NDArray
 
 import earlybird as eb
-from earlybird.trajectory import Kind
+from earlybird.vocabulary import Kind
 
 RATIOS = (0.3, 0.5, 0.8)
 TIMED_RATIO = 0.5
@@ -53,9 +53,11 @@ def published_seconds(norms: dict[str, NDArray[np.float64]], test: str, of_norms
 def our_seconds(trajectory: eb.Trajectory, test: str, ratio: float) -> Stopwatch:
     watch = Stopwatch()
     # Ours imports a test's library where the test is first made, `published` at the top: neither is counted.
-    eb.detect(trajectory, heads=ratio, neurons=ratio, detector=f"published-{test}")
+    eb.detect(trajectory, eb.SearchConfig(heads=ratio, neurons=ratio, detector=f"published-{test}"))
     with watch.running():
-        draw = eb.detect(trajectory, heads=ratio, neurons=ratio, detector=f"published-{test}", threshold=NEVER[test])
+        draw = eb.detect(
+            trajectory, eb.SearchConfig(heads=ratio, neurons=ratio, detector=f"published-{test}", threshold=NEVER[test])
+        )
     if draw is not None:
         raise AssertionError(f"{test} drew at step {draw.step}: the time is not that of the whole run")
     return watch
@@ -65,7 +67,7 @@ def draws(trajectory: eb.Trajectory, norms: dict[str, NDArray[np.float64]], rati
     rows = []
     for test in published.TESTS:
         for preset in ("published", "published-notebook"):
-            found = eb.detect(trajectory, heads=ratio, neurons=ratio, detector=f"{preset}-{test}")
+            found = eb.detect(trajectory, eb.SearchConfig(heads=ratio, neurons=ratio, detector=f"{preset}-{test}"))
             ours = None if found is None else found.step
             theirs = published.draw(norms, test, notebook=preset == "published-notebook")
             rows.append({"ratio": ratio, "detector": f"{preset}-{test}", "published": theirs, "earlybird": ours})

@@ -23,7 +23,6 @@ from offline import NEVER
 
 import earlybird as eb
 from earlybird.detectors.detection import Detection
-from earlybird.detectors.offline import detector_choice, prunings_for
 from earlybird.detectors.scores import RunningScore
 
 
@@ -31,11 +30,10 @@ def cost_of_steps(
     trajectory: eb.Trajectory, test: str, ratio: float, steps: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """CPU milliseconds of each of the first steps, and of every tenth by the published procedure."""
-    choice = detector_choice(f"published-{test}", threshold=NEVER[test])
-    prunings = prunings_for(trajectory.shape.units, heads=ratio, neurons=ratio)
-    detection = Detection(prunings, choice, total_steps=trajectory.total_steps)
-    running = {kind: RunningScore("coefficient", "deviation") for kind in prunings}
-    recorded = {kind: trajectory.evidence(kind, "deviation") for kind in prunings}
+    config = eb.SearchConfig(heads=ratio, neurons=ratio, detector=f"published-{test}", threshold=NEVER[test])
+    detection = Detection(config, trajectory.shape, total_steps=trajectory.total_steps)
+    running = {kind: RunningScore("coefficient", "deviation") for kind in detection.rules}
+    recorded = {kind: trajectory.evidence(kind, "deviation") for kind in detection.rules}
     ours, theirs = [], []
     for step in range(steps):
         evidence = {kind: np.array(values[step : step + 1]) for kind, values in recorded.items()}

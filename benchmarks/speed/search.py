@@ -33,7 +33,7 @@ from transformers import (
 )
 
 import earlybird as eb
-from earlybird.detectors.scores import Score
+from earlybird.vocabulary import Score
 
 BATCH = 16
 SEARCHES: dict[str, Score | None] = {
@@ -72,7 +72,12 @@ def training(name: str, score: Score | None, record: Path) -> Callable[[], None]
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5)
     search = None
     if score is not None:
-        search = eb.Search(model, heads=0.5, neurons=0.5, total_steps=10_000, score=score, record=record)
+        search = eb.Search(
+            model,
+            eb.SearchConfig(heads=0.5, neurons=0.5, score=score),
+            total_steps=10_000,
+            recording=eb.Recording(record),
+        )
 
     def step() -> None:
         loss = model(**batch).loss

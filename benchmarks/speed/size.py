@@ -23,8 +23,8 @@ import numpy as np
 from measured import report
 from offline import NEVER
 
+from earlybird.config import SearchConfig
 from earlybird.detectors.detection import Detection
-from earlybird.detectors.offline import detector_choice, prunings_for
 from earlybird.detectors.scores import RunningScore
 from earlybird.trajectory import TrajectoryWriter
 
@@ -37,12 +37,11 @@ CHUNK_BYTES = 1 << 22
 
 def measured(layers: int, heads: int, neurons: int, steps: int) -> dict[str, Any]:
     shape = adam.shape_of(layers, heads, neurons, 10_000)
-    prunings = prunings_for(shape.units, heads=0.5, neurons=0.5)
-    choice = detector_choice("published-ols", threshold=NEVER["ols"])
-    detection = Detection(prunings, choice, total_steps=shape.total_steps)
-    running = {kind: RunningScore("coefficient", "deviation") for kind in prunings}
+    config = SearchConfig(heads=0.5, neurons=0.5, detector="published-ols", threshold=NEVER["ols"])
+    detection = Detection(config, shape, total_steps=shape.total_steps)
+    running = {kind: RunningScore("coefficient", "deviation") for kind in detection.rules}
     costs = []
-    for step, values in enumerate(adam.deviations(shape, seed=0)):
+    for step, values in enumerate(adam.coefficients(shape, seed=0)):
         start = time.process_time_ns()
         detection.update({kind: running[kind].update(array[None]) for kind, array in values.items()})
         costs.append((time.process_time_ns() - start) / 1e6)
@@ -65,13 +64,12 @@ def memory(layers: int, heads: int, neurons: int) -> float:
     """MB at the peak, of a search that has come to its second check."""
     # The detector looks back a tenth of the run, at every hundredth, however long the run is.
     shape = adam.shape_of(layers, heads, neurons, 500)
-    evidence = list(islice(adam.deviations(shape, seed=0), 62))
+    evidence = list(islice(adam.coefficients(shape, seed=0), 62))
     step_bytes = 4 * layers * (heads + neurons)
     with tempfile.TemporaryDirectory() as directory:
         tracemalloc.start()
-        prunings = prunings_for(shape.units, heads=0.5, neurons=0.5)
-        detection = Detection(prunings, detector_choice(None), total_steps=shape.total_steps)
-        running = {kind: RunningScore("coefficient", "deviation") for kind in prunings}
+        detection = Detection(SearchConfig(heads=0.5, neurons=0.5), shape, total_steps=shape.total_steps)
+        running = {kind: RunningScore("coefficient", "deviation") for kind in detection.rules}
         with TrajectoryWriter(Path(directory), shape, chunk_steps=max(1, CHUNK_BYTES // step_bytes)) as writer:
             for values in evidence:
                 values = {kind: array.copy() for kind, array in values.items()}  # to the host

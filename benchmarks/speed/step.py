@@ -30,7 +30,7 @@ def training(*, pruned: bool) -> Callable[[], dict[str, float]]:
         BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)
     )
     if pruned:
-        eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), heads=0.5, neurons=0.5, seed=0))
+        eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.5, neurons=0.5), seed=0))
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, fused=True)
     batch = {"input_ids": torch.randint(0, 30_000, (BATCH, TOKENS)), "labels": torch.zeros(BATCH, dtype=torch.long)}

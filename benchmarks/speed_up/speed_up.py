@@ -32,7 +32,7 @@ from transformers import (
 )
 
 import earlybird as eb
-from earlybird.flops import forward_flops, parameter_count
+from earlybird.anatomy.flops import forward_flops, parameter_count
 
 RATIOS = (0.3, 0.5, 0.8)
 BATCH = 4
@@ -104,7 +104,7 @@ def measure(name: str, rounds: int) -> list[dict[str, Any]]:
         # Training changes the weights and holds gradients and moments: each pair has a dense network of its own.
         for ratio in RATIOS:
             for multiple in (1, 64):
-                ticket = eb.Ticket.random(anatomy, heads=ratio, neurons=ratio, round_to=multiple)
+                ticket = eb.Ticket.random(anatomy, eb.PruningConfig(heads=ratio, neurons=ratio, round_to=multiple))
                 pruned = eb.prune(copy.deepcopy(dense), ticket)
                 flops = forward_flops(pruned, one)
                 speed_up, seconds = ratios_in_turns(

@@ -24,7 +24,7 @@ RATIO = 0.5
 def outcome(model: nn.Module, anatomy: eb.Anatomy, kind: str, x: torch.Tensor) -> str:
     if kind not in anatomy.units:
         return "left out"
-    ticket = eb.Ticket.random(anatomy, **{kind: RATIO})
+    ticket = eb.Ticket.random(anatomy, eb.PruningConfig(**{kind: RATIO}))
     try:
         pruned = eb.prune(copy.deepcopy(model), ticket)
     except eb.InputError:
@@ -60,7 +60,7 @@ def main() -> None:
         "",
         f"timm {timm.__version__}, torch {torch.__version__}. Made by `make timm-table`: each name built tiny with"
         f" random weights, {RATIO:.0%} of its heads and then {RATIO:.0%} of its neurons pruned at random. exact: the"
-        " outputs are those of the model whose units were only silenced, within 1e-5 of the largest output, with"
+        " outputs are those of the model whose units were only masked, within 1e-5 of the largest output, with"
         " fused attention and without; then the units kept. left out: not found, or known not to be separable, for the"
         " reason in the remark. refused: `prune` says that it cannot check or cannot do it, and changes nothing.",
         "",

@@ -16,46 +16,61 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from earlybird.anatomy import Anatomy
-    from earlybird.checkpoint import load, save
+    from earlybird.checkpoint.load import load
+    from earlybird.checkpoint.save import save
+    from earlybird.config import DetectorConfig, PruningConfig, SearchConfig, SlimmingConfig
     from earlybird.criteria import captured, hamming_distance, nuclear_norm, overlap
     from earlybird.detectors.draw import Draw
     from earlybird.detectors.offline import detect
     from earlybird.errors import InputError, JobError
-    from earlybird.exports import export
+    from earlybird.exports.export import export
     from earlybird.masks import mask_at_ratio
-    from earlybird.search import Search
-    from earlybird.surgery import apply_mask, prune, verify
+    from earlybird.search.recording import Recording
+    from earlybird.search.search import Search
+    from earlybird.surgery.apply_mask import apply_mask
+    from earlybird.surgery.prune import prune
+    from earlybird.surgery.verify import verify
     from earlybird.ticket import Ticket
     from earlybird.trajectory import Trajectory
 
 _HOMES = {
     "Anatomy": "anatomy",
+    "DetectorConfig": "config",
     "Draw": "detectors.draw",
     "InputError": "errors",
     "JobError": "errors",
-    "Search": "search",
+    "PruningConfig": "config",
+    "Recording": "search.recording",
+    "Search": "search.search",
+    "SearchConfig": "config",
+    "SlimmingConfig": "config",
     "Ticket": "ticket",
     "Trajectory": "trajectory",
-    "apply_mask": "surgery",
+    "apply_mask": "surgery.apply_mask",
     "captured": "criteria",
     "detect": "detectors.offline",
-    "export": "exports",
+    "export": "exports.export",
     "hamming_distance": "criteria",
-    "load": "checkpoint",
+    "load": "checkpoint.load",
     "mask_at_ratio": "masks",
     "nuclear_norm": "criteria",
     "overlap": "criteria",
-    "prune": "surgery",
-    "save": "checkpoint",
-    "verify": "surgery",
+    "prune": "surgery.prune",
+    "save": "checkpoint.save",
+    "verify": "surgery.verify",
 }
 
 __all__ = [
     "Anatomy",
+    "DetectorConfig",
     "Draw",
     "InputError",
     "JobError",
+    "PruningConfig",
+    "Recording",
     "Search",
+    "SearchConfig",
+    "SlimmingConfig",
     "Ticket",
     "Trajectory",
     "apply_mask",
@@ -76,7 +91,7 @@ __all__ = [
 @when_imported("transformers.quantizers.auto")
 def _register(module: Any) -> None:
     """Tell transformers how to load a pruned model."""
-    import_module("earlybird.loading")
+    import_module("earlybird.checkpoint.quantizer")
 
 
 def __getattr__(name: str) -> Any:

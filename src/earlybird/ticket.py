@@ -15,18 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from earlybird.atomic_write import write_whole
+from earlybird.config import PruningConfig, plain_values
 from earlybird.errors import InputError
-from earlybird.groups import Groups
-from earlybird.masks import Scope, mask_at_ratio
-from earlybird.ratios_by_name import mask_by_name
-from earlybird.trajectory import KINDS, Kind
-from earlybird.whole_file import write_whole
+from earlybird.masks.by_name import mask_by_name
+from earlybird.masks.rule import rule_of
+from earlybird.vocabulary import KINDS, Kind
 
 if TYPE_CHECKING:
     from earlybird.anatomy import Anatomy
     from earlybird.detectors.draw import Draw
-
-Ratio = float | Mapping[str, float] | None
 
 FORMAT_VERSION = 1
 _LARGEST_FILE = 1 << 28  # bytes
@@ -43,8 +41,8 @@ class Ticket:
         masks: per kind, (layers, widest block) bool, True = kept; padding is False.
         units: per kind, the units of each block before pruning.
         blocks: per kind, the blocks' paths in the model.
-        provenance: where the masks came from: `how` ("drawn", "given" or "random"), model, versions, and, of a
-            draw, what `Draw.description` says of it.
+        provenance: where the masks came from: `how` (as of a `Draw`, "random" or "given"), model, versions, and, of
+            a draw, what `Draw.description` says of it.
     """
 
     masks: Mapping[Kind, NDArray[np.bool_]]
@@ -72,7 +70,7 @@ class Ticket:
                 **provenance,
                 "model": anatomy.model,
                 "left_out": {left.name: left.reason for left in anatomy.left_out},
-                "versions": {"earlybird": version("earlybird")},
+                "versions": {name: version(name) for name in ("earlybird", "torch", "transformers")},
             },
         )
 
@@ -81,72 +79,41 @@ class Ticket:
         """The ticket of a draw on a model of this anatomy."""
         described = draw.description()
         step, fraction = described.pop("step"), described.pop("fraction")
-        return cls.of(anatomy, draw.masks, how="drawn", draw_step=step, draw_fraction=fraction, **described)
+        return cls.of(anatomy, draw.masks, draw_step=step, draw_fraction=fraction, **described)
 
     @classmethod
-    def random(
-        cls,
-        anatomy: Anatomy,
-        *,
-        heads: Ratio = None,
-        neurons: Ratio = None,
-        seed: int = 0,
-        heads_scope: Scope = "layer",
-        neurons_scope: Scope = "global",
-        uniform: bool = False,
-        groups: Groups | None = None,
-        round_to: int = 1,
-    ) -> Ticket:
+    def random(cls, anatomy: Anatomy, config: PruningConfig, *, seed: int = 0) -> Ticket:
         """A ticket whose units are chosen by chance.
 
         Args:
             anatomy: of the model it is for.
-            heads: ratio of heads to prune, in [0, 1); or ratios by name of the block, with wildcards, the first
-                that fits: {"*.layers.0.*": 0, "*": 0.5}. A block that none fits stays whole.
-            neurons: ratio of neurons to prune, likewise.
+            config: how much is pruned, and what holds of the masks. With `uniform` heads keep the nearest number that
+                the model's config can say (Llama and Gemma 2 and 3 want a divisor of the hidden size), of which a
+                warning tells. `round_to` leaves the heads: one brings as many features as it has.
             seed: of the choice.
-            heads_scope: where the heads' ratio holds, "layer" or "global".
-            neurons_scope: where the neurons' ratio holds.
-            uniform: keep the same count in every block; of heads the nearest that the model's config admits (Llama
-                and Gemma 2 and 3 want a divisor of the hidden size), of which a warning tells.
-            groups: what is pruned of heads that share keys and values, "whole" groups or equally many heads
-                "within" every group; by default whole where there are at least four groups.
-            round_to: keep a multiple of so many neurons in every block, see `mask_at_ratio`. Heads are left: one
-                brings as many features as it has.
 
         Raises:
-            InputError: a ratio out of bounds, for a kind that the model does not have, or for a name that fits no
-                block.
+            InputError: a ratio for a kind that the model does not have, or for a name that fits no block; an excluded
+                name that fits none.
         """
         generator = np.random.default_rng(seed)
+        anatomy = anatomy.excluding(config.exclude)
         masks: dict[Kind, NDArray[np.bool_]] = {}
-        wanted: tuple[tuple[Kind, Ratio, Scope], ...] = (
-            ("heads", heads, heads_scope),
-            ("neurons", neurons, neurons_scope),
-        )
-        for kind, ratio, scope in wanted:
+        for kind in KINDS:
+            ratio = config.heads if kind == "heads" else config.neurons
             if ratio is None:
                 continue
             units = anatomy.units.get(kind)
             if not units:
                 raise InputError(f"a ratio for {kind} was given ({ratio}), but {anatomy.model} has no {kind} to prune")
             scores = generator.random((len(units), max(units)))
-            shared = anatomy.key_value_groups if kind == "heads" else None
             if isinstance(ratio, Mapping):
-                masks[kind] = mask_by_name(scores, ratio, anatomy.names[kind], units, shared, groups)
-                continue
-            masks[kind] = mask_at_ratio(
-                scores,
-                ratio,
-                scope,
-                units=units,
-                uniform=uniform,
-                key_value_groups=shared,
-                groups=groups,
-                round_to=round_to if kind == "neurons" else 1,
-                admitted=anatomy.admitted_heads if kind == "heads" and uniform else None,
-            )
-        return cls.of(anatomy, masks, how="random", seed=seed, heads_ratio=_plain(heads), neurons_ratio=_plain(neurons))
+                masks[kind] = mask_by_name(scores, ratio, anatomy.names[kind], rule_of(kind, 0.0, config, anatomy))
+            else:
+                masks[kind] = rule_of(kind, ratio, config, anatomy).masks(scores)
+        plain = plain_values(config)
+        ratios = {f"{kind}_ratio": plain[kind] for kind in KINDS}
+        return cls.of(anatomy, masks, how="random", seed=seed, **ratios, config=plain)
 
     def shuffled(self, seed: int, key_value_groups: Sequence[int] | None = None) -> Ticket:
         """A random ticket of the same shape: as many units in every block, chosen by chance.
@@ -267,10 +234,6 @@ class Ticket:
         ]
         step = self.provenance.get("draw_step")
         return "Ticket: " + ", ".join(parts) + (f", drawn at step {step}" if step is not None else "")
-
-
-def _plain(ratio: Ratio) -> float | dict[str, float] | None:
-    return dict(ratio) if isinstance(ratio, Mapping) else ratio
 
 
 def _packed(row: NDArray[np.bool_]) -> str:

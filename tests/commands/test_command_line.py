@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from earlybird.cli import jobs
-from earlybird.recipes.reading import read_recipe
+from earlybird.recipes.recipe_file import read_recipe
 
 SMALL = [
     "training.epochs=6",
@@ -40,7 +40,14 @@ def earlybird(*arguments, cwd):
         (["run"], "Missing argument"),
         (["run", "digits", "training.epocs=1"], "did you mean 'epochs'?"),
         (["run", "digits", "version=7"], "recipe version must be 1, got 7"),
-        (["run", "digits", "search.heads=1.2"], "search.heads"),
+        (["run", "digits", "search.heads=1.2"], "search.heads: ratio must lie in [0, 1), got 1.2"),
+        (["run", "digits", "search.heads={'*': 0.5}"], "search.heads: a search prunes each kind by one ratio"),
+        (["sweep", "digits", "search.heads={'*': 0.5}"], "search.heads: a search prunes each kind by one ratio"),
+        (["run", "digits", "search.heads=0", "search.neurons=0"], "heads and neurons are both 0"),
+        (["run", "digits", "search.threshold=2"], "search.threshold: must lie in (0, 1), got 2"),
+        (["run", "digits", "slimming.l1_heads=-1"], "slimming.l1_heads: must be a number of at least 0"),
+        (["run", "digits", "search.exclude='*.0.*'"], "search.exclude: give a list, [A, B], got '*.0.*'"),
+        (["run", "digits", "search.detector=5"], "search.detector: a recipe names its detector, got 5"),
         (["run", "digits", "search.detector=olss"], "did you mean 'ols'?"),
         (["run", "digits", "search.detector=all(ols, adff)"], "did you mean 'adf'?"),
         (["run", "digits", "search.criterion=overlaps"], "did you mean 'overlap'?"),
@@ -90,7 +97,7 @@ def test_recordings_are_imported_and_every_detector_is_asked(tmp_path):
 
 
 def test_a_whole_run_survives_a_kill_in_the_search_and_is_not_done_twice(tmp_path):
-    command = ["digits", *SMALL, "output=run", "dense=false", "retraining.start=both"]
+    command = ["digits", *SMALL, "output=run", "dense=false", "retraining.weights=both"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     search = subprocess.Popen(
         [sys.executable, "-m", "earlybird", "run", *command],
@@ -116,7 +123,9 @@ def test_a_whole_run_survives_a_kill_in_the_search_and_is_not_done_twice(tmp_pat
     assert summary["ticket"]["parameters"] == summary["random"]["parameters"]
 
     # An undisturbed search gives the same draw.
-    whole = earlybird("search", "digits", *SMALL, "output=whole", "dense=false", "retraining.start=both", cwd=tmp_path)
+    whole = earlybird(
+        "search", "digits", *SMALL, "output=whole", "dense=false", "retraining.weights=both", cwd=tmp_path
+    )
     assert whole.returncode == 0, whole.stderr
     cut, uncut = (json.loads((tmp_path / n / "search/result.json").read_text()) for n in ("run", "whole"))
     assert cut["draw_step"] == uncut["draw_step"]
@@ -177,7 +186,7 @@ def test_a_disk_that_takes_no_more_ends_with_status_1_and_the_run_goes_on_later(
 
 def test_a_search_that_did_not_settle_fails_and_may_be_drawn_at_its_end(tmp_path):
     never = ["search.detector=half-time-capture", "search.threshold=0.9999999"]
-    then = ["retraining.start=both", "retraining.epochs=2", "dense=false", "random=false"]
+    then = ["retraining.weights=both", "retraining.epochs=2", "dense=false", "random=false"]
     command = ["run", "digits", *SMALL, *never, *then, "output=run"]
     failed = earlybird(*command, "search.unsettled=fail", cwd=tmp_path)
     assert failed.returncode == 1

@@ -10,9 +10,9 @@ from families import build
 from typer.testing import CliRunner
 
 import earlybird as eb
-from earlybird.cli import app
+from earlybird.anatomy.flops import forward_flops, parameter_count
+from earlybird.cli.commands import app
 from earlybird.errors import InputError
-from earlybird.flops import forward_flops, parameter_count
 
 
 def inspected(*arguments):
@@ -30,7 +30,7 @@ def test_a_config_alone_says_what_pruning_saves(name, tmp_path):
         found = inspected(place, "--heads", 0.3, "--neurons", 0.4)
         assert found["model"] == type(model).__name__
         assert found["parameters"] == parameter_count(model)
-        ticket = eb.Ticket.random(eb.Anatomy.of(model), heads=0.3, neurons=0.4)
+        ticket = eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.3, neurons=0.4))
         pruned = eb.prune(build(name), ticket)
         assert found["pruned"]["parameters"] == parameter_count(pruned)
         assert 0 < found["pruned"]["flops"] < found["flops"]
@@ -103,7 +103,7 @@ def test_what_is_wrong_with_a_field_is_told(tmp_path):
 
 
 def test_parts_are_counted_whatever_the_config_calls_them(tmp_path, monkeypatch):
-    monkeypatch.setattr("earlybird.recipes.inspection._MOST_PARTS", 200)
+    monkeypatch.setattr("earlybird.checkpoint.inspection.MOST_PARTS", 200)
     config = {"model_type": "nllb-moe", "d_model": 8, "encoder_layers": 1, "decoder_layers": 1, "vocab_size": 9}
     config |= {"encoder_sparse_step": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "num_experts": 2}
     (tmp_path / "config.json").write_text(json.dumps(config))

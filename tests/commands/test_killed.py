@@ -21,10 +21,16 @@ from transformers import PreTrainedModel
 from earlybird.cli import main
 from earlybird.recipes.stages import search
 from earlybird.recipes.stages.job import Job
-from earlybird.search import Search
+from earlybird.search.search import Search
 
 KILLS = 20
-RECIPE = ["digits", "training.epochs=3", "training.batch_size=128", "search.detector=hamming", "retraining.start=both"]
+RECIPE = [
+    "digits",
+    "training.epochs=3",
+    "training.batch_size=128",
+    "search.detector=hamming",
+    "retraining.weights=both",
+]
 
 
 def run(directory: Path) -> None:

@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from earlybird.recipes.run_directory import read_json
-from earlybird.recipes.sweep.directory import SweepDirectory, begin_sweep
+from earlybird.recipes.sweep.begin import begin_sweep
+from earlybird.recipes.sweep.directory import SweepDirectory
 from earlybird.recipes.sweep.engines import Engine
 from earlybird.recipes.sweep.plan import plan_sweep
 from earlybird.recipes.sweep.run import run_sweep
@@ -33,7 +34,7 @@ RECIPE = [
     "search.detector=hamming",
     "training.checkpoint_every=2",
 ]
-ASKED = ["--detector", "hamming", "--draw-at", "50%", "--start", "rewind,continue"]
+ASKED = ["--detector", "hamming", "--draw-at", "50%", "--weights", "rewind,continue"]
 
 
 def begun(*arguments, cwd, **environment):
@@ -91,7 +92,7 @@ def test_a_sweep_survives_the_loss_of_its_workers_and_its_own(tmp_path):
 
     # An undisturbed one gives the same.
     whole = SweepDirectory(tmp_path / "whole")
-    given = {"detector": "hamming", "draw_at": "50%", "start": "rewind,continue"}
+    given = {"detectors": "hamming", "draw_at": "50%", "weights": "rewind,continue"}
     plan = plan_sweep(RECIPE[0], RECIPE[1:], sweep_settings(given, []), whole.root)
     begin_sweep(whole, plan)
     threads = torch.get_num_threads()

@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from earlybird import DetectorConfig, SearchConfig
 from earlybird.detectors.base import Detector, Observation
 from earlybird.detectors.combinations import AllOf, AnyOf, Repeated
 from earlybird.detectors.criterion import NUCLEAR_NORM, Criterion
-from earlybird.detectors.expression import choice_of
-from earlybird.detectors.offline import detect, detector_choice
-from earlybird.detectors.pruning import Pruning
+from earlybird.detectors.expression import detector_factory
+from earlybird.detectors.offline import detect
 from earlybird.detectors.stationary_share import StationaryShare
 from earlybird.errors import InputError
+from earlybird.masks.rule import MaskRule
 from earlybird.stationarity.adf import AugmentedDickeyFuller
 from earlybird.trajectory import Trajectory
 
@@ -27,18 +28,14 @@ class Scripted(Detector):
     """Says at its checks, one each step from `first_check` on, what it is told to; None: no check at that step."""
 
     def __init__(self, says, first_check=1, criteria=()):
-        super().__init__()
+        super().__init__(earliest=first_check, criteria=criteria)
         self.says = says
-        self.first_check = first_check
-        self.criteria = criteria
-        self._observed = 0
 
-    def update(self, observation):
-        self._observed += 1
-        said = self.says[self._observed - 1]
-        self.checked = said is not None
-        if said is not None:
-            self.settled, self.statistic = said, float(self._observed)
+    def is_due(self, observation):
+        return self.says[observation.step] is not None
+
+    def check(self, observation):
+        return float(observation.observed), self.says[observation.step]
 
 
 def told(detector, steps, silent=()):
@@ -91,12 +88,16 @@ def test_combinations_read_what_their_members_read_once():
     assert detector.criteria == (NUCLEAR_NORM, captured)
 
 
+def factory(text, **chosen):
+    return detector_factory(DetectorConfig(detector=text, **chosen))
+
+
 def built(text, **chosen):
-    return detector_choice(text, **chosen).build("heads", Pruning(0.5, "layer", (4, 4)), "coefficient", 1000, None)
+    return factory(text, **chosen).build("heads", MaskRule(0.5, "layer", (4, 4)), "coefficient", 1000, None)
 
 
 def test_expressions_are_read_whatever_the_spaces():
-    choice = choice_of(" all( ols ,repeat(any(adf,hamming) ,3))")
+    choice = factory(" all( ols ,repeat(any(adf,hamming) ,3))")
     assert choice.name == "all(ols, repeat(any(adf, hamming), 3))"
     assert choice.summary
     detector = built(choice.name)
@@ -134,13 +135,13 @@ def test_a_share_is_by_the_test_that_is_named():
 )
 def test_what_cannot_be_read_is_refused(text, said):
     with pytest.raises(InputError, match=said):
-        choice_of(text)
+        factory(text)
 
 
 @given(st.text("alrepetny(), 23-os", max_size=40))
 def test_any_text_is_read_or_refused(text):
     with contextlib.suppress(InputError):
-        assert choice_of(text).name
+        assert factory(text).name
 
 
 def test_settings_go_to_the_members_that_have_them():
@@ -150,15 +151,15 @@ def test_settings_go_to_the_members_that_have_them():
     assert (overlap._lag, overlap.first_check) == (20, 100)
     assert half.first_check == 100
     assert built("repeat(equivalence, 2)", threshold=0.05)._member.test.threshold == 0.05
-    assert detector_choice("repeat(equivalence, 2)", threshold=0.05).threshold == 0.05
-    assert detector_choice("repeat(equivalence, 2)").settled_below
+    assert factory("repeat(equivalence, 2)", threshold=0.05).threshold == 0.05
+    assert factory("repeat(equivalence, 2)").settled_below
 
 
 def test_settings_that_no_member_has_or_that_mean_different_things_are_refused():
     with pytest.raises(InputError, match=r"none of the detectors in .* has a setting 'lag'"):
-        detector_choice("all(ols, hamming)", lag=20)
+        factory("all(ols, hamming)", lag=20)
     with pytest.raises(InputError, match="threshold cannot be set"):
-        detector_choice("all(ols, hamming)", threshold=0.1)
+        factory("all(ols, hamming)", threshold=0.1)
 
 
 def test_a_combination_draws_when_its_last_member_does():
@@ -166,11 +167,13 @@ def test_a_combination_draws_when_its_last_member_does():
     moves = random.normal(0, 0.3, (200, 2, 8)) * np.exp(-np.arange(200) / 20)[:, None, None]
     trajectory = Trajectory.from_arrays(heads=np.abs(1 + random.normal(0, 1, (2, 8)) + moves.cumsum(0)))
     arguments = {"heads": 0.5, "start": 20, "every": 5}
-    steps = [detect(trajectory, detector=name, **arguments).step for name in ("equivalence", "lagged-overlap")]
-    both = detect(trajectory, detector="all(equivalence, lagged-overlap)", **arguments)
-    either = detect(trajectory, detector="any(equivalence, lagged-overlap)", **arguments)
+    steps = [
+        detect(trajectory, SearchConfig(detector=name, **arguments)).step for name in ("equivalence", "lagged-overlap")
+    ]
+    both = detect(trajectory, SearchConfig(detector="all(equivalence, lagged-overlap)", **arguments))
+    either = detect(trajectory, SearchConfig(detector="any(equivalence, lagged-overlap)", **arguments))
     assert steps[0] != steps[1]
     assert (both.step, either.step) == (max(steps), min(steps))
     assert both.statistic == both.kinds["heads"].threshold == 1
     assert both.detector == "all(equivalence, lagged-overlap)"
-    assert detect(trajectory, detector="repeat(equivalence, 3)", **arguments).step >= steps[0] + 10
+    assert detect(trajectory, SearchConfig(detector="repeat(equivalence, 3)", **arguments)).step >= steps[0] + 10

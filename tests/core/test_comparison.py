@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from earlybird import SearchConfig
 from earlybird.detectors.comparison import detect_each
 from earlybird.detectors.listing import described_detectors
-from earlybird.detectors.offline import detect, detector_choice, prunings_for
+from earlybird.detectors.offline import detect
 from earlybird.detectors.presets import DETECTORS
 from earlybird.errors import InputError
 from earlybird.trajectory import Trajectory
@@ -25,8 +26,8 @@ def arrays(steps=300):
 
 
 def each(trajectory, names, **arguments):
-    prunings = prunings_for(trajectory.shape.units, heads=0.5, neurons=0.3)
-    return detect_each(trajectory, {name: detector_choice(name) for name in names}, prunings, **arguments)
+    configs = {name: SearchConfig(heads=0.5, neurons=0.3, detector=name, **arguments) for name in names}
+    return detect_each(trajectory, configs)
 
 
 @pytest.mark.parametrize("joint", ["latched", "simultaneous"])
@@ -35,7 +36,7 @@ def test_each_verdict_is_the_detectors_own(joint):
     verdicts = each(trajectory, NAMES, joint=joint)
     assert list(verdicts) == NAMES
     for name in NAMES[:-1]:
-        alone = detect(trajectory, heads=0.5, neurons=0.3, detector=name, joint=joint)
+        alone = detect(trajectory, SearchConfig(heads=0.5, neurons=0.3, detector=name, joint=joint))
         drawn = verdicts[name].draw
         assert (drawn is None) is (alone is None)
         if drawn is None:

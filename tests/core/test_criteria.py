@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from earlybird.criteria import (
-    _common_units,
     captured,
     effective_rank,
     hamming_distance,
@@ -17,7 +16,8 @@ from earlybird.criteria import (
     overlap,
     singular_values,
 )
-from earlybird.masks import mask_at_ratio
+from earlybird.criteria.singular_values import common_units
+from earlybird.masks.at_ratio import mask_at_ratio
 
 MASKS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9))
 
@@ -85,7 +85,7 @@ def test_nuclear_norm_of_many_layers(layers):
 def test_units_in_common_are_counted_exactly(layers, units):
     masks = np.random.default_rng(layers).random((2, layers, units)) < 0.5
     counts = masks.astype(np.int64)
-    np.testing.assert_array_equal(_common_units(masks), counts @ counts.swapaxes(-1, -2))
+    np.testing.assert_array_equal(common_units(masks), counts @ counts.swapaxes(-1, -2))
 
 
 def test_nuclear_norm_by_hand():

@@ -8,23 +8,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from earlybird import DetectorConfig, SearchConfig
+from earlybird.criteria import captured_by
 from earlybird.detectors import offline
 from earlybird.detectors.base import Observation
-from earlybird.detectors.criterion import CRITERIA, NUCLEAR_NORM, has_lag
+from earlybird.detectors.criterion import NUCLEAR_NORM, has_lag
 from earlybird.detectors.detection import Detection
+from earlybird.detectors.expression import detector_factory
+from earlybird.detectors.factory import NamedDetector
 from earlybird.detectors.hamming import HammingDistance
-from earlybird.detectors.offline import detect, detector_choice, draw_at, prunings_for, score_chunks
+from earlybird.detectors.offline import detect, draw_at, score_chunks
 from earlybird.detectors.presets import DETECTORS, detector_named
-from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.rank_correlation import RankCorrelation
 from earlybird.detectors.scores import RunningScore
-from earlybird.detectors.settings import DetectorChoice
-from earlybird.detectors.spans import Span, parse_span
 from earlybird.detectors.window import WindowedTest
 from earlybird.errors import InputError
-from earlybird.masks import mask_at_ratio
+from earlybird.masks.at_ratio import mask_at_ratio
+from earlybird.masks.rule import MaskRule
+from earlybird.spans import Span, parse_span
 from earlybird.stationarity.base import StationarityTest
 from earlybird.trajectory import Shape, Trajectory
+from earlybird.vocabulary import CRITERIA
 
 NAMES = list(DETECTORS)
 HALVES = [name for name in NAMES if "half" in name]
@@ -201,7 +205,7 @@ def test_no_queue_settles_at_a_step_without_evidence():
 def test_no_detector_draws_where_all_scores_tie(name, value):
     trajectory = Trajectory.from_arrays(heads=np.full((60, 3, 8), value), neurons=np.full((60, 2, 50), value))
     chosen = with_setting(name, smoothing=1, window=4, every=1)
-    assert detect(trajectory, heads=0.5, neurons=0.5, detector=name, **chosen) is None
+    assert detect(trajectory, SearchConfig(heads=0.5, neurons=0.5, detector=name, **chosen)) is None
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if DETECTORS[name].criterion or name == "hamming"])
@@ -210,7 +214,7 @@ def test_detectors_of_masks_alone_draw_when_the_ties_are_over(name):
     heads = np.tile(np.arange(8.0), (60, 3, 1))
     heads[:31] = 1.0
     chosen = with_setting(name, smoothing=1, window=4, every=1, start=1)
-    draw = detect(Trajectory.from_arrays(heads=heads), heads=0.5, detector=name, **chosen)
+    draw = detect(Trajectory.from_arrays(heads=heads), SearchConfig(heads=0.5, detector=name, **chosen))
     assert draw is not None
     assert draw.step == 31
 
@@ -253,8 +257,8 @@ def test_hamming_refuses_what_cannot_be(arguments):
 
 
 def built(name, kind="heads", total_steps=14_774, **chosen):
-    return detector_choice(name, **chosen).build(
-        kind, Pruning(0.5, "layer", (12,) * 12), "coefficient", total_steps, None
+    return detector_factory(DetectorConfig(detector=name, **chosen)).build(
+        kind, MaskRule(0.5, "layer", (12,) * 12), "coefficient", total_steps, None
     )
 
 
@@ -295,7 +299,9 @@ def test_hamming_settings():
 
 
 def test_the_default_is_rank_correlation_over_a_tenth_of_the_run():
-    detector = detector_choice().build("heads", Pruning(0.5, "layer", (4,)), "coefficient", 1000, None)
+    detector = detector_factory(DetectorConfig()).build(
+        "heads", MaskRule(0.5, "layer", (4,)), "coefficient", 1000, None
+    )
     assert isinstance(detector, RankCorrelation)
     assert (detector.threshold, detector.first_check) == (0.98, 110)
 
@@ -303,7 +309,7 @@ def test_the_default_is_rank_correlation_over_a_tenth_of_the_run():
 @pytest.mark.parametrize(("name", "step"), [("published-ols", 499), ("published-notebook-ols", 499)])
 def test_the_step_of_a_draw_is_the_newest_observation(name, step):
     trajectory = Trajectory.from_arrays(heads=ordered(600, 2, 6), neurons=ordered(600, 2, 30), total_steps=14_774)
-    draw = detect(trajectory, heads=0.3, neurons=0.4, detector=name)
+    draw = detect(trajectory, SearchConfig(heads=0.3, neurons=0.4, detector=name))
     assert draw.step == step
     assert draw.fraction == (step + 1) / 14_774
     assert draw.statistic is None
@@ -339,7 +345,7 @@ def test_every_detector_says_what_it_does(name):
 @pytest.mark.parametrize("threshold", [0, -0.1, 1, 1.5, float("nan")])
 def test_a_threshold_outside_its_bounds_is_named(threshold):
     with pytest.raises(InputError, match=f"got {threshold}"):
-        detector_choice("ols", threshold=threshold)
+        DetectorConfig(detector="ols", threshold=threshold)
 
 
 @pytest.mark.parametrize("setting", ["smoothing", "window", "start"])
@@ -353,7 +359,9 @@ def test_hamming_refuses_a_setting_that_it_does_not_have(setting):
 
 def at_once(heads, neurons, **arguments):
     trajectory = Trajectory.from_arrays(heads=heads, neurons=neurons)
-    return detect(trajectory, heads=0.5, neurons=0.5, neurons_scope="layer", detector="hamming", **arguments)
+    return detect(
+        trajectory, SearchConfig(heads=0.5, neurons=0.5, neurons_scope="layer", detector="hamming", **arguments)
+    )
 
 
 def test_a_kind_that_has_settled_stays_settled_unless_all_must_at_once():
@@ -383,7 +391,7 @@ def test_only_the_kinds_with_a_ratio_are_looked_at():
     heads, broken = ordered(60, 2, 8), np.full((60, 2, 8), np.nan)
     trajectory = Trajectory.from_arrays(heads=heads, neurons=broken)
     for neurons in (None, 0, 0.0):
-        draw = detect(trajectory, heads=0.5, neurons=neurons, detector="hamming")
+        draw = detect(trajectory, SearchConfig(heads=0.5, neurons=neurons, detector="hamming"))
         assert draw.step == 4
         assert list(draw.kinds) == list(draw.masks) == ["heads"]
 
@@ -391,28 +399,28 @@ def test_only_the_kinds_with_a_ratio_are_looked_at():
 @pytest.mark.parametrize("ratios", [{}, {"heads": 0}, {"heads": 0.0, "neurons": None}])
 def test_nothing_to_prune_is_an_error(ratios):
     with pytest.raises(InputError, match="nothing to prune"):
-        detect(Trajectory.from_arrays(heads=ordered(9, 2, 8)), **ratios)
+        detect(Trajectory.from_arrays(heads=ordered(9, 2, 8)), SearchConfig(**ratios))
 
 
 def test_a_ratio_for_a_kind_that_is_not_there_is_an_error():
     with pytest.raises(InputError, match=r"neurons was given \(0\.4\)"):
-        detect(Trajectory.from_arrays(heads=ordered(9, 2, 8)), neurons=0.4)
+        detect(Trajectory.from_arrays(heads=ordered(9, 2, 8)), SearchConfig(neurons=0.4))
 
 
 @pytest.mark.parametrize("arguments", [{"heads": 1.0}, {"heads": -0.2}, {"heads": float("nan")}])
 def test_a_ratio_outside_its_bounds_is_an_error(arguments):
     with pytest.raises(InputError, match=f"got {arguments['heads']}"):
-        detect(Trajectory.from_arrays(heads=ordered(9, 2, 8)), **arguments)
+        detect(Trajectory.from_arrays(heads=ordered(9, 2, 8)), SearchConfig(**arguments))
 
 
 def test_an_unknown_scope_or_score_is_an_error():
     trajectory = Trajectory.from_arrays(heads=ordered(90, 2, 8))
     with pytest.raises(InputError, match=r"heads_scope.*'block'"):
-        detect(trajectory, heads=0.5, heads_scope="block")
+        detect(trajectory, SearchConfig(heads=0.5, heads_scope="block"))
     with pytest.raises(InputError, match=r"score must be one of.*'taylor'"):
-        detect(trajectory, heads=0.5, score="taylor")
+        detect(trajectory, SearchConfig(heads=0.5, score="taylor"))
     with pytest.raises(InputError, match=r"did not record.*'gradient'.*coefficient"):
-        detect(trajectory, heads=0.5, score="gradient")
+        detect(trajectory, SearchConfig(heads=0.5, score="gradient"))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -455,8 +463,8 @@ def same(one, other):
     if one is None or other is None:
         return one is other
     return (
-        (one.step, one.fraction, one.statistic, one.detector, one.kinds, one.rescued)
-        == (other.step, other.fraction, other.statistic, other.detector, other.kinds, other.rescued)
+        (one.step, one.fraction, one.statistic, one.detector, one.kinds, one.kept_by_minimum)
+        == (other.step, other.fraction, other.statistic, other.detector, other.kinds, other.kept_by_minimum)
         and list(one.masks) == list(other.masks)
         and all(np.array_equal(one.masks[kind], other.masks[kind]) for kind in one.masks)
     )
@@ -505,13 +513,8 @@ def assert_online_equals_offline(name, chosen, seed, ties, joint, score, chunk):
         records = {(kind, "gradient"): np.abs(values) for kind, values in arrays.items()}
         trajectory = Trajectory(Shape(UNITS, ("gradient",), steps), records)
 
-    online = Detection(
-        prunings_for(UNITS, heads=0.5, neurons=0.3),
-        detector_choice(name, **chosen),
-        total_steps=steps,
-        score=score,
-        joint=joint,
-    )
+    arguments = {"heads": 0.5, "neurons": 0.3, "detector": name, "joint": joint, "score": score, **chosen}
+    online = Detection(SearchConfig(**arguments), trajectory.shape, total_steps=steps)
     running = {kind: RunningScore(score, "coefficient" if score == "coefficient" else "gradient") for kind in UNITS}
     drawn_at = None
     for step in range(steps):
@@ -520,13 +523,12 @@ def assert_online_equals_offline(name, chosen, seed, ties, joint, score, chunk):
         if draw is not None and drawn_at is None:
             drawn_at = step
 
-    arguments = {"heads": 0.5, "neurons": 0.3, "detector": name, "joint": joint, "score": score, **chosen}
     with pytest.MonkeyPatch.context() as patch:
         # The size of a chunk in bytes: of one step 8 * 24, so `chunk` steps.
         patch.setattr(offline, "_CHUNK_BYTES", chunk * 8 * 24)
-        in_chunks = detect(trajectory, **arguments)
+        in_chunks = detect(trajectory, SearchConfig(**arguments))
     assert same(online.draw, in_chunks)
-    assert same(online.draw, detect(trajectory, **arguments))
+    assert same(online.draw, detect(trajectory, SearchConfig(**arguments)))
     assert drawn_at == (None if online.draw is None else online.draw.step)
 
 
@@ -537,7 +539,7 @@ def test_the_random_trajectories_are_drawn_sometimes():
         for seed in range(2 if name in COSTLY else 12):
             trajectory = Trajectory.from_arrays(**random_arrays(seed, 48, ties=False))
             chosen = with_setting(name, smoothing=3, window=9, every=6)
-            draw = detect(trajectory, heads=0.5, neurons=0.3, detector=name, **chosen)
+            draw = detect(trajectory, SearchConfig(heads=0.5, neurons=0.3, detector=name, **chosen))
             drawn[name].add(None if draw is None else draw.step)
     assert all(steps - {None} for steps in drawn.values()), drawn
     assert any(len(steps) > 2 for steps in drawn.values())
@@ -571,11 +573,11 @@ def test_scores_by_their_definitions():
         max_size=12,
     )
 )
-def test_deviations_rank_units_as_their_magnitudes_do(deviations):
-    scores = RunningScore("coefficient", "deviation").update(np.array(deviations, dtype=np.float32)[None, None])
+def test_deviations_rank_units_as_their_magnitudes_do(coefficients):
+    scores = RunningScore("coefficient", "deviation").update(np.array(coefficients, dtype=np.float32)[None, None])
     assert scores.ranking.dtype == np.float32
     # In fractions, which round nothing.
-    magnitudes = [abs(1 + Fraction(value)) for value in deviations]
+    magnitudes = [abs(1 + Fraction(value)) for value in coefficients]
     assert [Fraction(value) + 1 for value in scores.ranking.ravel().tolist()] == magnitudes
     assert scores.at(0).ravel().tolist() == scores.values.ravel().tolist() == [float(each) for each in magnitudes]
 
@@ -596,25 +598,26 @@ def test_a_deviation_keeps_the_digits_that_a_coefficient_near_one_loses():
 def test_a_draw_at_a_given_step_takes_that_steps_masks(monkeypatch):
     arrays = random_arrays(3, 20, ties=False)
     trajectory = Trajectory.from_arrays(**arrays)
-    prunings = prunings_for(UNITS, heads=0.5, neurons=0.3)
+    config = SearchConfig(heads=0.5, neurons=0.3)
     monkeypatch.setattr(offline, "_CHUNK_BYTES", 7 * 8 * 24)
     for step in (0, 6, 7, 19):
-        draw = draw_at(trajectory, step, prunings, "coefficient", "by hand")
+        draw = draw_at(trajectory, step, config)
         assert (draw.step, draw.fraction, draw.statistic) == (step, (step + 1) / 20, None)
+        assert (draw.how, draw.detector) == ("step", None)
         expected = mask_at_ratio(np.abs(arrays["neurons"][step]), 0.3, "global")
         np.testing.assert_array_equal(draw.masks["neurons"], expected)
     for step in (-1, 20):
         with pytest.raises(InputError, match=rf"0\.\.19.*got {step}"):
-            draw_at(trajectory, step, prunings, "coefficient", "by hand")
+            draw_at(trajectory, step, config)
 
 
 def test_uniform_draws_keep_the_same_count_in_every_block():
     neurons = np.arange(60.0).reshape(3, 20)[None].repeat(10, axis=0)
-    draw = detect(Trajectory.from_arrays(neurons=neurons), neurons=0.5, uniform=True, detector="hamming")
+    draw = detect(Trajectory.from_arrays(neurons=neurons), SearchConfig(neurons=0.5, uniform=True, detector="hamming"))
     assert draw.masks["neurons"].sum(-1).tolist() == [10, 10, 10]
-    assert draw.rescued["neurons"] == ()
-    draw = detect(Trajectory.from_arrays(neurons=neurons), neurons=0.9, detector="hamming")
-    assert draw.rescued["neurons"] == (0, 1)
+    assert draw.kept_by_minimum["neurons"] == ()
+    draw = detect(Trajectory.from_arrays(neurons=neurons), SearchConfig(neurons=0.9, detector="hamming"))
+    assert draw.kept_by_minimum["neurons"] == (0, 1)
 
 
 # Spans
@@ -707,15 +710,17 @@ def test_epochs_need_the_length_of_an_epoch():
     neurons = ordered(60, 2, 8)
     arguments = {"neurons": 0.5, "detector": "ols", "smoothing": 1, "window": "2ep", "every": "0.5ep"}
     with pytest.raises(InputError, match="steps_per_epoch"):
-        detect(Trajectory.from_arrays(neurons=neurons), **arguments)
-    assert detect(Trajectory.from_arrays(neurons=neurons, steps_per_epoch=8), **arguments).step == 15
+        detect(Trajectory.from_arrays(neurons=neurons), SearchConfig(**arguments))
+    assert detect(Trajectory.from_arrays(neurons=neurons, steps_per_epoch=8), SearchConfig(**arguments)).step == 15
 
 
 @pytest.mark.parametrize("spans", [(4, 20, 2), (0.04, 0.2, 0.02), ("4%", "20%", "2%")])
 def test_spans_of_all_sorts_give_the_same_draw(spans):
     smoothing, window, every = spans
     trajectory = Trajectory.from_arrays(neurons=ordered(60, 2, 8), total_steps=100)
-    draw = detect(trajectory, neurons=0.5, detector="ols", smoothing=smoothing, window=window, every=every)
+    draw = detect(
+        trajectory, SearchConfig(neurons=0.5, detector="ols", smoothing=smoothing, window=window, every=every)
+    )
     assert draw.step == 23
 
 
@@ -724,11 +729,11 @@ def test_a_window_longer_than_the_run_is_refused(name):
     trajectory = Trajectory.from_arrays(neurons=ordered(60, 2, 8), total_steps=100)
     chosen = {"detector": name, "neurons": 0.5, "smoothing": 10, "every": 1}
     with pytest.raises(InputError, match=r"first check .* step 101, after the run's 100 steps"):
-        detect(trajectory, window=92, **chosen)
+        detect(trajectory, SearchConfig(window=92, **chosen))
     # It would check at step 100 of the run, of which 60 are recorded.
     with pytest.raises(InputError, match=f"holds 60 of 100 planned steps, and {name} first looks after 100"):
-        detect(trajectory, window=91, **chosen)
-    assert detect(trajectory, window=51, **chosen) is not None
+        detect(trajectory, SearchConfig(window=91, **chosen))
+    assert detect(trajectory, SearchConfig(window=51, **chosen)) is not None
 
 
 @pytest.mark.parametrize("name", ["published-ols", "published-notebook-adf"])
@@ -745,15 +750,15 @@ def test_a_window_too_short_for_a_test_is_refused():
 def test_start_delays_the_first_check():
     trajectory = Trajectory.from_arrays(neurons=ordered(60, 2, 8))
     arguments = {"neurons": 0.5, "detector": "equivalence", "window": 4, "every": 3}
-    assert detect(trajectory, start=1, **arguments).step == 5
-    assert detect(trajectory, start=20, **arguments).step == 20
-    assert detect(trajectory, start="50%", **arguments).step == 29
+    assert detect(trajectory, SearchConfig(start=1, **arguments)).step == 5
+    assert detect(trajectory, SearchConfig(start=20, **arguments)).step == 20
+    assert detect(trajectory, SearchConfig(start="50%", **arguments)).step == 29
 
 
 def test_a_specification_can_be_changed_without_changing_the_registered_one():
     changed = replace(DETECTORS["ols"], window=Span(5, "steps"))
     assert (
-        DetectorChoice("mine", changed).build("heads", Pruning(0.5, "layer", (4,)), "coefficient", 1000, None).window
+        NamedDetector("mine", changed).build("heads", MaskRule(0.5, "layer", (4,)), "coefficient", 1000, None).window
         == changed.least_window
     )
     assert built("ols", total_steps=1000).window == 60
@@ -763,9 +768,11 @@ def test_a_specification_can_be_changed_without_changing_the_registered_one():
 
 def test_rounding_online_and_offline_and_what_a_mask_captures_of_its_own_kind():
     scores = np.random.default_rng(0).random((1, 3, 40)).repeat(80, axis=0)
-    draw = detect(Trajectory.from_arrays(neurons=scores), neurons=0.5, detector="half-time-capture", round_to=8)
+    draw = detect(
+        Trajectory.from_arrays(neurons=scores), SearchConfig(neurons=0.5, detector="half-time-capture", round_to=8)
+    )
     assert draw is not None
     counts = draw.masks["neurons"].sum(-1)
     assert (counts % 8 == 0).all()
-    pruning = Pruning(0.5, "global", (40,) * 3, round_to=8)
-    assert pruning.captured(draw.masks["neurons"], scores[0]) == pytest.approx(1.0)
+    rule = MaskRule(0.5, "global", (40,) * 3, round_to=8)
+    assert captured_by(rule, draw.masks["neurons"], scores[0]) == pytest.approx(1.0)

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import earlybird as eb
-from earlybird.detectors.pruning import Pruning
-from earlybird.masks import pruned_count
+from earlybird.criteria.captured import captured_by
+from earlybird.masks.counts import pruned_count
+from earlybird.masks.rule import MaskRule
 
 
 @given(
@@ -24,7 +25,7 @@ from earlybird.masks import pruned_count
 def test_every_group_keeps_equally_many_heads_or_none(groups, size, layers, ratio, how, scope, seed):
     scores = np.random.default_rng(seed).random((layers, groups * size)).round(1)
     mask = eb.mask_at_ratio(
-        scores, ratio, scope, units=[groups * size] * layers, key_value_groups=[groups] * layers, groups=how
+        scores, ratio, scope, units=[groups * size] * layers, key_value_groups=[groups] * layers, kv_groups=how
     )
     per_group = mask.reshape(layers, groups, size).sum(-1)
     for row in per_group:
@@ -42,8 +43,8 @@ def test_every_group_keeps_equally_many_heads_or_none(groups, size, layers, rati
 def test_whole_groups_go_by_their_mean_and_within_groups_the_weakest_heads():
     scores = np.array([[9.0, 1.0, 4.0, 4.5]])
     shared = {"units": [4], "key_value_groups": [2]}
-    assert eb.mask_at_ratio(scores, 0.5, groups="whole", **shared).tolist() == [[True, True, False, False]]
-    assert eb.mask_at_ratio(scores, 0.5, groups="within", **shared).tolist() == [[True, False, False, True]]
+    assert eb.mask_at_ratio(scores, 0.5, kv_groups="whole", **shared).tolist() == [[True, True, False, False]]
+    assert eb.mask_at_ratio(scores, 0.5, kv_groups="within", **shared).tolist() == [[True, False, False, True]]
 
 
 def test_one_group_still_loses_heads_by_default():
@@ -54,15 +55,15 @@ def test_one_group_still_loses_heads_by_default():
 
 def test_the_best_mask_of_groups_captures_all_there_is():
     scores = np.random.default_rng(0).random((3, 8))
-    pruning = Pruning(0.5, "layer", (8, 8, 8), key_value_groups=(2, 2, 2))
-    assert pruning.captured(pruning.masks(scores), scores) == pytest.approx(1)
+    rule = MaskRule(0.5, "layer", (8, 8, 8), key_value_groups=(2, 2, 2))
+    assert captured_by(rule, rule.masks(scores), scores) == pytest.approx(1)
 
 
 def test_groups_that_do_not_divide_the_heads_are_refused():
     with pytest.raises(eb.InputError, match=r"\[3\] key/value groups do not divide blocks of \[8\] heads"):
         eb.mask_at_ratio(np.ones((1, 8)), 0.5, key_value_groups=[3])
     with pytest.raises(eb.InputError, match="'half'"):
-        eb.mask_at_ratio(np.ones((1, 8)), 0.5, key_value_groups=[4], groups="half")
+        eb.mask_at_ratio(np.ones((1, 8)), 0.5, key_value_groups=[4], kv_groups="half")
 
 
 @pytest.mark.parametrize(("units", "groups"), [(8, 1), (8, 2), (8, 4), (8, 8)])

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from earlybird.criteria import captured
 from earlybird.detectors.half_time_capture import HalfTimeCapture
 from earlybird.detectors.halves import Halves
-from earlybird.detectors.observe import Observer
-from earlybird.detectors.pruning import Pruning
+from earlybird.detectors.observer import Observer
 from earlybird.detectors.scores import Scores
 from earlybird.detectors.split_half_capture import SplitHalfCapture
-from earlybird.masks import mask_at_ratio
+from earlybird.masks.at_ratio import mask_at_ratio
+from earlybird.masks.rule import MaskRule
 
-PRUNING = Pruning(0.5, "global", (6, 6))
+PRUNING = MaskRule(0.5, "global", (6, 6))
 
 
 def checks_of(detector, scores):
@@ -33,7 +33,7 @@ def checks_of(detector, scores):
 @pytest.mark.parametrize(("start", "total"), [(2, 3), (2, 50), (20, 1000), (295, 14_774)])
 def test_checks_grow_by_a_tenth_and_few_halves_are_held(start, total):
     halves, checks, most = Halves(start, total), [], 0
-    for observation in Observer("heads", Pruning(0.0, "layer", (1,))).observations(Scores(np.ones((total, 1, 1)))):
+    for observation in Observer("heads", MaskRule(0.0, "layer", (1,))).observations(Scores(np.ones((total, 1, 1)))):
         half = halves.update(observation)
         most = max(most, len(halves._held))
         if half is not None:

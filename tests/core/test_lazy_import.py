@@ -1,5 +1,6 @@
 """What `import earlybird` costs: neither torch nor transformers, and every public name on first use."""
 
+import pkgutil
 import subprocess
 import sys
 
@@ -7,23 +8,17 @@ import pytest
 
 import earlybird
 
-HEAVY = ("torch", "transformers", "accelerate", "arch", "ruptures", "scipy.stats")
-CORE_MODULES = [
-    "earlybird",
-    "earlybird.criteria",
-    "earlybird.errors",
-    "earlybird.masks",
-    "earlybird.ticket",
-    "earlybird.trajectory",
-    *[f"earlybird.detectors.{name}" for name in ("base", "detection", "draw", "hamming", "observe", "offline")],
-    *[f"earlybird.detectors.{name}" for name in ("presets", "scores", "settings", "spans", "window")],
-    *[f"earlybird.detectors.{name}" for name in ("comparison", "expression", "listing", "series")],
-    *[f"earlybird.stationarity.{name}" for name in ("adf", "base", "equivalence", "least_squares")],
-    *[f"earlybird.stationarity.{name}" for name in ("mann_kendall", "ols", "pelt", "phillips_perron")],
-]
+# No part of the numeric core imports these before it computes; some tests import their package then.
+HEAVY = ("torch", "transformers", "accelerate", "arch", "ruptures", "scipy", "statsmodels", "pandas")
+# What the extras bring.
+OPTIONAL = (
+    *("PIL", "arch", "datasets", "kornia", "lightning", "matplotlib", "onnx", "plotly", "pyarrow", "pydantic", "ray"),
+    *("rich", "ruptures", "sklearn", "tensorboard", "timm", "typer", "yaml"),
+)
+CORE = ("config", "criteria", "detectors", "errors", "masks", "stationarity", "ticket", "trajectory")
 CORE_NAMES = [
-    *["Draw", "InputError", "JobError", "Ticket", "Trajectory", "captured", "detect", "hamming_distance"],
-    *["mask_at_ratio", "nuclear_norm", "overlap"],
+    *["DetectorConfig", "Draw", "InputError", "JobError", "PruningConfig", "SearchConfig", "SlimmingConfig", "Ticket"],
+    *["Trajectory", "captured", "detect", "hamming_distance", "mask_at_ratio", "nuclear_norm", "overlap"],
 ]
 
 
@@ -34,32 +29,58 @@ def in_a_fresh_process(program):
     return done.stdout.split()
 
 
-def loaded_by(statements):
-    heavy = ", ".join(map(repr, HEAVY))
-    return in_a_fresh_process(f"import sys\n{statements}\nprint(*[m for m in ({heavy}) if m in sys.modules])")
+def loaded_by(statements, modules=HEAVY + OPTIONAL):
+    """Those of the modules that a new interpreter has loaded after the statements."""
+    return in_a_fresh_process(f"import sys\n{statements}\nprint(*[m for m in {modules!r} if m in sys.modules])")
+
+
+def core_modules():
+    """All modules of the numeric core."""
+    names = [module.name for module in pkgutil.walk_packages(earlybird.__path__, "earlybird.")]
+    return [name for name in names if name.split(".")[1] in CORE]
 
 
 def test_importing_the_package_imports_nothing_heavy():
-    assert loaded_by("import earlybird; dir(earlybird); earlybird.__version__") == []
+    assert loaded_by("import earlybird; dir(earlybird); earlybird.__version__", (*HEAVY, *OPTIONAL, "numpy")) == []
 
 
 def test_the_core_modules_import_nothing_heavy():
-    assert loaded_by("\n".join(f"import {name}" for name in CORE_MODULES)) == []
+    modules = core_modules()
+    assert {name.split(".")[1] for name in modules} == set(CORE)
+    assert loaded_by("\n".join(f"import {name}" for name in modules)) == []
 
 
 def test_the_core_names_import_nothing_heavy():
     assert loaded_by("import earlybird\n" + "\n".join(f"earlybird.{name}" for name in CORE_NAMES)) == []
 
 
-def test_a_detection_imports_nothing_heavy():
-    program = """
+@pytest.mark.parametrize(
+    ("detector", "needed"),
+    [("rank-correlation", {"scipy"}), ("hamming", set()), ("mann-kendall", {"scipy"}), ("equivalence", set())],
+)
+def test_a_detection_imports_what_its_own_test_needs(detector, needed):
+    program = f"""
 import numpy as np, earlybird as eb
-scores = np.random.default_rng(0).random((1, 2, 8)).repeat(60, axis=0)
-trajectory = eb.Trajectory.from_arrays(heads=scores)
-for name in ("equivalence", "adf"):
-    assert eb.detect(trajectory, heads=0.5, detector=name) is not None
+trajectory = eb.Trajectory.from_arrays(heads=np.random.default_rng(0).random((120, 2, 8)))
+eb.detect(trajectory, eb.SearchConfig(heads=0.5, detector={detector!r}))
 """
-    assert loaded_by(program) == []
+    assert set(loaded_by(program)) == needed
+
+
+def test_names_that_take_a_model_import_no_package_of_an_extra_and_leave_the_models_to_who_makes_one():
+    modules = (*OPTIONAL, "transformers.modeling_utils")
+    # transformers loads some of them wherever it finds them.
+    theirs = loaded_by("import torch, transformers", modules)
+    ours = loaded_by("import earlybird; earlybird.Search, earlybird.prune, earlybird.apply_mask", modules)
+    assert set(ours) <= set(theirs)
+    assert set(theirs) <= {"PIL", "yaml"}
+
+
+def test_no_public_name_imports_a_package_of_an_extra():
+    theirs = loaded_by("import torch, transformers; transformers.PreTrainedModel", OPTIONAL)
+    ours = loaded_by("from earlybird import *", OPTIONAL)
+    assert set(ours) <= set(theirs)
+    assert set(theirs) <= {"PIL", "yaml"}
 
 
 @pytest.mark.parametrize("name", earlybird.__all__)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from earlybird.errors import InputError
-from earlybird.masks import mask_at_ratio, masks_and_ties, pruned_count, rescued_blocks, rounded_count
+from earlybird.masks import MaskRule, mask_at_ratio
+from earlybird.masks.counts import pruned_count, rounded_count
 
 RATIOS = st.floats(0, 1, exclude_max=True, allow_subnormal=False)
 # Few distinct values, so that ties are the rule.
@@ -24,8 +25,19 @@ def distinct(shape, seed=0):
     return values.reshape(shape)
 
 
-def threshold_is_tied(scores, ratio, scope="layer", *, units=None, uniform=False):
-    return masks_and_ties(scores, ratio, scope, units=units, uniform=uniform)[1]
+def rule_for(scores, ratio, scope="layer", *, units=None, uniform=False):
+    layers, width = np.shape(scores)[-2:]
+    return MaskRule(ratio, scope, [width] * layers if units is None else units, uniform)
+
+
+def threshold_is_tied(scores, ratio, scope="layer", **others):
+    return rule_for(scores, ratio, scope, **others).masks_and_ties(scores)[1]
+
+
+def kept_by_minimum(scores, ratio, scope="layer", *, units=None):
+    """Of each block, whether it keeps a unit only because none may lose its last one."""
+    blocks = rule_for(scores, ratio, scope, units=units).kept_by_minimum(np.asarray(scores))
+    return np.isin(np.arange(len(scores)), blocks)
 
 
 def without_smallest(row, pruned):
@@ -74,7 +86,7 @@ def test_kept_count(ratio, units, kept):
 def test_the_mask_keeps_so_many_with_or_without_ties(ratio, kept, scores):
     assert mask_at_ratio(scores, ratio).sum(-1).tolist() == [kept] * 3
     pruned = pruned_count(ratio, 36)
-    assert mask_at_ratio(scores, ratio, "global").sum() == 36 - pruned + rescued_blocks(scores, ratio, "global").sum()
+    assert mask_at_ratio(scores, ratio, "global").sum() == 36 - pruned + kept_by_minimum(scores, ratio, "global").sum()
 
 
 @given(TIED_SCORES, RATIOS)
@@ -124,15 +136,15 @@ def test_a_block_never_loses_its_last_unit():
     scores = np.array([[1.0, 3.0, 2.0], [10.0, 11.0, 12.0]])
     mask = mask_at_ratio(scores, 0.5, "global")
     assert mask.tolist() == [[False, True, False], [True, True, True]]
-    assert rescued_blocks(scores, 0.5, "global").tolist() == [True, False]
-    assert rescued_blocks(scores, 0.5, "layer").tolist() == [False, False]
+    assert kept_by_minimum(scores, 0.5, "global").tolist() == [True, False]
+    assert kept_by_minimum(scores, 0.5, "layer").tolist() == [False, False]
 
 
 def test_a_block_of_one_unit_keeps_it_and_says_so():
     scores = np.array([[5.0, 0.0], [1.0, 2.0]])
     assert mask_at_ratio(scores, 0.3, units=[1, 2]).tolist() == [[True, False], [False, True]]
-    assert rescued_blocks(scores, 0.3, units=[1, 2]).tolist() == [True, False]
-    assert rescued_blocks(scores, 0, units=[1, 2]).tolist() == [False, False]
+    assert kept_by_minimum(scores, 0.3, units=[1, 2]).tolist() == [True, False]
+    assert kept_by_minimum(scores, 0, units=[1, 2]).tolist() == [False, False]
 
 
 @settings(max_examples=200)
@@ -149,7 +161,7 @@ def test_rescued_blocks_are_those_that_the_threshold_would_empty(case, ratio):
     flat = np.concatenate([row[:count] for row, count in zip(scores, units, strict=True)])
     kept = np.split(without_smallest(flat, pruned_count(ratio, len(flat))), np.cumsum(units)[:-1])
     expected = [not keep.any() for keep in kept]
-    assert rescued_blocks(scores, ratio, "global", units=units).tolist() == expected
+    assert kept_by_minimum(scores, ratio, "global", units=units).tolist() == expected
 
 
 @given(ragged(), RATIOS)
@@ -178,12 +190,11 @@ def test_a_batch_equals_one_by_one(scope, units):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("judge", [mask_at_ratio, rescued_blocks])
-def test_a_score_that_is_not_finite_is_named(value, judge):
+def test_a_score_that_is_not_finite_is_named(value):
     scores = np.ones((3, 4))
     scores[1, 2] = value
     with pytest.raises(InputError, match=rf"finite, got {value}.*layer 1, unit 2"):
-        judge(scores, 0.5)
+        mask_at_ratio(scores, 0.5)
 
 
 def test_a_score_that_is_not_finite_is_named_with_its_step():
@@ -276,15 +287,15 @@ def test_a_uniform_mask_is_judged_at_its_own_thresholds():
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 12), st.lists(st.integers(1, 40), min_size=1))
-def test_a_rounded_count_is_the_nearest_admitted(kept, units, round_to, admitted):
+def test_a_rounded_count_is_the_nearest_valid(kept, units, round_to, valid_counts):
     kept = min(kept, units)
     multiples = [n for n in range(1, units + 1) if n % round_to == 0]
     found = rounded_count(kept, units, round_to)
     assert found == units if not multiples else abs(found - kept) == min(abs(n - kept) for n in multiples)
     assert not multiples or found in multiples
-    possible = [n for n in admitted if n <= units]
+    possible = [n for n in valid_counts if n <= units]
     if possible:
-        found = rounded_count(kept, units, admitted=admitted)
+        found = rounded_count(kept, units, valid_counts=valid_counts)
         assert found in possible
         assert abs(found - kept) == min(abs(n - kept) for n in possible)
         # Of two as near the larger.
@@ -303,10 +314,10 @@ def test_rounding_changes_counts_and_nothing_of_the_order(shape, seed, ratio, sc
         np.testing.assert_array_equal(after, without_smallest(row, len(row) - count))
 
 
-def test_a_uniform_mask_keeps_an_admitted_count():
+def test_a_uniform_mask_keeps_a_valid_count():
     scores = distinct((3, 12))
-    assert mask_at_ratio(scores, 0.4, uniform=True, admitted=(1, 2, 4, 8)).sum(-1).tolist() == [8, 8, 8]
-    assert mask_at_ratio(scores, 0.0, uniform=True, admitted=(1, 2, 4, 8)).all()
+    assert mask_at_ratio(scores, 0.4, uniform=True, valid_counts=(1, 2, 4, 8)).sum(-1).tolist() == [8, 8, 8]
+    assert mask_at_ratio(scores, 0.0, uniform=True, valid_counts=(1, 2, 4, 8)).all()
 
 
 @pytest.mark.parametrize("round_to", [0, -8, 2.0, True])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from earlybird import SearchConfig
 from earlybird.detectors.offline import detect
 from earlybird.errors import InputError
 from earlybird.trajectory import Trajectory, write_trajectory
@@ -37,7 +38,10 @@ def test_a_directory_of_recordings_is_a_trajectory(recorded):
     assert (trajectory.steps, trajectory.total_steps, trajectory.shape.steps_per_epoch) == (60, 100, 10)
     same = Trajectory.from_arrays(heads=np.moveaxis(heads, 0, 1), neurons=np.moveaxis(neurons, 0, 1))
     arguments = {"heads": 0.3, "neurons": 0.4, "detector": "hamming"}
-    assert detect(Trajectory.from_npy(directory), **arguments).step == detect(same, **arguments).step
+    assert (
+        detect(Trajectory.from_npy(directory), SearchConfig(**arguments)).step
+        == detect(same, SearchConfig(**arguments)).step
+    )
 
 
 @pytest.mark.parametrize("kind", NAMES)

@@ -15,14 +15,14 @@ from earlybird.detectors.base import Observation
 from earlybird.detectors.criterion import NUCLEAR_NORM
 from earlybird.detectors.fixed_time import FixedTime
 from earlybird.detectors.lagged_overlap import LaggedOverlap
-from earlybird.detectors.observe import Observer
+from earlybird.detectors.observer import Observer
 from earlybird.detectors.online_change_point import OnlineChangePoint, RunLengths
-from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.rank_correlation import RankCorrelation
 from earlybird.detectors.scores import Scores
 from earlybird.detectors.stationary_share import StationaryShare
 from earlybird.detectors.subnetwork_similarity import SubnetworkSimilarity
 from earlybird.errors import InputError
+from earlybird.masks.rule import MaskRule
 from earlybird.stationarity.ols import OrdinaryLeastSquares
 
 UNITS = (3, 6)
@@ -33,9 +33,9 @@ def scores_of(seed, steps, move=0.05):
     return np.abs(1 + random.normal(0, 0.3, (1, 2, 6)) + random.normal(0, move, (steps, 2, 6)).cumsum(0))
 
 
-def checks_of(detector, scores, pruning):
+def checks_of(detector, scores, rule):
     found = {}
-    for observation in Observer("heads", pruning, detector.criteria).observations(Scores(scores)):
+    for observation in Observer("heads", rule, detector.criteria).observations(Scores(scores)):
         detector.update(observation)
         if detector.checked:
             found[observation.step + 1] = (detector.statistic, detector.settled)
@@ -45,9 +45,9 @@ def checks_of(detector, scores, pruning):
 @settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 5), st.integers(0, 30))
 def test_lagged_overlap_compares_masks_so_many_steps_apart(seed, lag, every, start):
-    pruning, scores = Pruning(0.5, "layer", UNITS), scores_of(seed, 40)
-    masks = pruning.masks(scores)
-    found = checks_of(LaggedOverlap(threshold=0.8, lag=lag, every=every, start=start), scores, pruning)
+    rule, scores = MaskRule(0.5, "layer", UNITS), scores_of(seed, 40)
+    masks = rule.masks(scores)
+    found = checks_of(LaggedOverlap(threshold=0.8, lag=lag, every=every, start=start), scores, rule)
     assert list(found) == [n for n in range(1, 41) if n % every == 0 and n > lag and n >= start]
     for n, (statistic, settled) in found.items():
         assert statistic == overlap(masks[n - 1], masks[n - 1 - lag])
@@ -57,8 +57,8 @@ def test_lagged_overlap_compares_masks_so_many_steps_apart(seed, lag, every, sta
 @settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["layer", "global"]), st.integers(1, 9), st.integers(1, 4))
 def test_rank_correlation_equals_scipy(seed, scope, lag, every):
-    pruning, scores = Pruning(0.5, scope, UNITS), np.round(scores_of(seed, 25), 2)
-    found = checks_of(RankCorrelation(pruning, threshold=0.9, lag=lag, every=every), scores, pruning)
+    rule, scores = MaskRule(0.5, scope, UNITS), np.round(scores_of(seed, 25), 2)
+    found = checks_of(RankCorrelation(rule, threshold=0.9, lag=lag, every=every), scores, rule)
     assert found
     for n, (statistic, settled) in found.items():
         now, earlier = scores[n - 1], scores[n - 1 - lag]
@@ -76,14 +76,14 @@ def test_rank_correlation_equals_scipy(seed, scope, lag, every):
 def test_fixed_time_waits_for_its_share_of_the_run_and_for_scores_that_differ(percent, steps, equal):
     scores = scores_of(0, steps)
     scores[:equal] = 1.0
-    found = checks_of(FixedTime(threshold=percent / 100, total_steps=steps), scores, Pruning(0.5, "layer", UNITS))
+    found = checks_of(FixedTime(threshold=percent / 100, total_steps=steps), scores, MaskRule(0.5, "layer", UNITS))
     assert list(found) == [n for n in range(1, steps + 1) if 100 * n >= percent * steps]
     assert found == {n: (n / steps, n > equal) for n in found}
 
 
 def test_scores_that_rank_nothing_settle_no_rank_correlation():
-    pruning = Pruning(0.5, "layer", (6,))
-    found = checks_of(RankCorrelation(pruning, threshold=0.1, lag=2, every=1), np.ones((9, 1, 6)), pruning)
+    rule = MaskRule(0.5, "layer", (6,))
+    found = checks_of(RankCorrelation(rule, threshold=0.1, lag=2, every=1), np.ones((9, 1, 6)), rule)
     assert found
     assert all(np.isnan(statistic) and not settled for statistic, settled in found.values())
 
@@ -91,8 +91,8 @@ def test_scores_that_rank_nothing_settle_no_rank_correlation():
 def test_no_comparison_settles_where_the_earlier_mask_says_nothing():
     scores = np.repeat(np.arange(6.0).reshape(1, 1, 6), 20, axis=0)
     scores[:8] = 1.0
-    pruning = Pruning(0.5, "layer", (6,))
-    found = checks_of(LaggedOverlap(threshold=0.9, lag=4, every=1), scores, pruning)
+    rule = MaskRule(0.5, "layer", (6,))
+    found = checks_of(LaggedOverlap(threshold=0.9, lag=4, every=1), scores, rule)
     assert [n for n, (_, settled) in found.items() if settled] == list(range(13, 21))
 
 
@@ -100,16 +100,16 @@ def test_what_is_held_for_later_is_bounded():
     with pytest.raises(InputError, match="lag must be at most 64 times every, got 65 and 1"):
         LaggedOverlap(threshold=0.9, lag=65, every=1)
     detector = LaggedOverlap(threshold=0.9, lag=64, every=1)
-    checks_of(detector, scores_of(0, 200), Pruning(0.5, "layer", UNITS))
+    checks_of(detector, scores_of(0, 200), MaskRule(0.5, "layer", UNITS))
     assert len(detector._held) == 64
 
 
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(2, 4))
 def test_subnetwork_similarity_is_the_mean_jaccard_index(seed, every, history):
-    pruning, scores = Pruning(0.5, "global", UNITS), scores_of(seed, 40)
-    found = checks_of(SubnetworkSimilarity(threshold=0.9, every=every, history=history), scores, pruning)
-    masks = pruning.masks(scores)[every - 1 :: every]
+    rule, scores = MaskRule(0.5, "global", UNITS), scores_of(seed, 40)
+    found = checks_of(SubnetworkSimilarity(threshold=0.9, every=every, history=history), scores, rule)
+    masks = rule.masks(scores)[every - 1 :: every]
 
     def jaccard(mask, other):
         kept, others = ({*np.flatnonzero(row)} for row in (mask, other))
@@ -127,10 +127,10 @@ def test_subnetwork_similarity_is_the_mean_jaccard_index(seed, every, history):
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(4, 20), st.integers(1, 4))
 def test_stationary_share_counts_units_that_settle_by_themselves(seed, window, every):
-    pruning, scores = Pruning(0.5, "layer", UNITS), scores_of(seed, 30)
+    rule, scores = MaskRule(0.5, "layer", UNITS), scores_of(seed, 30)
     scores[:, 1, 2] = 1.0  # does not move: settled
     test = OrdinaryLeastSquares()
-    found = checks_of(StationaryShare(test, pruning, threshold=0.5, window=window, every=every), scores, pruning)
+    found = checks_of(StationaryShare(test, rule, threshold=0.5, window=window, every=every), scores, rule)
     assert list(found) == [n for n in range(1, 31) if n % every == 0 and n >= window]
     for n, (statistic, settled) in found.items():
         seen = [scores[n - window : n, layer, unit] for layer, units in enumerate(UNITS) for unit in range(units)]
@@ -139,10 +139,10 @@ def test_stationary_share_counts_units_that_settle_by_themselves(seed, window, e
 
 
 def test_stationary_share_holds_little_whatever_the_window_and_the_model():
-    pruning = Pruning(0.5, "global", (3072,) * 2)
-    detector = StationaryShare(OrdinaryLeastSquares(), pruning, threshold=0.5, window=200, every=100)
+    rule = MaskRule(0.5, "global", (3072,) * 2)
+    detector = StationaryShare(OrdinaryLeastSquares(), rule, threshold=0.5, window=200, every=100)
     scores = np.random.default_rng(0).random((300, 2, 3072))
-    found = checks_of(detector, scores, pruning)
+    found = checks_of(detector, scores, rule)
     assert list(found) == [200, 300]
     held = np.stack(detector._points)
     assert held.shape == (50, 512)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earlybird.selection import SuccessiveSplit, split
+from earlybird.masks.selection import SuccessiveSplit, split
 
 
 def by_sorting(rows, pruned):

@@ -7,19 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from earlybird import DetectorConfig, SearchConfig
 from earlybird.criteria import captured, effective_rank, hamming_distance, nuclear_norm, overlap
 from earlybird.detectors.base import Detector
-from earlybird.detectors.criterion import CRITERIA, Criterion, criterion_named, has_lag
-from earlybird.detectors.observe import Observer
-from earlybird.detectors.offline import detect, detector_choice
-from earlybird.detectors.pruning import Pruning
+from earlybird.detectors.criterion import Criterion, has_lag
+from earlybird.detectors.expression import detector_factory
+from earlybird.detectors.observer import Observer
+from earlybird.detectors.offline import detect
 from earlybird.detectors.scores import Scores
 from earlybird.detectors.series import series_of
 from earlybird.errors import InputError
+from earlybird.masks.rule import MaskRule
 from earlybird.trajectory import Trajectory
+from earlybird.vocabulary import CRITERIA
 
 # Blocks of different width: what is padding must not count.
-PRUNING = Pruning(0.5, "global", (3, 6))
+PRUNING = MaskRule(0.5, "global", (3, 6))
 
 
 def run(steps, seed=0):
@@ -83,7 +86,9 @@ def test_nothing_is_computed_that_no_detector_reads():
 
 
 def built(name, **chosen) -> Detector:
-    return detector_choice(name, **chosen).build("heads", Pruning(0.5, "layer", (4, 4)), "coefficient", 1000, None)
+    return detector_factory(DetectorConfig(detector=name, **chosen)).build(
+        "heads", MaskRule(0.5, "layer", (4, 4)), "coefficient", 1000, None
+    )
 
 
 def test_windows_wait_for_the_criterion():
@@ -105,11 +110,11 @@ def test_a_lag_without_meaning_is_refused():
 @pytest.mark.parametrize(("name", "near"), [("nuclear_norm", "nuclear-norm"), ("overlapp", "overlap")])
 def test_an_unknown_criterion_is_told_the_nearest_name(name, near):
     trajectory = Trajectory.from_arrays(heads=np.ones((90, 2, 4)))
-    with pytest.raises(InputError, match=f"no criterion '{name}'; did you mean '{near}'"):
-        detect(trajectory, heads=0.5, criterion=name)
+    with pytest.raises(InputError, match=f"criterion must be one of .*got '{name}'; did you mean '{near}'"):
+        detect(trajectory, SearchConfig(heads=0.5, criterion=name))
 
 
 def test_a_criterion_like_no_other_is_told_all_of_them():
     with pytest.raises(InputError) as error:
-        criterion_named("zzz")
+        DetectorConfig(criterion="zzz")
     assert all(name in str(error.value) for name in CRITERIA)

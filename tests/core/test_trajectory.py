@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from earlybird.errors import InputError
 from earlybird.trajectory import Shape, Trajectory, TrajectoryWriter, discard
-from earlybird.trajectory import writing as module
+from earlybird.trajectory import writer as module
 
 SHAPE = Shape({"heads": (2, 2), "neurons": (3,)}, ("deviation",), 20, model="tiny")
 RICH = Shape(

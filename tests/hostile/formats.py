@@ -16,22 +16,24 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForSequenceClassification
 
 import earlybird as eb
-from earlybird.console import results_table
+from earlybird.cli.tables import results_table
 from earlybird.detectors.offline import detect
 from earlybird.errors import InputError
-from earlybird.recipes.reading import read_recipe
+from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.run_directory import RunDirectory
 from earlybird.recipes.stages.summary import summarise
 from earlybird.recipes.sweep.directory import SweepDirectory
 from earlybird.recipes.sweep.table import gather
-from earlybird.recipes.sweep.writing import central_grid, grid, write_table
-from earlybird.report import verdict, write_report
-from earlybird.report.artefacts.listing import write_artefacts
-from earlybird.search_state import read_search_state, write_search_state
-from earlybird.slimming import Deviations
+from earlybird.recipes.sweep.text import central_grid, grid, write_table
+from earlybird.report.figures.listing import write_figures
+from earlybird.report.verdict import verdict
+from earlybird.report.write import write_report
+from earlybird.search.state import read_search_state, write_search_state
+from earlybird.slimming.coefficients import SlimmingCoefficients
 from earlybird.ticket import Ticket
-from earlybird.trajectory import Kind, Shape, Trajectory, TrajectoryWriter
+from earlybird.trajectory import Shape, Trajectory, TrajectoryWriter
 from earlybird.trajectory.files import CHUNKS, chunk_checksum, read_description
+from earlybird.vocabulary import Kind
 
 STEPS = 60
 RECIPE, TICKET = "recipe.yaml", "ticket.json"
@@ -54,7 +56,7 @@ def write_run(root: Path) -> None:
                 }
             )
     trajectory = Trajectory.open(root / "search" / "trajectory")
-    draw = detect(trajectory, heads=0.4, neurons=0.4, detector="hamming", threshold=0.99)
+    draw = detect(trajectory, eb.SearchConfig(heads=0.4, neurons=0.4, detector="hamming", threshold=0.99))
     assert draw is not None
     blocks: dict[Kind, tuple[str, ...]] = {kind: tuple(f"layer.{i}.{kind}" for i in range(2)) for kind in UNITS}
     ticket = Ticket(draw.masks, UNITS, blocks, {"how": "drawn", "draw_step": draw.step})
@@ -113,7 +115,7 @@ def write_checkpoint(root: Path) -> None:
             max_position_embeddings=16,
         )
     )
-    ticket = Ticket.random(eb.Anatomy.of(model), heads=0.25, neurons=0.5)
+    ticket = Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.25, neurons=0.5))
     eb.save(eb.prune(model, ticket), root, ticket=ticket)
 
 
@@ -142,7 +144,7 @@ def read_report(root: Path) -> None:
 
 def read_figures(root: Path) -> None:
     """What `earlybird figures` does, of the figures that read the most files."""
-    write_artefacts(root, root / "figures", ("head-coefficients", "criteria", "survivors"))
+    write_figures(root, root / "figures", ("head-coefficients", "criteria", "survivors"))
 
 
 def read_sweep(root: Path) -> None:
@@ -158,7 +160,7 @@ def read_trajectory(root: Path) -> None:
     for kind in trajectory.kinds:
         for channel in trajectory.shape.channels:
             trajectory.evidence(kind, channel).sum()
-    detect(trajectory, heads=0.5, neurons=0.5, detector="hamming")
+    detect(trajectory, eb.SearchConfig(heads=0.5, neurons=0.5, detector="hamming"))
 
 
 def seal_ticket(root: Path) -> None:
@@ -198,24 +200,24 @@ def read_ticket(root: Path) -> None:
 
 
 def read_recordings(root: Path) -> None:
-    detect(Trajectory.from_npy(root), heads=0.5, neurons=0.5, detector="hamming")
+    detect(Trajectory.from_npy(root), eb.SearchConfig(heads=0.5, neurons=0.5, detector="hamming"))
 
 
-def search_state() -> tuple[dict[Kind, Deviations], torch.optim.Optimizer]:
-    deviations = {kind: Deviations(units, torch.device("cpu")) for kind, units in UNITS.items()}
-    optimizer = torch.optim.Adam([own.values for own in deviations.values()])
+def search_state() -> tuple[dict[Kind, SlimmingCoefficients], torch.optim.Optimizer]:
+    coefficients = {kind: SlimmingCoefficients(units, torch.device("cpu")) for kind, units in UNITS.items()}
+    optimizer = torch.optim.Adam([own.values for own in coefficients.values()])
     optimizer.step()
-    return deviations, optimizer
+    return coefficients, optimizer
 
 
 def write_state(root: Path) -> None:
-    deviations, optimizer = search_state()
-    write_search_state(root / "state.safetensors", deviations, optimizer, steps=5, model="m", record=0)
+    coefficients, optimizer = search_state()
+    write_search_state(root / "state.safetensors", coefficients, optimizer, steps=5, model="m", record=0)
 
 
 def read_state(root: Path) -> None:
-    deviations, optimizer = search_state()
-    read_search_state(root / "state.safetensors", deviations, optimizer, model="m", trained=True)
+    coefficients, optimizer = search_state()
+    read_search_state(root / "state.safetensors", coefficients, optimizer, model="m", trained=True)
 
 
 # What is written, which of its files is damaged, how it is read, and how many mutations.

@@ -18,10 +18,10 @@ from transformers import (
 )
 
 import earlybird as eb
-from earlybird.cli.exit_status import main
+from earlybird.checkpoint.inspection import inspect_model
+from earlybird.cli import main
 from earlybird.errors import InputError
-from earlybird.recipes.inspection import inspect_model
-from earlybird.recipes.reading import read_recipe
+from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.tasks.pretrained import pretrained_config, with_new_head
 from earlybird.report.run import read_run
 from earlybird.ticket import Ticket

@@ -19,9 +19,9 @@ from transformers import (
 )
 
 import earlybird as eb
-from earlybird import scaling
-from earlybird.integrations.early_bird import EarlyBirdCallback, train_early_bird
-from earlybird.integrations.trainer import SearchCallback
+from earlybird.integrations.hf_trainer import EarlyBirdCallback, train_early_bird
+from earlybird.integrations.search_callback import SearchCallback
+from earlybird.slimming import scaling
 
 SETTINGS = {"heads": 0.5, "neurons": 0.5, "threshold": 0.5}
 
@@ -73,7 +73,7 @@ def test_the_whole_way_rewound(tmp_path):
             seen.append(kwargs["model"].classifier.weight.detach().clone())
 
     trainer.add_callback(FirstWeights())
-    ticket = train_early_bird(trainer, **SETTINGS)
+    ticket = train_early_bird(trainer, eb.SearchConfig(**SETTINGS))
     assert ticket.provenance["draw_step"] < 80
     assert eb.Anatomy.of(trainer.model).units == {
         kind: tuple(int(n) for n in mask.sum(-1)) for kind, mask in ticket.masks.items()
@@ -85,7 +85,7 @@ def test_the_whole_way_rewound(tmp_path):
 
 def test_continuing_prunes_in_place_and_goes_on(tmp_path):
     trainer = trainer_for(tmp_path, gradient_accumulation_steps=2, bf16=True)
-    ticket = train_early_bird(trainer, **SETTINGS, start="continue")
+    ticket = train_early_bird(trainer, eb.SearchConfig(**SETTINGS), weights="continue")
     assert trainer.state.global_step == 80
     assert eb.Anatomy.of(trainer.model).units["neurons"] == tuple(ticket.masks["neurons"].sum(-1).tolist())
     held = {id(value) for group in trainer.optimizer.param_groups for value in group["params"]}
@@ -98,7 +98,7 @@ def test_an_optimizer_of_ones_own_starts_anew(tmp_path):
     optimizer = torch.optim.SGD(model.parameters(), 1e-2, momentum=0.9)
     trainer = trainer_for(tmp_path, model=model)
     trainer.optimizer = optimizer
-    train_early_bird(trainer, **SETTINGS)
+    train_early_bird(trainer, eb.SearchConfig(**SETTINGS))
     held = {id(value) for group in optimizer.param_groups for value in group["params"]}
     assert held == {id(value) for value in model.parameters()}
     assert trainer.state.global_step == 80
@@ -106,15 +106,17 @@ def test_an_optimizer_of_ones_own_starts_anew(tmp_path):
 
 def test_logs_say_what_the_search_sees_and_one_callback_serves_several_fits(tmp_path):
     trainer = trainer_for(tmp_path)
-    callback = EarlyBirdCallback(trainer, heads=0.5, neurons=0.5, detector="published-ols", score="gradient")
+    callback = EarlyBirdCallback(
+        trainer, eb.SearchConfig(heads=0.5, neurons=0.5, detector="published-ols", score="gradient")
+    )
     trainer.add_callback(callback)
     with pytest.raises(eb.InputError, match="train longer"):  # 500 steps before its first check
         trainer.train()
-    callback.detector, callback.threshold = "ols", 0.999999
+    callback.config = eb.SearchConfig(heads=0.5, neurons=0.5, detector="ols", threshold=0.999999, score="gradient")
     trainer.train()
     logged = {key for entry in trainer.state.log_history for key in entry}
     assert {"earlybird_nuclear-norm_heads", "earlybird_nuclear-norm_neurons", "earlybird_overlap_heads"} <= logged
-    callback.detector, callback.threshold = "hamming", None
+    callback.config = eb.SearchConfig(heads=0.5, neurons=0.5, detector="hamming", score="gradient")
     trainer.train()
     first = callback.ticket
     trainer.train()
@@ -129,7 +131,9 @@ def test_logs_say_what_the_search_sees_and_one_callback_serves_several_fits(tmp_
 def test_a_resumed_training_resumes_its_search(make, tmp_path):
     def run(directory):
         trainer = trainer_for(directory, steps=30, model=make(), save_strategy="steps", save_steps=10)
-        callback = EarlyBirdCallback(trainer, heads=0.5, neurons=0.5, detector="half-time-capture", threshold=0.999)
+        callback = EarlyBirdCallback(
+            trainer, eb.SearchConfig(heads=0.5, neurons=0.5, detector="half-time-capture", threshold=0.999)
+        )
         trainer.add_callback(callback)
         return trainer, callback
 
@@ -148,7 +152,7 @@ def test_a_resumed_training_resumes_its_search(make, tmp_path):
 def test_fp16_is_refused(tmp_path):
     trainer = trainer_for(tmp_path)
     trainer.args.fp16 = True
-    trainer.add_callback(EarlyBirdCallback(trainer, heads=0.5))
+    trainer.add_callback(EarlyBirdCallback(trainer, eb.SearchConfig(heads=0.5)))
     with pytest.raises(eb.InputError, match="bf16"):
         trainer.callback_handler.on_train_begin(trainer.args, trainer.state, trainer.control)
 
@@ -157,7 +161,7 @@ def test_the_best_of_models_that_differ_in_shape_is_refused(tmp_path):
     trainer = trainer_for(tmp_path)
     trainer.args.load_best_model_at_end = True
     with pytest.raises(eb.InputError, match="load_best_model_at_end"):
-        train_early_bird(trainer, **SETTINGS, start="continue")
+        train_early_bird(trainer, eb.SearchConfig(**SETTINGS), weights="continue")
     assert trainer.state.global_step == 0
 
 
@@ -165,14 +169,14 @@ def test_the_best_of_models_that_differ_in_shape_is_refused(tmp_path):
 def test_an_optimizer_that_cannot_be_sliced_is_refused_at_the_first_step(kinds, tmp_path):
     trainer = trainer_for(tmp_path, optim="adafactor")
     with pytest.raises(eb.InputError, match=r"cannot be sliced.*AdamW or SGD"):
-        train_early_bird(trainer, **kinds, start="continue")
+        train_early_bird(trainer, eb.SearchConfig(**kinds), weights="continue")
     assert trainer.state.global_step == 1
 
 
-def test_a_misspelt_start_is_refused_before_training(tmp_path):
+def test_misspelt_weights_are_refused_before_training(tmp_path):
     trainer = trainer_for(tmp_path)
-    with pytest.raises(eb.InputError, match='start must be "rewind" or "continue"'):
-        train_early_bird(trainer, **SETTINGS, start="rewound")
+    with pytest.raises(eb.InputError, match='weights must be "rewind" or "continue"'):
+        train_early_bird(trainer, eb.SearchConfig(**SETTINGS), weights="rewound")
     assert trainer.state.global_step == 0
 
 
@@ -190,17 +194,17 @@ def test_an_interrupted_training_leaves_no_coefficients_and_can_be_begun_anew(tm
     interrupt = InterruptAt(3)
     trainer.add_callback(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        train_early_bird(trainer, **SETTINGS)
+        train_early_bird(trainer, eb.SearchConfig(**SETTINGS))
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in trainer.model.modules())
     trainer.remove_callback(interrupt)
-    assert train_early_bird(trainer, **SETTINGS).provenance["draw_step"] > 3
+    assert train_early_bird(trainer, eb.SearchConfig(**SETTINGS)).provenance["draw_step"] > 3
 
 
 def test_a_training_that_goes_on_without_its_search_is_refused(tmp_path):
     plain = trainer_for(tmp_path, steps=20, model=tiny_bert(), save_strategy="steps", save_steps=10)
     plain.train()
     trainer = trainer_for(tmp_path, steps=20, model=tiny_bert())
-    trainer.add_callback(EarlyBirdCallback(trainer, heads=0.5))
+    trainer.add_callback(EarlyBirdCallback(trainer, eb.SearchConfig(heads=0.5)))
     with pytest.raises(eb.InputError, match=r"no search to go on in .*checkpoint-10: no checkpoint in .* holds one"):
         trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-10"))
 
@@ -215,7 +219,9 @@ def searched(directory, *, seed=0, resume=None, callbacks=()):
         save_steps=10,
         seed=seed,
     )
-    callback = EarlyBirdCallback(trainer, heads=0.5, neurons=0.5, detector="half-time-capture", threshold=0.999)
+    callback = EarlyBirdCallback(
+        trainer, eb.SearchConfig(heads=0.5, neurons=0.5, detector="half-time-capture", threshold=0.999)
+    )
     trainer.add_callback(callback)
     trainer.train(resume_from_checkpoint=resume)
 
@@ -274,7 +280,9 @@ def test_the_best_checkpoint_is_folded_with_its_own_coefficients(make, tmp_path)
         greater_is_better=True,
     )
     trainer.compute_metrics = lambda _: {"earliness": -trainer.state.global_step}
-    trainer.add_callback(EarlyBirdCallback(trainer, heads=0.5, neurons=0.5, detector="ols", threshold=1e-9))
+    trainer.add_callback(
+        EarlyBirdCallback(trainer, eb.SearchConfig(heads=0.5, neurons=0.5, detector="ols", threshold=1e-9))
+    )
     trainer.train()
     found = trainer.model.state_dict()
     assert len(best) == len(found)
@@ -286,7 +294,9 @@ def test_after_the_draw_a_pruned_model_goes_on_without_the_search(tmp_path):
         trainer = trainer_for(
             tmp_path, steps=30, model=model, callbacks=[StopAt(steps_until)], save_strategy="steps", save_steps=10
         )
-        callback = EarlyBirdCallback(trainer, heads=0.5, neurons=0.5, detector="hamming", then="continue")
+        callback = EarlyBirdCallback(
+            trainer, eb.SearchConfig(heads=0.5, neurons=0.5, detector="hamming"), then="continue"
+        )
         if search:
             trainer.add_callback(callback)
         trainer.train(resume_from_checkpoint=resume)
@@ -313,14 +323,14 @@ class Rates(TrainerCallback):
         self.callback, self.rates = callback, []
 
     def on_step_end(self, args, state, control, **kwargs):
-        self.rates.append(self.callback._driver.search.learning_rate)
+        self.rates.append(self.callback.search.learning_rate)
 
 
 @pytest.mark.parametrize(("asked", "first"), [(2e-3, 2e-3), (None, 1e-3)])
 def test_the_coefficients_rate_follows_that_of_an_optimizer_of_the_users_own(asked, first, tmp_path):
     trainer = trainer_for(tmp_path, steps=10)
     trainer.optimizer = torch.optim.AdamW(trainer.model.parameters(), lr=1e-3)
-    callback = EarlyBirdCallback(trainer, heads=0.5, neurons=0.5, learning_rate=asked)
+    callback = EarlyBirdCallback(trainer, eb.SearchConfig(heads=0.5, neurons=0.5, learning_rate=asked))
     rates = Rates(callback)
     trainer.add_callback(callback)
     trainer.add_callback(rates)
@@ -342,7 +352,9 @@ def test_a_ticket_drawn_in_the_last_steps_is_not_lost(then, tmp_path, monkeypatc
     def run(directory, *callbacks, **others):
         trainer = trainer_for(directory, steps=60, model=tiny_bert(), callbacks=callbacks)
         callback = EarlyBirdCallback(
-            trainer, heads=0.5, neurons=0.5, detector="half-time-capture", threshold=0.5, **others
+            trainer,
+            eb.SearchConfig(heads=0.5, neurons=0.5, detector="half-time-capture", threshold=0.5),
+            **others,
         )
         trainer.add_callback(callback)
         trainer.train()
@@ -350,7 +362,7 @@ def test_a_ticket_drawn_in_the_last_steps_is_not_lost(then, tmp_path, monkeypatc
 
     _, ticket = run(tmp_path / "at-once")
     drawn = ticket.provenance["draw_step"]
-    monkeypatch.setattr("earlybird.integrations.early_bird.Search", functools.partial(eb.Search, delay=4))
+    monkeypatch.setattr("earlybird.integrations.driver.Search", functools.partial(eb.Search, delay=4))
     trainer, ticket = run(tmp_path / "late", StopAt(drawn + 2), then=then)
     assert trainer.state.global_step == drawn + 2
     assert ticket.provenance["draw_step"] == drawn
@@ -361,22 +373,22 @@ def test_a_search_that_cannot_be_finished_leaves_no_coefficients(tmp_path, monke
     class Poison(TrainerCallback):
         def on_pre_optimizer_step(self, args, state, control, **kwargs):
             if state.global_step == 9:
-                callback._driver.search.slimming.deviations["heads"].task_gradient.fill_(torch.nan)
+                callback.search.slimming.coefficients["heads"].task_gradient.fill_(torch.nan)
 
-    monkeypatch.setattr("earlybird.integrations.early_bird.Search", functools.partial(eb.Search, delay=4))
+    monkeypatch.setattr("earlybird.integrations.driver.Search", functools.partial(eb.Search, delay=4))
     trainer = trainer_for(tmp_path, steps=20, callbacks=[Poison(), StopAt(10)])
-    callback = EarlyBirdCallback(trainer, heads=0.5)
+    callback = EarlyBirdCallback(trainer, eb.SearchConfig(heads=0.5))
     trainer.add_callback(callback)
     with pytest.raises(eb.JobError, match="not finite at step 9"):
         trainer.train()
-    assert callback._driver is None
+    assert callback.search is None
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in trainer.model.modules())
 
 
 @pytest.mark.parametrize("draw_at_end", [True, False])
 def test_a_training_stopped_early_ends_with_a_draw_where_that_is_wanted(draw_at_end, tmp_path):
     trainer = trainer_for(tmp_path, steps=80, callbacks=[StopAt(10)])
-    callback = EarlyBirdCallback(trainer, heads=0.5, draw_at_end=draw_at_end)
+    callback = EarlyBirdCallback(trainer, eb.SearchConfig(heads=0.5), draw_at_end=draw_at_end)
     trainer.add_callback(callback)
     trainer.train()
     assert trainer.state.global_step == 10
@@ -384,13 +396,13 @@ def test_a_training_stopped_early_ends_with_a_draw_where_that_is_wanted(draw_at_
 
 
 def test_what_continues_is_drawn_at_a_fifth_where_no_detector_is_named(tmp_path):
-    ticket = train_early_bird(trainer_for(tmp_path, steps=40), heads=0.5, start="continue")
+    ticket = train_early_bird(trainer_for(tmp_path, steps=40), eb.SearchConfig(heads=0.5), weights="continue")
     assert (ticket.provenance["detector"], ticket.provenance["draw_step"]) == ("fixed-time", 7)
 
 
 def test_a_search_finished_at_its_draw_lets_the_training_go_on(tmp_path):
     trainer = trainer_for(tmp_path, steps=40)
-    search = eb.Search(trainer.model, heads=0.5, total_steps=40, detector="fixed-time")
+    search = eb.Search(trainer.model, eb.SearchConfig(heads=0.5, detector="fixed-time"), total_steps=40)
 
     def draw(optimizer):
         search.finish()
@@ -406,14 +418,14 @@ def test_a_training_that_never_begins_leaves_no_hook_on_the_model(tmp_path):
     trainer = trainer_for(tmp_path, steps=4)
     trainer.train_dataset = None
     with pytest.raises(ValueError, match="train_dataset"):
-        train_early_bird(trainer, heads=0.5, start="continue")
+        train_early_bird(trainer, eb.SearchConfig(heads=0.5), weights="continue")
     assert not trainer.model._load_state_dict_pre_hooks
 
 
 @pytest.mark.parametrize("strategy", [{"save_strategy": "steps", "save_steps": 4}, {"save_strategy": "epoch"}])
 def test_what_has_diverged_does_not_take_the_place_of_the_last_good_checkpoint(strategy, tmp_path, monkeypatch):
     # As on a CUDA device, where steps are looked at four later: the checkpoint at step 8 comes before that.
-    monkeypatch.setattr("earlybird.integrations.early_bird.Search", functools.partial(eb.Search, delay=4))
+    monkeypatch.setattr("earlybird.integrations.driver.Search", functools.partial(eb.Search, delay=4))
     trainer = trainer_for(tmp_path, **strategy, save_total_limit=1)
     plain = trainer.compute_loss
 
@@ -422,7 +434,7 @@ def test_what_has_diverged_does_not_take_the_place_of_the_last_good_checkpoint(s
 
     monkeypatch.setattr(trainer, "compute_loss", diverging)
     with pytest.raises(eb.JobError, match="not finite at step 6"):
-        train_early_bird(trainer, **SETTINGS)
+        train_early_bird(trainer, eb.SearchConfig(**SETTINGS))
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-4"]
     weights = load_file(tmp_path / "checkpoint-4" / "model.safetensors")
     assert all(weight.isfinite().all() for weight in weights.values())
@@ -430,16 +442,16 @@ def test_what_has_diverged_does_not_take_the_place_of_the_last_good_checkpoint(s
 
 
 def test_settings_that_are_refused_leave_the_record_of_the_search_before(tmp_path):
-    train_early_bird(trainer_for(tmp_path), **SETTINGS)
+    train_early_bird(trainer_for(tmp_path), eb.SearchConfig(**SETTINGS))
     steps = eb.Trajectory.open(tmp_path / "trajectory").steps
     with pytest.raises(eb.InputError):
-        train_early_bird(trainer_for(tmp_path), heads=0.5, neurons=0.5, detector="published-adf")
+        train_early_bird(trainer_for(tmp_path), eb.SearchConfig(heads=0.5, neurons=0.5, detector="published-adf"))
     assert eb.Trajectory.open(tmp_path / "trajectory").steps == steps > 0
 
 
 def test_checkpoints_of_a_search_without_a_record_hold_the_model_alone(tmp_path):
     trainer = trainer_for(tmp_path, steps=4, save_strategy="steps", save_steps=2)
-    search = eb.Search(trainer.model, heads=0.5, total_steps=4)
+    search = eb.Search(trainer.model, eb.SearchConfig(heads=0.5), total_steps=4)
     trainer.add_callback(SearchCallback(search, learning_rate=1e-2, penalise=True))
     trainer.train()
     assert (tmp_path / "checkpoint-2" / "model.safetensors").is_file()

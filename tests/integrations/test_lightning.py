@@ -74,11 +74,11 @@ def scaled(module):
 
 @pytest.mark.parametrize("then", ["stop", "continue"])
 def test_a_ticket_drawn_in_the_last_steps_is_not_lost(then, monkeypatch):
-    at_once = EarlyBirdCallback("model", **SETTINGS, threshold=0.5)
+    at_once = EarlyBirdCallback("model", eb.SearchConfig(threshold=0.5, **SETTINGS))
     fit(at_once)
     drawn = at_once.ticket.provenance["draw_step"]
-    monkeypatch.setattr("earlybird.integrations.lightning.Search", functools.partial(eb.Search, delay=4))
-    late = EarlyBirdCallback("model", **SETTINGS, threshold=0.5, then=then)
+    monkeypatch.setattr("earlybird.integrations.driver.Search", functools.partial(eb.Search, delay=4))
+    late = EarlyBirdCallback("model", eb.SearchConfig(threshold=0.5, **SETTINGS), then=then)
     trainer, module = fit(late, others=[StopAt(drawn + 2)])
     assert trainer.global_step == drawn + 2
     assert late.ticket.provenance["draw_step"] == drawn
@@ -89,20 +89,20 @@ def test_a_ticket_drawn_in_the_last_steps_is_not_lost(then, monkeypatch):
 def test_an_optimizer_that_cannot_be_sliced_is_refused_at_the_first_step():
     module = Classifier(torch.optim.Adafactor)
     with pytest.raises(eb.InputError, match=r"cannot be sliced.*AdamW or SGD"):
-        fit(EarlyBirdCallback("model", **SETTINGS, then="continue"), module=module, others=[StopAt(2)])
+        fit(EarlyBirdCallback("model", eb.SearchConfig(**SETTINGS), then="continue"), module=module, others=[StopAt(2)])
     assert not scaled(module)
 
 
 @pytest.mark.parametrize("then", ["stop", "continue"])
 def test_a_fit_that_goes_on_from_a_checkpoint_goes_on_with_its_search(then, tmp_path):
     checkpoint, record = tmp_path / "fit.ckpt", tmp_path / "record"
-    settings = {**SETTINGS, "then": then, "record": record}
-    undisturbed = EarlyBirdCallback("model", **settings)
+    options = {"config": eb.SearchConfig(**SETTINGS), "then": then, "record": record}
+    undisturbed = EarlyBirdCallback("model", **options)
     _, whole = fit(undisturbed, others=[SaveAt(checkpoint, 20)])
     seen = Trajectory.open(record)
     steps, evidence = seen.steps, {kind: np.array(seen.evidence(kind, "deviation")) for kind in seen.kinds}
 
-    again, module = EarlyBirdCallback("model", **settings), Classifier()
+    again, module = EarlyBirdCallback("model", **options), Classifier()
     module.model.apply(lambda part: [parameter.data.zero_() for parameter in part.parameters()])
     trainer, _ = fit(again, module=module, ckpt_path=checkpoint)
     assert again.ticket.provenance["draw_step"] == undisturbed.ticket.provenance["draw_step"] > 20
@@ -118,18 +118,18 @@ def test_a_fit_that_goes_on_from_a_checkpoint_goes_on_with_its_search(then, tmp_
 
 def test_a_fit_goes_on_with_a_search_only_where_one_was_recorded(tmp_path):
     checkpoint, record = tmp_path / "fit.ckpt", tmp_path / "record"
-    trainer, module = fit(EarlyBirdCallback("model", **SETTINGS), others=[StopAt(3)])
+    trainer, module = fit(EarlyBirdCallback("model", eb.SearchConfig(**SETTINGS)), others=[StopAt(3)])
     trainer.save_checkpoint(checkpoint)
     with pytest.raises(eb.InputError, match="give the callback the record="):
-        fit(EarlyBirdCallback("model", **SETTINGS), module=module, ckpt_path=checkpoint)
+        fit(EarlyBirdCallback("model", eb.SearchConfig(**SETTINGS)), module=module, ckpt_path=checkpoint)
     with pytest.raises(eb.InputError, match="a checkpoint that holds no search"):
-        fit(EarlyBirdCallback("model", **SETTINGS, record=record), module=module, ckpt_path=checkpoint)
+        fit(EarlyBirdCallback("model", eb.SearchConfig(**SETTINGS), record=record), module=module, ckpt_path=checkpoint)
     assert not scaled(module)
 
 
 def test_a_fit_that_begins_anew_takes_the_place_of_the_record_before(tmp_path):
     for steps in (9, 4):
-        fit(EarlyBirdCallback("model", **SETTINGS, record=tmp_path / "record"), others=[StopAt(steps)])
+        fit(EarlyBirdCallback("model", eb.SearchConfig(**SETTINGS), record=tmp_path / "record"), others=[StopAt(steps)])
         assert Trajectory.open(tmp_path / "record").steps == steps
 
 
@@ -144,21 +144,21 @@ class FailAt(pl.Callback):
 
 def test_a_checkpoint_written_because_of_an_error_holds_the_search(tmp_path):
     record = tmp_path / "record"
-    undisturbed = EarlyBirdCallback("model", **SETTINGS, record=tmp_path / "whole")
+    undisturbed = EarlyBirdCallback("model", eb.SearchConfig(**SETTINGS), record=tmp_path / "whole")
     fit(undisturbed)
     saving = OnExceptionCheckpoint(tmp_path, "fit")
     with pytest.raises(ValueError, match="a failing batch"):
-        fit(EarlyBirdCallback("model", **SETTINGS, record=record), others=[FailAt(20), saving])
-    again = EarlyBirdCallback("model", **SETTINGS, record=record)
+        fit(EarlyBirdCallback("model", eb.SearchConfig(**SETTINGS), record=record), others=[FailAt(20), saving])
+    again = EarlyBirdCallback("model", eb.SearchConfig(**SETTINGS), record=record)
     fit(again, ckpt_path=tmp_path / "fit.ckpt")
     assert again.ticket.provenance["draw_step"] == undisturbed.ticket.provenance["draw_step"] > 20
     assert Trajectory.open(record).steps == Trajectory.open(tmp_path / "whole").steps
 
 
 def test_a_checkpoint_saved_before_the_search_saw_its_step_is_refused(tmp_path):
-    callback = EarlyBirdCallback("model", **SETTINGS, record=tmp_path / "record")
+    callback = EarlyBirdCallback("model", eb.SearchConfig(**SETTINGS), record=tmp_path / "record")
     fit(callback, before=[SaveAt(tmp_path / "fit.ckpt", 10)], others=[StopAt(12)])
-    again = EarlyBirdCallback("model", **SETTINGS, record=tmp_path / "record")
+    again = EarlyBirdCallback("model", eb.SearchConfig(**SETTINGS), record=tmp_path / "record")
     with pytest.raises(eb.InputError, match="of step 10 that was saved when the search had come to step 9"):
         fit(again, ckpt_path=tmp_path / "fit.ckpt")
     assert Trajectory.open(tmp_path / "record").steps == 12
@@ -175,7 +175,9 @@ def test_a_module_may_have_two_models_that_are_searched(tmp_path):
     module = Twins()
     module.other = tiny_bert()
     callbacks = [
-        EarlyBirdCallback(name, **{**SETTINGS, "threshold": 0.99999}, then="continue", record=tmp_path / name)
+        EarlyBirdCallback(
+            name, eb.SearchConfig(**{**SETTINGS, "threshold": 0.99999}), then="continue", record=tmp_path / name
+        )
         for name in ("model", "other")
     ]
     fit(callbacks[0], module=module, others=[callbacks[1], SaveAt(tmp_path / "fit.ckpt", 5), StopAt(6)])

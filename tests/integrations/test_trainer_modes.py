@@ -9,7 +9,7 @@ from tiny_bert import tiny_bert
 from transformers import Trainer, TrainingArguments
 
 import earlybird as eb
-from earlybird.integrations.early_bird import EarlyBirdCallback
+from earlybird.integrations.hf_trainer import EarlyBirdCallback
 
 SETTINGS = {"heads": 0.5, "neurons": 0.5, "detector": "half-time-capture"}
 
@@ -35,7 +35,7 @@ def trainer_for(directory, model, *, steps=24, **others):
 def recorded(directory, model, **others):
     """The gradients that a search by gradients saw before it drew, if it did."""
     trainer = trainer_for(directory, model, **others)
-    trainer.add_callback(EarlyBirdCallback(trainer, **SETTINGS, score="gradient", threshold=0.9999))
+    trainer.add_callback(EarlyBirdCallback(trainer, eb.SearchConfig(score="gradient", threshold=0.9999, **SETTINGS)))
     trainer.train()
     trajectory = eb.Trajectory.open(directory / "trajectory")
     return [trajectory.evidence(kind, "gradient") for kind in ("heads", "neurons")]
@@ -74,7 +74,7 @@ def test_an_adapter_is_searched_pruned_and_trained_on_by_one_trainer(tmp_path):
         tiny_bert(), LoraConfig(r=2, target_modules=["query", "value", "dense"], task_type="SEQ_CLS")
     )
     trainer = trainer_for(tmp_path / "run", adapted, steps=60, bf16=True)
-    callback = EarlyBirdCallback(trainer, **SETTINGS, threshold=0.1, then="continue")
+    callback = EarlyBirdCallback(trainer, eb.SearchConfig(threshold=0.1, **SETTINGS), then="continue")
     trainer.add_callback(callback)
     trainer.train()
     assert callback.ticket is not None

@@ -6,12 +6,12 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 
-def tiny_bert():
+def tiny_bert(layers=2):
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=30,
         hidden_size=16,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         intermediate_size=32,
         num_labels=4,

@@ -1,4 +1,4 @@
-"""What pruning must leave as it was: the outputs and the kept gradients of the model whose units are only silenced."""
+"""What pruning must leave as it was: the outputs and the kept gradients of the model whose units are only masked."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import copy
 import torch
 
 import earlybird as eb
-from earlybird.operation import Operation
-from earlybird.outputs import largest_difference, output_tensors
-from earlybird.surgery import cuts
+from earlybird.surgery.model_edit import ModelEdit
+from earlybird.surgery.outputs import largest_difference, output_tensors
+from earlybird.surgery.plan import plan_surgery
 
 
 def ticket_for(model, seed=0):
     anatomy = eb.Anatomy.of(model)
-    return eb.Ticket.random(anatomy, heads=0.4, neurons=0.4 if anatomy.mlp else None, seed=seed)
+    return eb.Ticket.random(anatomy, eb.PruningConfig(heads=0.4, neurons=0.4 if anatomy.mlp else None), seed=seed)
 
 
 def masked_and_pruned(model, ticket):
@@ -38,14 +38,15 @@ def gradient_difference(model, ticket, batch):
     some are 0 but for rounding (of key biases, which a softmax cannot see). Infinite where one alone has a gradient.
     """
     masked, pruned = masked_and_pruned(model, ticket)
-    # Pruning gives each layer of T5 a table of position biases, which the silenced model must have, too.
-    operation = Operation(masked)
-    for attention in eb.Anatomy.of(masked).attention:
-        operation.untie(attention)
+    plan = plan_surgery(eb.Anatomy.of(model), ticket)
+    # Pruning gives each layer of T5 a table of position biases, which the masked model must have, too.
+    edit = ModelEdit(masked)
+    for attention in plan.untied:
+        edit.untie(attention)
     for changed in (masked, pruned):
         sum(tensor.square().mean() for tensor in output_tensors(changed.train()(**batch))).backward()
     found, expected = ({n: p.grad for n, p in m.named_parameters() if p.grad is not None} for m in (pruned, masked))
-    for cut in cuts(masked, eb.Anatomy.of(masked), ticket):
+    for cut in plan.cuts:
         if cut.parameter in expected:
             expected[cut.parameter] = expected[cut.parameter].index_select(cut.dim, cut.index)
     if found.keys() != expected.keys():
@@ -59,7 +60,9 @@ def prune_repeatedly(model, batch, times=5):
     """Prune a model a little again and again; yields the relative difference from masked and the parameters left."""
     for seed in range(times):
         anatomy = eb.Anatomy.of(model)
-        ticket = eb.Ticket.random(anatomy, heads=0.01, neurons=0.1 if anatomy.mlp else None, seed=seed)
+        ticket = eb.Ticket.random(
+            anatomy, eb.PruningConfig(heads=0.01, neurons=0.1 if anatomy.mlp else None), seed=seed
+        )
         masked = eb.apply_mask(copy.deepcopy(model), ticket)
         eb.prune(model, ticket)
         yield relative_difference(outputs(masked, batch), outputs(model, batch)), parameters(model)

@@ -11,8 +11,8 @@ from peft import LoraConfig, PeftModel, get_peft_model, inject_adapter_in_model
 from transformers import AutoModelForCausalLM
 
 import earlybird as eb
-from earlybird.outputs import largest_difference, output_tensors
-from earlybird.slimming import Slimming
+from earlybird.slimming.slimming import Slimming
+from earlybird.surgery.outputs import largest_difference, output_tensors
 
 TARGETS = {
     "bert": ["query", "value", "dense"],
@@ -40,10 +40,10 @@ def run(model, name):
 @pytest.mark.parametrize("name", ["bert", "gpt2"])
 def test_folding_scales_the_weight_and_the_matrices_beside_it(name, place):
     model = adapted(build(name), name, lora_bias=True)
-    slimming = Slimming(model, eb.Anatomy.of(model), slim=place, neuron_slim=place)
+    slimming = Slimming(model, eb.Anatomy.of(model), places=dict.fromkeys(("heads", "neurons"), place))
     before = run(model, name)
-    for deviations in slimming.deviations.values():
-        torch.nn.init.uniform_(deviations.values, -0.5, 0.5)
+    for coefficients in slimming.coefficients.values():
+        torch.nn.init.uniform_(coefficients.values, -0.5, 0.5)
     scaled = run(model, name)
     size = max(float(tensor.abs().max()) for tensor in scaled)
     assert largest_difference(before, scaled) > 1e-2 * size
@@ -58,7 +58,7 @@ def test_pruning_cuts_the_matrices_along(name):
     model = adapted(build(name), name)
     plain = build(name)
     assert eb.Anatomy.of(model).fingerprint == eb.Anatomy.of(plain).fingerprint
-    ticket = eb.Ticket.random(eb.Anatomy.of(plain), heads=0.5, neurons=0.4, seed=0)
+    ticket = eb.Ticket.random(eb.Anatomy.of(plain), eb.PruningConfig(heads=0.5, neurons=0.4), seed=0)
     masked = run(eb.apply_mask(copy.deepcopy(model), ticket), name)
     size = max(float(tensor.abs().max()) for tensor in masked)
     assert largest_difference(run(model, name), masked) > 1e-2 * size
@@ -75,7 +75,11 @@ def test_the_optimizer_of_the_adapter_follows():
     output_tensors(model(**inputs("llama")))[0].square().mean().backward()
     optimizer.step()
     optimizer.zero_grad()
-    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), heads=0.5, neurons=0.4, seed=0), optimizer=optimizer)
+    eb.prune(
+        model,
+        eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.5, neurons=0.4), seed=0),
+        optimizer=optimizer,
+    )
     trained = [p for p in model.parameters() if p.requires_grad]
     assert {id(p) for p in optimizer.param_groups[0]["params"]} == {id(p) for p in trained}
     assert all(optimizer.state[p]["exp_avg"].shape == p.shape for p in trained)
@@ -87,13 +91,13 @@ def test_an_optimizer_whose_adapter_loses_nothing_stays_as_it_is():
     model = get_peft_model(build("llama"), LoraConfig(r=4, target_modules=["q_proj"]))
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, 1e-3)
-    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), neurons=0.4, seed=0), optimizer=optimizer)
+    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(neurons=0.4), seed=0), optimizer=optimizer)
     assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(p) for p in trained]
 
 
 def test_an_adapter_trained_on_a_pruned_model_reloads_with_the_same_logits(tmp_path):
     pruned = build("llama")
-    eb.prune(pruned, eb.Ticket.random(eb.Anatomy.of(pruned), heads=0.5, neurons=0.4, seed=0))
+    eb.prune(pruned, eb.Ticket.random(eb.Anatomy.of(pruned), eb.PruningConfig(heads=0.5, neurons=0.4), seed=0))
     eb.save(pruned, tmp_path / "small")
     model = get_peft_model(eb.load(tmp_path / "small"), LoraConfig(r=4, target_modules=TARGETS["llama"])).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-2)
@@ -113,7 +117,7 @@ def test_search_prune_train_save_and_load_with_an_adapter_all_along(tmp_path):
     # Without padding: of tokens that see nothing, each attention kernel makes something else.
     tokens = inputs("llama", masked=False)
     model = adapted(build("llama"), "llama").train()
-    search = eb.Search(model, heads=0.5, neurons=0.4, total_steps=40, detector="hamming")
+    search = eb.Search(model, eb.SearchConfig(heads=0.5, neurons=0.4, detector="hamming"), total_steps=40)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-3)
     for _ in range(40):
         (model(**tokens, labels=tokens["input_ids"]).loss + search.penalty()).backward()
@@ -146,11 +150,11 @@ def test_an_injected_adapter_is_refused_by_save(tmp_path):
 
 def test_merging_in_the_middle_of_a_search_is_refused_at_its_end():
     model = adapted(build("bert"), "bert").train()
-    search = eb.Search(model, neurons=0.4, total_steps=50)
+    search = eb.Search(model, eb.SearchConfig(neurons=0.4), total_steps=50)
     (output_tensors(model(**inputs("bert")))[0].square().mean() + search.penalty()).backward()
     search.step()
     merged = model.merge_and_unload()
     with pytest.raises(eb.InputError, match=r"merge them after its finish\(\)"):
         search.finish()
     search.detach()
-    eb.Search(merged, neurons=0.4, total_steps=50)
+    eb.Search(merged, eb.SearchConfig(neurons=0.4), total_steps=50)

@@ -53,7 +53,7 @@ def test_a_family_of_the_users_own_is_described_in_a_few_lines():
         eb.Anatomy.of(model)
     anatomy = eb.Anatomy.of(model, patterns=OWN)
     assert anatomy.units == {"heads": (4, 4), "neurons": (14,)}
-    ticket = eb.Ticket.random(anatomy, heads=0.5, neurons=0.5)
+    ticket = eb.Ticket.random(anatomy, eb.PruningConfig(heads=0.5, neurons=0.5))
     assert eb.verify(model, ticket, x, patterns=OWN) < 1e-5
     assert eb.Anatomy.of(eb.prune(model, ticket, patterns=OWN), patterns=OWN).units == {
         "heads": (2, 2),
@@ -65,7 +65,7 @@ def test_a_wrong_description_is_found_out_and_the_model_left_as_it_was():
     model = OwnModel()
     wrong = [AttentionPattern("mix", "mix", "mix", "gather", layout="stacked"), OWN[1]]
     before = snapshot(model)
-    ticket = eb.Ticket.random(eb.Anatomy.of(model, patterns=wrong), heads=0.5)
+    ticket = eb.Ticket.random(eb.Anatomy.of(model, patterns=wrong), eb.PruningConfig(heads=0.5))
     with pytest.raises(eb.InputError, match=r"attend\.0 \(OwnAttention\) cannot be pruned: it gives other outputs"):
         eb.prune(model, ticket, patterns=wrong)
     assert snapshot(model) == before
@@ -98,7 +98,7 @@ class NormBetween(nn.Module):
 def test_what_only_the_forward_pass_knows_is_found_by_running_it(module, kind):
     model = nn.Sequential(module())
     before = snapshot(model)
-    ticket = eb.Ticket.random(eb.Anatomy.of(model), **{kind: 0.4})
+    ticket = eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(**{kind: 0.4}))
     with pytest.raises(eb.InputError, match="cannot be pruned"):
         eb.prune(model, ticket)
     assert snapshot(model) == before
@@ -125,7 +125,7 @@ def test_attention_that_cannot_be_run_alone_is_checked_on_inputs():
             return self.attend(x, {"often": 2})
 
     model, x = Model(), torch.randn(2, 5, 10)
-    ticket = eb.Ticket.random(eb.Anatomy.of(model), heads=0.5)
+    ticket = eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.5))
     with pytest.raises(eb.InputError, match=r"prune\(model, ticket, inputs=batch\)"):
         eb.prune(model, ticket)
     # The table takes c_attn for queries, keys and values one after the other, which these are not.
@@ -139,7 +139,7 @@ def test_what_is_left_out_is_said_and_recorded_and_an_error_if_strict():
     (left,) = [out for out in anatomy.left_out if "head.attention" in out.name]
     assert "torch.nn.MultiheadAttention" in left.reason
     assert str(left) in str(anatomy)
-    assert eb.Ticket.random(anatomy, heads=0.3).provenance["left_out"][left.name] == left.reason
+    assert eb.Ticket.random(anatomy, eb.PruningConfig(heads=0.3)).provenance["left_out"][left.name] == left.reason
     with pytest.raises(eb.InputError, match=r"head\.attention.*patterns"):
         eb.Anatomy.of(model, strict=True)
     assert eb.Anatomy.of(build("vit"), strict=True).left_out == ()
@@ -157,7 +157,7 @@ def test_blocks_are_excluded_by_name():
     anatomy = eb.Anatomy.of(model, exclude=["*encoder.layers.0*", "*encoder_attn"])
     assert len(anatomy.attention) == 6 - 3
     assert "excluded by name" in str(anatomy)
-    ticket = eb.Ticket.random(anatomy, heads=0.5, neurons=0.5)
+    ticket = eb.Ticket.random(anatomy, eb.PruningConfig(heads=0.5, neurons=0.5))
     assert eb.verify(model, ticket, inputs("bart")) < 1e-4
     eb.prune(model, ticket)
     kept = {block.name: block.units for block in eb.Anatomy.of(model).attention}
@@ -170,11 +170,11 @@ def test_blocks_are_excluded_by_name():
 
 def test_ratios_differ_by_block():
     anatomy = eb.Anatomy.of(build("vit"))
-    ticket = eb.Ticket.random(anatomy, heads={"*.0.*": 0.25, "*": 0.75}, neurons={"*.1.*": 0.5})
+    ticket = eb.Ticket.random(anatomy, eb.PruningConfig(heads={"*.0.*": 0.25, "*": 0.75}, neurons={"*.1.*": 0.5}))
     assert ticket.kept("heads") == (6, 2)
     assert ticket.kept("neurons") == (40, 20)
     with pytest.raises(eb.InputError, match="'nowhere', which fits no block"):
-        eb.Ticket.random(anatomy, heads={"nowhere": 0.5})
+        eb.Ticket.random(anatomy, eb.PruningConfig(heads={"nowhere": 0.5}))
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_ratios_differ_by_block():
 def test_heads_that_share_keys_and_values(name, groups, kept):
     model = build(name)
     anatomy = eb.Anatomy.of(model)
-    ticket = eb.Ticket.random(anatomy, heads=0.5, groups=groups)
+    ticket = eb.Ticket.random(anatomy, eb.PruningConfig(heads=0.5, kv_groups=groups))
     assert set(ticket.kept("heads")) == {kept}
     shared = anatomy.attention[0].groups
     per_group = ticket.masks["heads"].reshape(2, shared, -1).sum(-1)
@@ -201,7 +201,7 @@ def test_heads_that_share_keys_and_values(name, groups, kept):
 def test_a_ticket_that_takes_groups_apart_is_refused():
     model = build("llama")
     anatomy = eb.Anatomy.of(model)
-    ticket = eb.Ticket.random(anatomy, heads=0.5)
+    ticket = eb.Ticket.random(anatomy, eb.PruningConfig(heads=0.5))
     mask = ticket.masks["heads"].copy()
     mask[1] = [True, True, True, False, False, False, False, False]
     before = snapshot(model)
@@ -219,7 +219,7 @@ def test_a_parameter_used_twice_is_not_cut():
     model = build("vit")
     first, second = eb.Anatomy.of(model).mlp
     model.get_submodule(second.input).weight = model.get_submodule(first.input).weight
-    ticket = eb.Ticket.random(eb.Anatomy.of(model), neurons=0.5)
+    ticket = eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(neurons=0.5))
     with pytest.raises(eb.InputError, match=r"fc1\.weight is shared with another module"):
         eb.prune(model, ticket)
 
@@ -231,7 +231,7 @@ def test_torchs_own_encoder_loses_neurons_on_its_fast_path_too():
     assert anatomy.units == {"neurons": (24, 24)}
     assert all("cannot hold fewer" in left.reason for left in anatomy.left_out)
     assert len(anatomy.left_out) == 2
-    ticket = eb.Ticket.random(anatomy, neurons=0.5)
+    ticket = eb.Ticket.random(anatomy, eb.PruningConfig(neurons=0.5))
     masked, pruned = eb.apply_mask(copy.deepcopy(model), ticket), eb.prune(copy.deepcopy(model), ticket)
     x = torch.randn(2, 5, 16)
     with torch.inference_mode():

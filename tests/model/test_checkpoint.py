@@ -22,8 +22,8 @@ from transformers import (
 )
 
 import earlybird as eb
-from earlybird.mean_pooling import MeanPoolingViTForImageClassification
-from earlybird.off_by_one import use_off_by_one
+from earlybird.models.mean_pooling import MeanPoolingViTForImageClassification
+from earlybird.models.off_by_one import use_off_by_one
 
 PIXELS = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
@@ -41,7 +41,7 @@ def pruned():
         num_labels=10,
     )
     model = ViTForImageClassification(config).eval()
-    return eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), heads=0.25, neurons=0.4))
+    return eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.25, neurons=0.4)))
 
 
 def test_round_trip_is_exact_and_holds_no_pickle(pruned, tmp_path):
@@ -65,7 +65,7 @@ def test_the_off_by_one_softmax_survives(pruned, tmp_path):
 
 
 def test_off_by_one_equals_its_formula():
-    from earlybird.off_by_one import off_by_one_attention
+    from earlybird.models.off_by_one import off_by_one_attention
 
     query, key, value = (torch.randn(2, 3, 5, 4) for _ in range(3))
     scores = torch.exp(query @ key.transpose(-1, -2) / 2)
@@ -127,7 +127,7 @@ def test_tied_weights_and_generation_config_are_kept(tmp_path):
     sizes = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 6, "intermediate_size": 96}
     model = BertLMHeadModel(BertConfig(**sizes, vocab_size=50, is_decoder=True))
     model.generation_config.max_new_tokens = 7
-    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), heads=0.25, neurons=0.4))
+    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.25, neurons=0.4)))
     eb.save(model, tmp_path)
     again = eb.load(tmp_path)
     assert again.cls.predictions.decoder.weight is again.bert.embeddings.word_embeddings.weight

@@ -1,4 +1,4 @@
-"""Every named family: removing units is the same as silencing them, in outputs, gradients and generation."""
+"""Every named family: removing units is the same as masking them, in outputs, gradients and generation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from comparison import (
 from families import FAMILIES, WITHOUT_NEURONS, WITHOUT_SDPA, WITHOUT_STATIC_CACHE, build, inputs
 
 import earlybird as eb
-from earlybird.outputs import largest_difference
+from earlybird.surgery.outputs import largest_difference
 
 GENERATING = [name for name, (*_, reads) in FAMILIES.items() if reads in ("prompt", "sequence", "sound")]
 
@@ -33,11 +33,11 @@ def test_pruned_equals_masked(name, kernel):
     assert parameters(pruned) < parameters(model)
     for padded in (True, False):
         batch = inputs(name, masked=padded)
-        dense, silenced, removed = (outputs(m, batch) for m in (model, masked, pruned))
-        size = max(float(tensor.abs().max()) for tensor in silenced)
+        dense, zeroed, removed = (outputs(m, batch) for m in (model, masked, pruned))
+        size = max(float(tensor.abs().max()) for tensor in zeroed)
         assert 0 < size < 1e4
-        assert relative_difference(silenced, removed) < 1e-5
-        assert largest_difference(dense, silenced) > 1e-2 * min(1, size)
+        assert relative_difference(zeroed, removed) < 1e-5
+        assert largest_difference(dense, zeroed) > 1e-2 * min(1, size)
 
 
 @pytest.mark.parametrize("name", ["bert", "llama", "bart"])
@@ -56,10 +56,10 @@ def test_in_bfloat16(name):
     model = build(name, dtype=torch.bfloat16)
     batch = inputs(name, torch.bfloat16)
     masked, pruned = masked_and_pruned(model, ticket_for(model))
-    silenced, removed = outputs(masked, batch), outputs(pruned, batch)
-    size = max(float(tensor.abs().max()) for tensor in silenced)
+    zeroed, removed = outputs(masked, batch), outputs(pruned, batch)
+    size = max(float(tensor.abs().max()) for tensor in zeroed)
     assert {tensor.dtype for tensor in pruned.parameters()} == {torch.bfloat16}
-    assert largest_difference(silenced, removed) < 0.05 * size
+    assert largest_difference(zeroed, removed) < 0.05 * size
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -19,8 +19,8 @@ from transformers import (
 from typer.testing import CliRunner
 
 import earlybird as eb
-from earlybird.cli import app
-from earlybird.off_by_one import use_off_by_one
+from earlybird.cli.commands import app
+from earlybird.models.off_by_one import use_off_by_one
 
 SIZES = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 6, "intermediate_size": 96}
 PIXELS = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -42,7 +42,7 @@ def tiny_bert():
 
 
 def pruned(model, **ratios):
-    ticket = eb.Ticket.random(eb.Anatomy.of(model), **ratios)
+    ticket = eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(**ratios))
     return eb.prune(model, ticket), ticket
 
 
@@ -64,7 +64,9 @@ def test_the_dense_export_is_the_masked_model_where_the_ticket_is_given(ratios, 
     other = ticket.shuffled(1)
     eb.export(model, tmp_path / "other", ticket=other)  # as many units elsewhere compute the same
     with pytest.raises(eb.InputError, match="not the one by which the model was pruned"):
-        eb.export(model, tmp_path / "wrong", ticket=eb.Ticket.random(eb.Anatomy.of(original), neurons=0.8))
+        eb.export(
+            model, tmp_path / "wrong", ticket=eb.Ticket.random(eb.Anatomy.of(original), eb.PruningConfig(neurons=0.8))
+        )
 
 
 @pytest.mark.parametrize("make", [tiny_vit, tiny_bert])

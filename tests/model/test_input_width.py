@@ -48,7 +48,7 @@ def model():
 def test_it_loses_heads_exactly_twice_in_a_row(model):
     x = torch.randn(2, 5, 16, requires_grad=True)
     for ratio in (0.3, 0.5):
-        ticket = eb.Ticket.random(eb.Anatomy.of(model), heads=ratio)
+        ticket = eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=ratio))
         masked = eb.apply_mask(copy.deepcopy(model), ticket)
         eb.prune(model, ticket)
         torch.testing.assert_close(model(x), masked(x), rtol=1e-4, atol=1e-5)
@@ -59,7 +59,7 @@ def test_it_loses_heads_exactly_twice_in_a_row(model):
 
 def test_pruned_it_can_be_copied_compiled_checkpointed_and_used_without_gradients(model):
     x = torch.randn(2, 5, 16)
-    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), heads=0.5))
+    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.5)))
     expected = model(x)
     for changed in (copy.deepcopy(model), torch.compile(model, backend="eager", fullgraph=True)):
         torch.testing.assert_close(changed(x), expected)
@@ -72,7 +72,7 @@ def test_one_that_uses_its_input_otherwise_is_refused_and_left_as_it_was():
     model = nn.Sequential(Residual())
     before = {name: (id(p), p.tolist()) for name, p in model.named_parameters()}
     with pytest.raises(eb.InputError, match="cannot be pruned"):
-        eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), heads=0.5))
+        eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.5)))
     assert {name: (id(p), p.tolist()) for name, p in model.named_parameters()} == before
     assert model[0].num_heads == 4
     assert model[0].qkv_bias_separate is False
@@ -84,7 +84,7 @@ def test_a_hugging_face_model_of_that_kind_loads_again(tmp_path):
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 40}
     model = hf.BlipVisionModel(hf.BlipVisionConfig(**sizes, image_size=16, patch_size=8)).eval()
     x = torch.randn(1, 3, 16, 16)
-    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), heads=0.5, neurons=0.5))
+    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.5, neurons=0.5)))
     eb.save(model, tmp_path)
     for loaded in (eb.load(tmp_path), hf.BlipVisionModel.from_pretrained(tmp_path).eval()):
         with torch.no_grad():

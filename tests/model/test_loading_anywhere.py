@@ -69,11 +69,11 @@ def saved(tmp_path_factory):
     ids = torch.tensor([[4, 5, 6, 7, 8, 9, 10]])
     found = Saved(root / "pruned", root / "uniform", root / "dense", root / "pruned.st", root / "uniform.st")
     model = strong_bert()
-    ticket = eb.Ticket.random(eb.Anatomy.of(model), heads=0.25, neurons=0.4)
+    ticket = eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.25, neurons=0.4))
     eb.save(eb.prune(model, ticket), found.pruned, ticket=ticket, accuracy=88.1, processor=tokenizer())
     eb.export(model, found.dense, processor=tokenizer())
     uniform = strong_bert()
-    eb.prune(uniform, eb.Ticket.random(eb.Anatomy.of(uniform), neurons=0.4, uniform=True))
+    eb.prune(uniform, eb.Ticket.random(eb.Anatomy.of(uniform), eb.PruningConfig(neurons=0.4, uniform=True)))
     eb.save(uniform, found.uniform)
     with torch.no_grad():
         save_file({"ids": ids, "logits": model(ids).logits}, found.expected)

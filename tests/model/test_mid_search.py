@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
 import earlybird as eb
-from earlybird.scaling import fold
+from earlybird.slimming.scaling import fold
 
 
 def bert():
@@ -42,13 +42,9 @@ def searched(path, disturb, score, steps=6):
     model = bert()
     search = eb.Search(
         model,
-        heads=0.5,
-        neurons=0.4,
+        eb.SearchConfig(heads=0.5, neurons=0.4, score=score, detector="hamming", learning_rate=0.1),
         total_steps=steps,
-        score=score,
-        detector="hamming",
-        learning_rate=0.1,
-        record=path,
+        recording=eb.Recording(path),
     )
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
     torch.manual_seed(7)
@@ -80,7 +76,7 @@ def test_nothing_leaves_a_trace(tmp_path, score):
         copied.eval()(**batch(50)).loss.backward()
         fold(copied)
         torch.testing.assert_close(logits(copied), before, rtol=1e-4, atol=1e-5)
-        eb.prune(copied, eb.Ticket.random(eb.Anatomy.of(copied), heads=0.5, seed=0))
+        eb.prune(copied, eb.Ticket.random(eb.Anatomy.of(copied), eb.PruningConfig(heads=0.5), seed=0))
         torch.save(model.state_dict(), tmp_path / "weights.pt")
         torch.save(model, tmp_path / "whole.pt")
         again = torch.load(tmp_path / "whole.pt", weights_only=False)
@@ -89,8 +85,8 @@ def test_nothing_leaves_a_trace(tmp_path, score):
         search.save_state(tmp_path / "state.safetensors")
         with pytest.raises(eb.InputError, match=r"finish\(\)"):
             eb.save(model, tmp_path / "result")
-        with pytest.raises(eb.InputError, match=r"earlybird\.scaling\.fold\(copy\)"):
-            eb.prune(copy.deepcopy(model), eb.Ticket.random(eb.Anatomy.of(model), heads=0.5, seed=0))
+        with pytest.raises(eb.InputError, match=r"earlybird\.slimming\.scaling\.fold\(copy\)"):
+            eb.prune(copy.deepcopy(model), eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.5), seed=0))
 
     expected = searched(tmp_path / "undisturbed", lambda *_: None, score)
     found = searched(tmp_path / "disturbed", disturb, score)
@@ -102,7 +98,9 @@ def test_nothing_leaves_a_trace(tmp_path, score):
 def test_what_is_saved_in_mid_search_loads_with_the_plain_weights(tmp_path):
     model = bert()
     names = set(model.state_dict())
-    search = eb.Search(model, heads=0.5, neurons=0.4, total_steps=6, detector="hamming", learning_rate=0.1)
+    search = eb.Search(
+        model, eb.SearchConfig(heads=0.5, neurons=0.4, detector="hamming", learning_rate=0.1), total_steps=6
+    )
     (model(**batch(0)).loss + search.penalty()).backward()
     search.step()
     model.save_pretrained(tmp_path)
@@ -120,9 +118,9 @@ def test_what_is_saved_in_mid_search_loads_with_the_plain_weights(tmp_path):
 def test_an_interrupt_within_a_projection_leaves_no_scaled_weight(end, monkeypatch):
     """Torch calls the hook that takes it away after an `Exception`, of which an interrupt is none."""
     model = bert().eval()
-    search = eb.Search(model, heads=0.5, neurons=0.4, total_steps=6, detector="hamming")
-    for deviations in search.slimming.deviations.values():
-        deviations.values.data.normal_(std=0.2)
+    search = eb.Search(model, eb.SearchConfig(heads=0.5, neurons=0.4, detector="hamming"), total_steps=6)
+    for coefficients in search.slimming.coefficients.values():
+        coefficients.values.data.normal_(std=0.2)
     tokens = {"input_ids": torch.randint(60, (32, 7))}
     with torch.no_grad():
         scaled = model(**tokens).logits
@@ -142,4 +140,4 @@ def test_an_interrupt_within_a_projection_leaves_no_scaled_weight(end, monkeypat
     with torch.no_grad():
         torch.testing.assert_close(model(**tokens).logits, saved(**tokens).logits, rtol=0, atol=0)
         assert torch.allclose(model(**tokens).logits, scaled, atol=1e-4) == (end == "finish")
-    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), heads=0.5, neurons=0.4))
+    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.5, neurons=0.4)))

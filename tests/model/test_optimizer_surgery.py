@@ -1,4 +1,4 @@
-"""An optimizer that follows the surgery goes on exactly as one whose model was masked."""
+"""An optimizer taken along in the surgery goes on exactly as one whose model was masked."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_training_goes_on_with_the_sliced_state(make):
     model = tiny_bert()
     optimizer = make(model.parameters())
     train(model, optimizer, 3)
-    ticket = eb.Ticket.random(eb.Anatomy.of(model), heads=0.5, neurons=0.5, seed=1)
+    ticket = eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.5, neurons=0.5), seed=1)
     before = {name: (value, copy.deepcopy(optimizer.state[value])) for name, value in model.named_parameters()}
     eb.prune(model, ticket, optimizer=optimizer)
     held = {id(value) for group in optimizer.param_groups for value in group["params"]}
@@ -74,7 +74,7 @@ def test_a_state_that_cannot_be_sliced_is_refused_and_nothing_changes():
     optimizer = torch.optim.Adafactor(model.parameters(), 1e-2)
     train(model, optimizer, 1)
     before = dict(model.named_parameters())
-    ticket = eb.Ticket.random(eb.Anatomy.of(model), heads=0.5, neurons=0.5)
+    ticket = eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.5, neurons=0.5))
     with pytest.raises(eb.InputError, match="make a new one"):
         eb.prune(model, ticket, optimizer=optimizer)
     assert all(before[name] is value for name, value in model.named_parameters())
@@ -84,7 +84,7 @@ def test_a_state_that_cannot_be_sliced_is_refused_and_nothing_changes():
 
 def test_the_optimizer_of_another_model_is_refused():
     model, other = tiny_bert(), tiny_bert()
-    ticket = eb.Ticket.random(eb.Anatomy.of(model), heads=0.5, neurons=0.5)
+    ticket = eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.5, neurons=0.5))
     before = dict(model.named_parameters())
     with pytest.raises(eb.InputError, match="another model's"):
         eb.prune(model, ticket, optimizer=torch.optim.AdamW(other.parameters()))
@@ -98,12 +98,15 @@ def test_a_position_bias_that_the_layers_shared_takes_its_state_along():
     model(**tensors).loss.backward()
     optimizer.step()
     optimizer.zero_grad()
-    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), heads=0.5, seed=1), optimizer=optimizer)
+    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.5), seed=1), optimizer=optimizer)
     parameters = dict(model.named_parameters())
     assert sum("relative_attention_bias" in name for name in parameters) > 2  # of every layer, no longer of the first
     held = [id(value) for group in optimizer.param_groups for value in group["params"]]
     assert sorted(held) == sorted(map(id, parameters.values()))
     for name, value in parameters.items():
         assert optimizer.state[value]["exp_avg"].shape == value.shape, name
+    # What was copied has a state of its own, or one step would count several times.
+    entries = [entry for state in optimizer.state.values() for entry in state.values()]
+    assert len({entry.data_ptr() for entry in entries}) == len(entries)
     model(**tensors).loss.backward()
     optimizer.step()

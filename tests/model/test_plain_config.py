@@ -27,9 +27,9 @@ from transformers import (
 )
 
 import earlybird as eb
-from earlybird.config_fields import CannotSayError, changed, has_field
-from earlybird.head_counts import admitted_head_counts
-from earlybird.plain_config import dense_config
+from earlybird.anatomy.config_fields import CannotSayError, changed, has_field
+from earlybird.anatomy.head_counts import valid_head_counts
+from earlybird.surgery.plain_config import dense_config
 
 SIZES = {"hidden_size": 48, "num_hidden_layers": 2, "intermediate_size": 96, "vocab_size": 100}
 DECODER = {**SIZES, "num_attention_heads": 8, "num_key_value_heads": 4}
@@ -54,7 +54,7 @@ def anatomy_of(model):
 def test_heads_and_neurons_of_decoders(architecture, config, tmp_path):
     torch.manual_seed(0)
     model = architecture(config).eval()
-    eb.prune(model, eb.Ticket.random(anatomy_of(model), heads=0.5, neurons=0.4, uniform=True))
+    eb.prune(model, eb.Ticket.random(anatomy_of(model), eb.PruningConfig(heads=0.5, neurons=0.4, uniform=True)))
     eb.save(model, tmp_path)
     said = json.loads((tmp_path / "config.json").read_text())
     assert "quantization_config" not in said
@@ -83,13 +83,13 @@ def test_heads_and_neurons_of_decoders(architecture, config, tmp_path):
 )
 def test_neurons_of_encoders(model, field, tmp_path):
     model = model()
-    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), neurons=0.4, uniform=True, round_to=8))
+    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(neurons=0.4, uniform=True, round_to=8)))
     eb.save(model, tmp_path)
     said = json.loads((tmp_path / "config.json").read_text())
     assert said[field] == 56
     assert "quantization_config" not in said
     # Heads that differ by block, pruned afterwards, are for a quantization_config to say; a later load knows both.
-    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), heads=0.5, heads_scope="global", seed=1))
+    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.5, heads_scope="global"), seed=1))
     eb.save(model, tmp_path)
     again = eb.load(tmp_path)
     assert eb.Anatomy.of(again).units == eb.Anatomy.of(model).units
@@ -103,19 +103,19 @@ def test_a_refused_value_leaves_the_config_alone():
     assert config.num_attention_heads == 8
 
 
-def test_the_head_counts_that_a_config_admits(caplog):
+def test_the_head_counts_that_a_config_accepts(caplog):
     with caplog.at_level(logging.WARNING):
-        assert admitted_head_counts(LlamaConfig(**DECODER, head_dim=6), 8, 6) == (1, 2, 3, 4, 6, 8)
-    assert "LlamaConfig admits only 1, 2, 3, 4, 6, 8 heads" in caplog.text
-    assert admitted_head_counts(MistralConfig(**DECODER, head_dim=6), 8, 6) is None
-    assert admitted_head_counts(BertConfig(**SIZES, num_attention_heads=6), 6, 8) is None
-    assert admitted_head_counts(None, 6, 8) is None
+        assert valid_head_counts(LlamaConfig(**DECODER, head_dim=6), 8, 6) == (1, 2, 3, 4, 6, 8)
+    assert "LlamaConfig accepts only 1, 2, 3, 4, 6, 8 heads" in caplog.text
+    assert valid_head_counts(MistralConfig(**DECODER, head_dim=6), 8, 6) is None
+    assert valid_head_counts(BertConfig(**SIZES, num_attention_heads=6), 6, 8) is None
+    assert valid_head_counts(None, 6, 8) is None
 
 
-def test_a_uniform_ticket_keeps_an_admitted_number_of_heads():
+def test_a_uniform_ticket_keeps_an_accepted_number_of_heads():
     # One group of 12 heads or 12 groups: of 48 hidden features 7 heads are refused, and 6 and 8 are as near.
     model = LlamaForCausalLM(LlamaConfig(**{**DECODER, "num_attention_heads": 12, "num_key_value_heads": 12}))
-    ticket = eb.Ticket.random(anatomy_of(model), heads=0.4, uniform=True)
+    ticket = eb.Ticket.random(anatomy_of(model), eb.PruningConfig(heads=0.4, uniform=True))
     assert ticket.kept("heads") == (8, 8)
 
 

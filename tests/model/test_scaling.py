@@ -11,7 +11,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 import earlybird as eb
-from earlybird.scaling import fold, is_scaled, scale_input, scale_output, weight_is_smaller
+from earlybird.slimming.scaling import fold, is_scaled, scale_input, scale_output, weight_is_smaller
 
 UNITS, SIZE, OTHER = 3, 2, 5
 # Two features that belong to no unit, such as the values beside the queries of a fused projection.

@@ -10,8 +10,8 @@ from families import FAMILIES, GROUPED, WITHOUT_NEURONS, build, inputs
 from transformers import Qwen3Config, Qwen3Model
 
 import earlybird as eb
-from earlybird.outputs import largest_difference, output_tensors
-from earlybird.slimming import Slimming
+from earlybird.slimming.slimming import Slimming
+from earlybird.surgery.outputs import largest_difference, output_tensors
 
 # Why slim="before" is refused where it is.
 BIASED = (
@@ -28,12 +28,13 @@ GATED = ("modernbert", "llama", "mistral", "mixtral", "qwen2", "gemma", "t5")
 
 def slimmed(model, kind, place):
     """Slimming with coefficients of 0.5 to 1.5, and the coefficients of each block."""
-    slimming = Slimming(model, eb.Anatomy.of(model), kinds=[kind], slim=place, neuron_slim=place)
-    deviations = slimming.deviations[kind]
+    slimming = Slimming(model, eb.Anatomy.of(model), kinds=[kind], places=dict.fromkeys(("heads", "neurons"), place))
+    coefficients = slimming.coefficients[kind]
     torch.manual_seed(3)
-    torch.nn.init.uniform_(deviations.values, -0.5, 0.5)
+    torch.nn.init.uniform_(coefficients.values, -0.5, 0.5)
     return slimming, [
-        1 + values[:count].clone() for values, count in zip(deviations.values.detach(), deviations.units, strict=True)
+        1 + values[:count].clone()
+        for values, count in zip(coefficients.values.detach(), coefficients.units, strict=True)
     ]
 
 
@@ -117,20 +118,20 @@ def test_before_equals_scaling_the_scores(name, monkeypatch):
 def test_before_is_refused_where_a_position_bias_is_added(name):
     model = build(name)
     with pytest.raises(eb.InputError, match=r'slim="before" does not work for .*position bias.*use slim="after"'):
-        Slimming(model, eb.Anatomy.of(model), kinds=["heads"], slim="before")
+        Slimming(model, eb.Anatomy.of(model), kinds=["heads"], places={"heads": "before"})
 
 
 def test_before_is_refused_where_queries_are_normalised():
     model = Qwen3Model(Qwen3Config(**{**GROUPED, "num_hidden_layers": 1}))
     with pytest.raises(eb.InputError, match="normalised after their projection"):
-        Slimming(model, eb.Anatomy.of(model), kinds=["heads"], slim="before")
+        Slimming(model, eb.Anatomy.of(model), kinds=["heads"], places={"heads": "before"})
 
 
 @pytest.mark.parametrize("name", [name for name in GATED if name not in WITHOUT_NEURONS])
 def test_before_is_refused_for_gated_neurons(name):
     model = build(name)
     with pytest.raises(eb.InputError, match=r'neuron_slim="before" .* gated'):
-        Slimming(model, eb.Anatomy.of(model), kinds=["neurons"], neuron_slim="before")
+        Slimming(model, eb.Anatomy.of(model), kinds=["neurons"], places={"neurons": "before"})
 
 
 def test_before_scales_every_term_of_disentangled_attention(monkeypatch):
@@ -156,13 +157,13 @@ def test_before_scales_every_term_of_disentangled_attention(monkeypatch):
 @pytest.mark.parametrize("name", ["bert", "llama", "gpt2", "t5"])
 def test_a_model_in_mid_search_can_be_copied(name):
     model = build(name)
-    search = eb.Search(model, heads=0.3, neurons=0.4, total_steps=50)
-    for deviations in search.slimming.deviations.values():
-        torch.nn.init.uniform_(deviations.values, -0.5, 0.5)
+    search = eb.Search(model, eb.SearchConfig(heads=0.3, neurons=0.4), total_steps=50)
+    for coefficients in search.slimming.coefficients.values():
+        torch.nn.init.uniform_(coefficients.values, -0.5, 0.5)
     copied = copy.deepcopy(model)
     assert largest_difference(run(model, name), run(copied, name)) == 0
     sum(tensor.sum() for tensor in output_tensors(copied(**inputs(name)))).backward()
-    assert all(not deviations.gradients.any() for deviations in search.slimming.deviations.values())
+    assert all(not coefficients.gradients.any() for coefficients in search.slimming.coefficients.values())
 
 
 @pytest.mark.parametrize("name", ["bert", "llama"])
@@ -177,7 +178,7 @@ def test_checkpointing_and_autocast_give_the_coefficients_their_gradients(name):
                 model(**inputs(name), use_cache=False) if name == "llama" else model(**inputs(name))
             )
         outputs[0].float().square().mean().backward()
-        gradients.append([deviations.task_gradient.clone() for deviations in slimming.deviations.values()])
+        gradients.append([coefficients.task_gradient.clone() for coefficients in slimming.coefficients.values()])
     for one, other in zip(*gradients, strict=True):
         assert one.any()
         torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3 * float(one.abs().max()))
@@ -185,7 +186,9 @@ def test_checkpointing_and_autocast_give_the_coefficients_their_gradients(name):
 
 def test_a_search_on_grouped_heads_draws_the_same_online_and_offline(tmp_path):
     model = build("llama").train()
-    search = eb.Search(model, heads=0.5, total_steps=40, detector="hamming", record=tmp_path)
+    search = eb.Search(
+        model, eb.SearchConfig(heads=0.5, detector="hamming"), total_steps=40, recording=eb.Recording(tmp_path)
+    )
     optimizer = torch.optim.SGD(model.parameters(), 1e-3)
     for _ in range(40):
         batch = inputs("llama")
@@ -194,7 +197,7 @@ def test_a_search_on_grouped_heads_draws_the_same_online_and_offline(tmp_path):
         optimizer.zero_grad()
         search.step()
     search.finish()
-    offline = eb.detect(eb.Trajectory.open(tmp_path), heads=0.5, detector="hamming")
+    offline = eb.detect(eb.Trajectory.open(tmp_path), eb.SearchConfig(heads=0.5, detector="hamming"))
     assert offline.step == search.draw.step
     assert (offline.masks["heads"] == search.ticket.masks["heads"]).all()
     eb.prune(model, search.ticket)

@@ -246,13 +246,9 @@ def evidence(setup, model, during, places, path, steps=3):
     """Run a search; the gradients and deviations that it recorded, per kind (steps, layers, units)."""
     search = eb.Search(
         model,
-        heads=0.5,
-        neurons=0.4,
+        eb.SearchConfig(heads=0.5, neurons=0.4, slim=places[0], neuron_slim=places[1]),
         total_steps=50,
-        slim=places[0],
-        neuron_slim=places[1],
-        record=path,
-        record_gradients=True,
+        recording=eb.Recording(path, gradients=True),
     )
     model = during(model)
     for step in range(steps):
@@ -260,8 +256,8 @@ def evidence(setup, model, during, places, path, steps=3):
             loss = model(**batch(step)).loss
         (loss + search.penalty()).backward()
         search.step()
-        for deviations in search.slimming.deviations.values():
-            assert deviations.task_gradient.dtype == torch.float32
+        for coefficients in search.slimming.coefficients.values():
+            assert coefficients.task_gradient.dtype == torch.float32
     search.finish()
     trajectory = eb.Trajectory.open(path)
     return {kind: trajectory.evidence(kind, "gradient") for kind in ("heads", "neurons")}
@@ -283,7 +279,7 @@ def search_in(case, places, tmp_path):
 def prune_in(case):
     setup = CASES[case]()
     model, reference = setup.model(), setup.reference()
-    ticket = eb.Ticket.random(eb.Anatomy.of(reference), heads=0.5, neurons=0.4, seed=0)
+    ticket = eb.Ticket.random(eb.Anatomy.of(reference), eb.PruningConfig(heads=0.5, neurons=0.4), seed=0)
     called = setup.during(model)
     assert eb.prune(called, ticket) is called
     eb.prune(reference, ticket)
@@ -323,7 +319,7 @@ def test_searching(case, outcome, places, tmp_path):
 def test_afterwards(case, outcome):
     if outcome == "refused":
         setup = CASES[case]()
-        ticket = eb.Ticket.random(eb.Anatomy.of(bert()), heads=0.5, neurons=0.4, seed=0)
+        ticket = eb.Ticket.random(eb.Anatomy.of(bert()), eb.PruningConfig(heads=0.5, neurons=0.4), seed=0)
         with pytest.raises(eb.InputError):
             eb.prune(setup.model(), ticket)
     else:
@@ -350,7 +346,7 @@ def test_hooks_that_pruning_adds_reach_compiled_code():
     compiled = torch.compile(model, backend="eager")
     with torch.no_grad():
         compiled(**inputs("bloom"))
-        eb.prune(compiled, eb.Ticket.random(eb.Anatomy.of(compiled), heads=0.5, neurons=0.4, seed=0))
+        eb.prune(compiled, eb.Ticket.random(eb.Anatomy.of(compiled), eb.PruningConfig(heads=0.5, neurons=0.4), seed=0))
         torch.testing.assert_close(compiled(**inputs("bloom")).logits, model(**inputs("bloom")).logits)
 
 
@@ -364,7 +360,7 @@ def test_gradients_under_autocast_are_summed_in_float32(tmp_path):
 
 def test_a_search_that_the_loss_does_not_reach_is_refused(tmp_path):
     model = bert()
-    search = eb.Search(model, neurons=0.4, total_steps=50)
+    search = eb.Search(model, eb.SearchConfig(neurons=0.4), total_steps=50)
     other = copy.deepcopy(model)
     for step in range(10):
         (other(**batch(step)).loss + search.penalty()).backward()

@@ -20,7 +20,7 @@ from transformers import (
 )
 
 import earlybird as eb
-from earlybird.surgery import cuts
+from earlybird.surgery.plan import plan_surgery
 
 SIZES = {
     "hidden_size": 48,
@@ -52,7 +52,7 @@ TOKENS = torch.randint(5, 100, (2, 9), generator=torch.Generator().manual_seed(1
 @pytest.mark.parametrize(("heads", "neurons"), [(0.25, 0.4), (0.8, 0.8), (None, 0.5), (0.5, None)])
 def test_pruned_vit_equals_masked_vit(kernel, heads, neurons):
     model = tiny_vit(attn_implementation=kernel)
-    ticket = eb.Ticket.random(eb.Anatomy.of(model), heads=heads, neurons=neurons)
+    ticket = eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=heads, neurons=neurons))
     masked = eb.apply_mask(copy.deepcopy(model), ticket)(PIXELS).logits
     pruned = eb.prune(copy.deepcopy(model), ticket)(PIXELS).logits
     assert (masked - pruned).abs().max() < 1e-5
@@ -70,7 +70,7 @@ def test_pruned_vit_equals_masked_vit(kernel, heads, neurons):
 )
 def test_verify_on_text_encoders(architecture, config):
     model = strong_weights(architecture(config))
-    ticket = eb.Ticket.random(eb.Anatomy.of(model), heads=0.25, neurons=0.4)
+    ticket = eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.25, neurons=0.4))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     assert eb.verify(model, ticket, {"input_ids": TOKENS}) < 1e-5
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
@@ -78,11 +78,11 @@ def test_verify_on_text_encoders(architecture, config):
 
 def test_gradients_of_kept_weights_agree():
     model = tiny_vit()
-    ticket = eb.Ticket.random(eb.Anatomy.of(model), heads=0.25, neurons=0.4)
+    ticket = eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.25, neurons=0.4))
     masked, pruned = eb.apply_mask(copy.deepcopy(model), ticket), eb.prune(copy.deepcopy(model), ticket)
     for changed in (masked, pruned):
         changed(PIXELS).logits.square().sum().backward()
-    for cut in cuts(model, eb.Anatomy.of(model), ticket):
+    for cut in plan_surgery(eb.Anatomy.of(model), ticket).cuts:
         expected = masked.get_parameter(cut.parameter).grad.index_select(cut.dim, cut.index)
         found = pruned.get_parameter(cut.parameter).grad
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
@@ -95,7 +95,7 @@ def test_without_a_ticket_pruning_says_how_to_draw_one():
 
 def test_a_ticket_for_another_model_is_refused_and_changes_nothing():
     model, other = tiny_vit(), tiny_vit(intermediate_size=64)
-    ticket = eb.Ticket.random(eb.Anatomy.of(other), heads=0.25, neurons=0.4)
+    ticket = eb.Ticket.random(eb.Anatomy.of(other), eb.PruningConfig(heads=0.25, neurons=0.4))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(eb.InputError, match=r"expects 64 neurons in vit\.layers\.0\.mlp, found 96"):
         eb.prune(model, ticket)

@@ -1,4 +1,4 @@
-"""Models of timm: removing units is the same as silencing them, and what cannot be removed is refused."""
+"""Models of timm: removing units is the same as masking them, and what cannot be removed is refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import earlybird as eb
-from earlybird.surgery import cuts
+from earlybird.surgery.plan import plan_surgery
 
 pytest.importorskip("timm", reason="needs timm and torchvision, in an environment of their own: make test-timm")
 from tiny_timm import SIZES, build, images
@@ -24,7 +24,7 @@ PRUNED = [name for name in SIZES if name not in REFUSED]
 
 def ticket_for(model, ratio=0.5, seed=0):
     units = eb.Anatomy.of(model).units
-    return eb.Ticket.random(eb.Anatomy.of(model), **dict.fromkeys(units, ratio), seed=seed)
+    return eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(**dict.fromkeys(units, ratio)), seed=seed)
 
 
 def snapshot(model):
@@ -53,14 +53,14 @@ def test_pruned_equals_masked_in_outputs_and_gradients(name):
         for changed in (masked, pruned):
             fuse(changed, fused)
             changed.zero_grad()
-        silenced, removed = masked(x), pruned(x)
-        size = max(1.0, float(silenced.detach().abs().max()))
-        assert float((silenced - removed).detach().abs().max()) < 1e-5 * size
-        assert float((silenced - dense).detach().abs().max()) > 1e-2
-        for output in (silenced, removed):
+        zeroed, removed = masked(x), pruned(x)
+        size = max(1.0, float(zeroed.detach().abs().max()))
+        assert float((zeroed - removed).detach().abs().max()) < 1e-5 * size
+        assert float((zeroed - dense).detach().abs().max()) > 1e-2
+        for output in (zeroed, removed):
             output.square().mean().backward()
     sliced = {path: parameter.grad for path, parameter in masked.named_parameters()}
-    for cut in cuts(model, anatomy, ticket):
+    for cut in plan_surgery(anatomy, ticket).cuts:
         if cut.parameter in sliced:
             sliced[cut.parameter] = sliced[cut.parameter].index_select(cut.dim, cut.index)
     for path, parameter in pruned.named_parameters():
@@ -101,7 +101,7 @@ def test_heads_that_cannot_be_removed_are_left_out_with_the_reason(name, reason)
     anatomy = eb.Anatomy.of(build(name))
     assert any(reason in left.reason for left in anatomy.left_out)
     with pytest.raises(eb.InputError, match="has no heads to prune"):
-        eb.Ticket.random(anatomy, heads=0.5)
+        eb.Ticket.random(anatomy, eb.PruningConfig(heads=0.5))
 
 
 def test_an_attention_pool_is_said_to_be_left_out_though_its_mlp_is_known():
@@ -123,7 +123,11 @@ def test_a_refusal_leaves_the_model_as_it_was(name, seen):
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "eva02_tiny_patch14_224", "swinv2_tiny_window8_256"])
 def test_a_search_draws_a_ticket_that_prunes(name):
     model, x = build(name).train(), images(name)
-    search = eb.Search(model, heads=0.5, neurons=0.5, total_steps=20, detector="hamming", l1=1e-2)
+    search = eb.Search(
+        model,
+        eb.SearchConfig(heads=0.5, neurons=0.5, detector="hamming", l1_heads=1e-2, l1_neurons=1e-2),
+        total_steps=20,
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for _ in range(20):
         (torch.nn.functional.cross_entropy(model(x), torch.tensor([0, 1])) + search.penalty()).backward()
@@ -140,6 +144,6 @@ def test_a_search_draws_a_ticket_that_prunes(name):
 
 
 def test_slimming_before_the_softmax_where_queries_are_what_the_projection_gives():
-    eb.Search(build("vit_tiny_patch16_224"), heads=0.5, total_steps=100, slim="before").detach()
+    eb.Search(build("vit_tiny_patch16_224"), eb.SearchConfig(heads=0.5, slim="before"), total_steps=100).detach()
     with pytest.raises(eb.InputError, match="position bias"):
-        eb.Search(build("beit_base_patch16_224"), heads=0.5, total_steps=100, slim="before")
+        eb.Search(build("beit_base_patch16_224"), eb.SearchConfig(heads=0.5, slim="before"), total_steps=100)

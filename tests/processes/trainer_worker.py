@@ -14,7 +14,8 @@ import torch
 from transformers import Trainer, TrainingArguments
 from worker import end_if_stuck, leave, model_to_train
 
-from earlybird.integrations.early_bird import train_early_bird
+from earlybird import SearchConfig
+from earlybird.integrations.hf_trainer import train_early_bird
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def main() -> None:
         save_strategy="no",
     )
     trainer = Trainer(model_to_train(), arguments, train_dataset=examples)
-    ticket = train_early_bird(trainer, heads=0.5, neurons=0.5, detector="hamming")
+    ticket = train_early_bird(trainer, SearchConfig(heads=0.5, neurons=0.5, detector="hamming"))
     weights = [parameter.detach().double().sum().item() for parameter in trainer.model.parameters()]
     outcome = {"step": ticket.provenance["draw_step"], "steps": trainer.state.global_step, "weights": weights}
     (directory / f"process-{os.environ['RANK']}.json").write_text(json.dumps(outcome))

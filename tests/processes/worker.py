@@ -22,8 +22,8 @@ from torch.distributed.fsdp import fully_shard
 from transformers import BertConfig, BertForSequenceClassification
 
 import earlybird as eb
+from earlybird.anatomy.wrappers import unwrapped
 from earlybird.trajectory import Trajectory
-from earlybird.wrappers import unwrapped
 
 STEPS, BATCH = 60, 8
 CHECKPOINT_EVERY = 20
@@ -112,19 +112,21 @@ def main() -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     search = eb.Search(
         model,
-        heads=0.5,
-        neurons=0.5,
+        eb.SearchConfig(
+            heads=0.5,
+            neurons=0.5,
+            score=arguments.score,
+            detector="equivalence",
+            window=10,
+            every=5,
+            start=1,
+            threshold=0.05,
+            learning_rate=1e-2,
+        ),
         total_steps=STEPS,
-        score=arguments.score,
-        detector="equivalence",
-        window=10,
-        every=5,
-        start=1,
-        threshold=0.05,
-        learning_rate=1e-2,
-        # To see that the others write none.
-        record=directory / ("trajectory" if rank == 0 or done else "record-of-another"),
-        resume=state if done else None,
+        recording=eb.Recording(
+            directory / ("trajectory" if rank == 0 or done else "record-of-another"), resume=state if done else None
+        ),
     )
     part = slice(rank * BATCH // processes, (rank + 1) * BATCH // processes)
     for step, batch in enumerate(batches()[done:], done):

@@ -12,11 +12,11 @@ import torch
 import transformers
 from transformers import BertConfig, BertModel
 
-from earlybird.recipes.reading import read_recipe
+from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.run import run_stages
 from earlybird.recipes.stages.summary import summarise
-from earlybird.report import write_report
+from earlybird.report.write import write_report
 
 WORDS = """good bad fine awful film plot actor the is was of and in where who what hide key cat dog under
 red blue green grey pink gold"""
@@ -26,7 +26,7 @@ QUICK = [
     "training.learning_rate=1e-2",
     "search.detector=hamming",
     "search.record=all",
-    "retraining.start=both",
+    "retraining.weights=both",
 ]
 
 

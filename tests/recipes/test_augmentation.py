@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kornia.augmentation.auto import AutoAugment as BatchAutoAugment
 
-from earlybird.recipes.augmentation import Augmentation, normalise
 from earlybird.recipes.augmentation.auto_augment import AutoAugment
 from earlybird.recipes.augmentation.crop_paste import crop_paste
-from earlybird.recipes.tasks.image_classification.settings import AugmentationSettings
+from earlybird.recipes.augmentation.pipeline import Augmentation, normalise
+from earlybird.recipes.augmentation.settings import AugmentationSettings
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 EVERYTHING = {"crop_padding": 2, "flip": True, "auto_augment": "cifar10"}

@@ -13,8 +13,10 @@ import torch
 from PIL import Image
 
 from earlybird.errors import InputError
-from earlybird.recipes.data import ImageDataset, fetch_images, images, load_images
-from earlybird.recipes.tasks.image_classification.settings import ImageDataSettings
+from earlybird.recipes.data import images
+from earlybird.recipes.data.images import ImageDataset
+from earlybird.recipes.data.load import fetch_images, load_images
+from earlybird.recipes.data.settings import ImageDataSettings
 
 CIFAR10 = Path(__file__).parents[3] / "shared" / "data" / "cifar10"
 

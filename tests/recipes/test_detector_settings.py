@@ -7,7 +7,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import earlybird as eb
-from earlybird.recipes.settings import DetectorSettings
+from earlybird.masks import mask_rules
 from earlybird.recipes.stages.draw import draw_from
 
 TOKENS = torch.randint(1, 50, (4, 8), generator=torch.Generator().manual_seed(0))
@@ -29,11 +29,11 @@ def tiny_llama():
 
 
 @pytest.mark.filterwarnings("ignore:.*heads")
-@pytest.mark.parametrize("others", [{}, {"groups": "whole"}, {"groups": "within"}, {"uniform": True}])
+@pytest.mark.parametrize("others", [{}, {"kv_groups": "whole"}, {"kv_groups": "within"}, {"uniform": True}])
 def test_a_ticket_drawn_by_a_recipe_keeps_shared_heads_together(others, tmp_path):
     model = tiny_llama()
-    wanted = {"heads": 0.4, "neurons": 0.3, "detector": "hamming", **others}
-    search = eb.Search(model, **wanted, total_steps=STEPS, record=tmp_path)
+    config = eb.SearchConfig(heads=0.4, neurons=0.3, detector="hamming", **others)
+    search = eb.Search(model, config, total_steps=STEPS, recording=eb.Recording(tmp_path))
     optimizer = torch.optim.SGD(model.parameters(), 1e-2)
     for _ in range(STEPS):
         (model(TOKENS, labels=TOKENS).loss + search.penalty()).backward()
@@ -41,9 +41,9 @@ def test_a_ticket_drawn_by_a_recipe_keeps_shared_heads_together(others, tmp_path
         optimizer.zero_grad()
         search.step()
     search.finish()
-    trajectory, settings = eb.Trajectory.open(tmp_path), DetectorSettings(**wanted)
-    assert settings.prunings(search.anatomy) == settings.prunings(trajectory.shape) == search.detection.prunings
-    drawn, detected = draw_from(trajectory, settings), eb.detect(trajectory, **wanted)
+    trajectory = eb.Trajectory.open(tmp_path)
+    assert mask_rules(config, search.anatomy) == mask_rules(config, trajectory.shape) == search.detection.rules
+    drawn, detected = draw_from(trajectory, config), eb.detect(trajectory, config)
     for verdict in (drawn, detected):
         assert verdict.step == search.draw.step
         assert all((verdict.masks[kind] == search.ticket.masks[kind]).all() for kind in verdict.masks)
@@ -51,8 +51,6 @@ def test_a_ticket_drawn_by_a_recipe_keeps_shared_heads_together(others, tmp_path
     model(TOKENS)
 
 
-def test_groups_that_there_are_not_are_refused():
-    with pytest.raises(ValueError, match="groups"):
-        DetectorSettings(heads=0.5, groups="together")
-    with pytest.raises(eb.InputError, match="groups must be"):
-        eb.Search(tiny_llama(), heads=0.5, total_steps=10, groups="together")
+def test_a_way_with_groups_that_there_is_not_is_refused():
+    with pytest.raises(eb.InputError, match="kv_groups must be one of whole, within, got 'together'"):
+        eb.SearchConfig(heads=0.5, kv_groups="together")

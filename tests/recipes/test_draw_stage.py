@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from earlybird.errors import InputError
-from earlybird.recipes.reading import read_recipe
+from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.run_directory import RESULT, read_json, write_json
 from earlybird.recipes.stages.draw import draw, draw_ticket
 from earlybird.recipes.stages.job import Job
@@ -69,12 +69,20 @@ def test_an_output_is_not_replaced_without_force(job, tmp_path):
         draw_ticket(job, {}, **NOTHING | other | {"random_seed": 3, "force": True})
 
 
+def test_a_random_ticket_has_the_kinds_and_blocks_of_a_drawn_one(tmp_path):
+    settings = [*SETTINGS[:3], "search.heads=0", "search.exclude=['*.0.*']"]
+    job = Job.begin(read_recipe("digits", [f"output={tmp_path / 'run'}", *settings]))
+    ticket, _ = draw_ticket(job, {}, **NOTHING | {"random_seed": 3, "output": tmp_path / "random.json"})
+    assert set(ticket.masks) == {"neurons"}
+    assert len(ticket.blocks["neurons"]) == 3
+
+
 def test_masks_that_never_settle_are_drawn_at_the_end_and_said_to_be(tmp_path):
     never = ["search.detector=half-time-capture", "search.threshold=0.9999999"]
     job = Job.begin(read_recipe("digits", [f"output={tmp_path / 'run'}", *SETTINGS[:2], *never]))
     search(job)
     draw(job)
-    assert read_json(job.files.draw)["detector"] == "end"
+    assert read_json(job.files.draw)["how"] == "end"
 
 
 @pytest.mark.parametrize(

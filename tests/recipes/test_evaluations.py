@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from safetensors.numpy import load_file
 
-from earlybird.recipes.reading import read_recipe
+from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.run_directory import read_json
 from earlybird.recipes.stages.dense import train_dense
 from earlybird.recipes.stages.job import Job

@@ -7,9 +7,9 @@ from sklearn.datasets import load_digits
 from transformers import AutoImageProcessor, AutoModelForImageClassification, ViTConfig, ViTForImageClassification
 from transformers.modeling_outputs import ImageClassifierOutput
 
-from earlybird.checkpoint import load
+from earlybird.checkpoint.load import load
 from earlybird.errors import InputError
-from earlybird.recipes.reading import read_recipe
+from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.tasks import task_of
 
 DIGITS = [
@@ -58,7 +58,7 @@ def test_a_run_fine_tunes_to_the_report(tiny_vit, run_recipe):
         "training.batch_size=32",
         "training.learning_rate=3e-3",
         "training.mixed_precision=bf16",
-        "retraining.start=continue",
+        "retraining.weights=continue",
     )
     assert summary["evaluation_examples"] == 100
     assert summary["dense"]["accuracy"] > 25  # Chance gives 10, with a standard error of 3.

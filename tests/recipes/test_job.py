@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from earlybird.errors import InputError
-from earlybird.recipes.reading import read_recipe, shipped_recipes
+from earlybird.recipes.recipe_file import read_recipe, shipped_recipes
 from earlybird.recipes.run_directory import remove_whole, replace_directory
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.retrain import retrain

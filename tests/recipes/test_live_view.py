@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from earlybird import extras
 from earlybird.errors import InputError
-from earlybird.recipes.reading import read_recipe
+from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.search import search
 from earlybird.recipes.training import FiniteLoss

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from earlybird.recipes.reading import read_recipe
+from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.stages.draw import draw
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.search import search
@@ -29,7 +30,7 @@ def runs_on(name, run, monkeypatch):
     NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     for cell in code_cells(notebook):
         shown = [kind for output in cell.outputs for kind in output.get("data", {})]
-        assert ("image/png" in shown) == (".figure" in cell.source)
+        assert ("image/png" in shown) == bool(re.search(r"\.figure\b", cell.source))
         assert cell.outputs
 
 

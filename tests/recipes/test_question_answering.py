@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from earlybird.errors import InputError
-from earlybird.recipes.reading import read_recipe
+from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.tasks import task_of
 from earlybird.recipes.tasks.question_answering.spans import best_spans
 
@@ -67,7 +67,7 @@ def test_a_run_finds_answers_in_long_contexts_to_the_report(tmp_path, tiny_bert,
         f"data.source={tmp_path}",
         f"model.pretrained={tiny_bert}",
         *SMALL,
-        "retraining.start=rewind",
+        "retraining.weights=rewind",
     )
     assert summary["metric"] == "f1"
     assert summary["evaluation_examples"] == 40
@@ -85,7 +85,7 @@ def test_a_run_learns_that_some_questions_have_no_answer(tmp_path, tiny_bert, ru
         f"data.source={tmp_path}",
         f"model.pretrained={tiny_bert}",
         *SMALL,
-        "retraining.start=rewind",
+        "retraining.weights=rewind",
         "random=false",
         "training.epochs=3",
     )

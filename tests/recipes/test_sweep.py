@@ -10,21 +10,22 @@ from dataclasses import replace
 import pytest
 from safetensors.torch import load_file
 
-from earlybird.cli.jobs import report
+from earlybird.cli.results import report
 from earlybird.errors import InputError
-from earlybird.recipes.reading import read_recipe
+from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.run_directory import read_json, write_json
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.run import run_stages
 from earlybird.recipes.sweep import run
-from earlybird.recipes.sweep.directory import SweepDirectory, begin_sweep
+from earlybird.recipes.sweep.begin import begin_sweep
+from earlybird.recipes.sweep.directory import SweepDirectory
 from earlybird.recipes.sweep.engines import Engine
 from earlybird.recipes.sweep.plan import plan_sweep
 from earlybird.recipes.sweep.run import run_sweep
 from earlybird.recipes.sweep.settings import sweep_settings
 from earlybird.recipes.sweep.table import Spread, gather
-from earlybird.recipes.sweep.writing import central_grid, grid, write_table
-from earlybird.report import write_report
+from earlybird.recipes.sweep.text import central_grid, grid, write_table
+from earlybird.report.write import write_report
 
 TINY = [
     "training.epochs=2",
@@ -52,7 +53,7 @@ def planned(tmp_path, *axis, **given):
 
 
 def test_cells_of_a_seed_share_a_search(tmp_path):
-    given = {"draw_at": "0.5%,4%,7%,20%,44%,80%", "ratio": "0.3,0.8", "also": "random,dense,hamming", "seeds": 3}
+    given = {"draw_at": "0.5%,4%,7%,20%,44%,80%", "ratios": "0.3,0.8", "also": "random,dense,hamming", "seeds": 3}
     plan = planned(tmp_path, **given)
     assert len(plan.searches) == 3
     # Per seed 6 places, Hamming and a random ticket at each ratio, and one dense network.
@@ -65,35 +66,48 @@ def test_cells_of_a_seed_share_a_search(tmp_path):
     assert set(plan.cells) < set(both.cells)
     after = planned(tmp_path, "search.heads_scope=layer,global", "retraining.epochs=1,2", **given)
     assert set(after.searches) == set(plan.searches)
+    # What is left alone gets no coefficients.
+    assert len(planned(tmp_path, "search.exclude=[],['*.0.*']", **given).searches) == 6
+
+
+def test_the_recipes_own_detector_keeps_its_settings_however_it_is_written(tmp_path):
+    own = ["search.detector=all(ols,adf)", "search.window=7"]
+    for given in ({}, {"detectors": "all(ols,adf), hamming"}):
+        plan = plan_sweep("digits", [*TINY, *own], sweep_settings(given, ()), tmp_path)
+        windows = {cell.labels["draw"]: cell.recipe.search.window for cell in plan.cells.values()}
+        assert windows.pop("all(ols,adf)").amount == 7
+        assert set(windows.values()) <= {None}
 
 
 def test_a_search_without_a_coefficient_score_trains_none(tmp_path):
-    scores = planned(tmp_path, score="gradient,squared-gradient", detector="all(hamming, repeat(hamming, 2)), hamming")
+    scores = planned(
+        tmp_path, scores="gradient,squared-gradient", detectors="all(hamming, repeat(hamming, 2)), hamming"
+    )
     assert [recipe.search.score for recipe in scores.searches.values()] == ["gradient"]
     assert len(scores.cells) == 4
-    mixed = planned(tmp_path, score="gradient,coefficient")
+    mixed = planned(tmp_path, scores="gradient,coefficient")
     assert [recipe.search.score for recipe in mixed.searches.values()] == ["coefficient"]
     # The same score on another training is another cell.
-    assert not set(mixed.cells) & set(planned(tmp_path, score="gradient").cells)
+    assert not set(mixed.cells) & set(planned(tmp_path, scores="gradient").cells)
 
 
 @pytest.mark.parametrize(
     ("given", "axis", "said"),
     [
-        ({"ratio": "0.3,0.8,0.30"}, [], "0.3 is given twice"),
-        ({"ratio": "1.2"}, [], "ratio.0: input should be less than 1, got '1.2'"),
+        ({"ratios": "0.3,0.8,0.30"}, [], "0.3 is given twice"),
+        ({"ratios": "1.2"}, [], "ratios.0: input should be less than 1, got '1.2'"),
         ({"draw_at": "4%,4.0%"}, [], "4% is given twice"),
         ({"draw_at": "4%,,5%"}, [], "a span is steps"),
-        ({"detector": "olss"}, [], "did you mean 'ols'"),
-        ({"detector": "dense"}, [], "--also dense"),
-        ({"score": "coeficient"}, [], "score.0"),
+        ({"detectors": "olss"}, [], "did you mean 'ols'"),
+        ({"detectors": "dense"}, [], "--also dense"),
+        ({"scores": "coeficient"}, [], "scores.0"),
         ({"seeds": 0}, [], "seeds"),
         ({}, ["slimming.slim=after,after"], "give the same recipe twice"),
         ({}, ["training.learning_rate=1e-3,0.001"], "give the same recipe twice"),
         ({}, ["slimming.slim=after", "slimming.slim=before"], "is given twice"),
         ({}, ["slimming.slam=after"], "did you mean 'slim'"),
         ({}, ["seed=1,2"], "use --seeds"),
-        ({"ratio": "0.3"}, ["search.heads=0.3,0.4"], "use --ratio"),
+        ({"ratios": "0.3"}, ["search.heads=0.3,0.4"], "use --ratio"),
     ],
 )
 def test_bad_input_is_named(given, axis, said, tmp_path):
@@ -105,9 +119,9 @@ def test_a_sweep(tmp_path, capsys):
     root = tmp_path / "sweep"
     asked = {
         "draw_at": "50%,5",  # one and the same step, which is 4
-        "detector": f"hamming,{BROKEN}",
-        "ratio": "0.5",
-        "start": "rewind,continue",
+        "detectors": f"hamming,{BROKEN}",
+        "ratios": "0.5",
+        "weights": "rewind,continue",
         "also": "dense,random,final",
     }
     plan, files, done = sweep(root, keep_models=True, **asked)
@@ -132,12 +146,12 @@ def test_a_sweep(tmp_path, capsys):
 
     # Unchanged, it does nothing but try again what failed.
     written = {path: path.stat().st_mtime_ns for path in root.glob("*/*/trained/*/*/result.json")}
-    asked["detector"] = "hamming"
+    asked["detectors"] = "hamming"
     assert sweep(root, keep_models=True, **asked)[2] == []
     assert {path: path.stat().st_mtime_ns for path in root.glob("*/*/trained/*/*/result.json")} == written
 
     # More seeds: the first one's cells are kept, the weights of the new ones are not.
-    plan, files, done = sweep(root, **{**asked, "start": "rewind", "seeds": 2})
+    plan, files, done = sweep(root, **{**asked, "weights": "rewind", "seeds": 2})
     # A search, and five trainings for the six cells: two are drawn at one and the same step.
     assert len([name for name, each in plan.cells.items() if each.labels["seed"] == 1]) == len(done) == 6
     assert not list(files.root.glob("cells/*seed1*/trained/*/*/model"))
@@ -150,11 +164,11 @@ def test_a_sweep(tmp_path, capsys):
 
 
 def is_what_a_run_of_its_own_gives(tmp_path, plan, files, cell):
-    ratios = ["search.heads=0.5", "search.neurons=0.5", "retraining.start=both", f"output={tmp_path / 'run'}"]
+    ratios = ["search.heads=0.5", "search.neurons=0.5", "retraining.weights=both", f"output={tmp_path / 'run'}"]
     job = Job.begin(read_recipe("digits", [*TINY, *ratios]))
     dict(run_stages(job))
     for start in ("rewind", "continue"):
-        name = next(n for n, each in plan.cells.items() if each.labels["draw"] == "hamming" and each.start == start)
+        name = next(n for n, each in plan.cells.items() if each.labels["draw"] == "hamming" and each.weights == start)
         own = load_file(job.files.trained(start, "ticket") / "model/model.safetensors")
         weights = load_file(files.cell(name) / "trained" / start / "ticket/model/model.safetensors")
         assert own.keys() == weights.keys()
@@ -207,8 +221,8 @@ def the_table_says_what_there_is(files):
 
 def test_another_recipe_or_another_thing_is_not_gone_on_with(tmp_path):
     files = SweepDirectory(tmp_path / "sweep")
-    begin_sweep(files, planned(files.root, ratio="0.3"))
-    begin_sweep(files, planned(files.root, ratio="0.8"))
+    begin_sweep(files, planned(files.root, ratios="0.3"))
+    begin_sweep(files, planned(files.root, ratios="0.8"))
     assert len(files.planned()) == 2
     other = plan_sweep("digits", [*TINY, "training.batch_size=32"], sweep_settings({}, []), files.root)
     with pytest.raises(InputError, match=r"another recipe \(training.batch_size differ\)"):
@@ -222,10 +236,10 @@ def test_another_recipe_or_another_thing_is_not_gone_on_with(tmp_path):
 
 
 def test_a_cell_whose_masks_never_settle_is_not_said_to_be_drawn_by_hand(tmp_path):
-    plan, files, _ = sweep(tmp_path / "sweep", ratio="0.5", detector="repeat(hamming, 6)")
+    plan, files, _ = sweep(tmp_path / "sweep", ratios="0.5", detectors="repeat(hamming, 6)")
     (name,) = plan.cells
     assert read_json(files.cell(name) / "cell.json")["settled"] is False
-    assert read_json(files.cell(name) / "draw.json")["detector"] == "end"
+    assert read_json(files.cell(name) / "draw.json")["how"] == "end"
 
 
 def test_one_value_has_no_spread():
@@ -248,7 +262,7 @@ def seed_0_ends_its_worker(files, cells, *, keep_models):
 
 
 def test_a_cell_that_ends_its_worker_takes_no_other_with_it(tmp_path, monkeypatch):
-    plan = planned(tmp_path / "sweep", also="dense", detector="hamming", seeds=2)
+    plan = planned(tmp_path / "sweep", also="dense", detectors="hamming", seeds=2)
     dense = {name: cell for name, cell in plan.cells.items() if cell.which == "dense"}
     files = SweepDirectory(tmp_path / "sweep")
     files.root.mkdir()

@@ -11,9 +11,9 @@ from scipy.stats import rankdata
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from earlybird import cli
-from earlybird.checkpoint import load
+from earlybird.checkpoint.load import load
 from earlybird.errors import InputError
-from earlybird.recipes.reading import read_recipe
+from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.tasks import task_of
 from earlybird.recipes.tasks.text_classification.metrics import classification_metrics, regression_metrics
 
@@ -103,7 +103,7 @@ def test_a_run_learns_values_of_pairs(tmp_path, tiny_bert, run_recipe):
         f"model.pretrained={tiny_bert}",
         "model.max_length=32",
         "random=false",
-        "retraining.start=rewind",
+        "retraining.weights=rewind",
     )
     assert summary["metric"] == "pearson"
     assert not summary["metric_per_example"]

@@ -13,11 +13,13 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
+from earlybird import SearchConfig
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.offline import detect
-from earlybird.report import write_report
+from earlybird.report.write import write_report
 from earlybird.ticket import Ticket
-from earlybird.trajectory import Kind, Shape, Trajectory, TrajectoryWriter
+from earlybird.trajectory import Shape, Trajectory, TrajectoryWriter
+from earlybird.vocabulary import Kind
 
 STEPS = 1500
 UNITS: dict[Kind, tuple[int, ...]] = {"heads": (8,) * 6, "neurons": (256,) * 6}
@@ -52,7 +54,8 @@ SUMMARY: dict[str, Any] = {
         "draw_fraction": 0.18,
         "heads_ratio": 0.5,
         "neurons_ratio": 0.5,
-        "detector": "equivalence",
+        "detector": "rank-correlation",
+        "how": "detector",
         "start": "rewind",
     },
     "random": {
@@ -66,7 +69,7 @@ SUMMARY: dict[str, Any] = {
 
 
 def _walk(kind: Kind, steps: int, seed: int = 0) -> NDArray[np.float32]:
-    """Deviations (steps, layers, units): a random walk that comes to rest, as a decaying rate makes it."""
+    """Deviations from 1 (steps, layers, units): a random walk that comes to rest, as a decaying rate makes it."""
     generator = np.random.default_rng([seed, len(kind)])
     layers, width = len(UNITS[kind]), max(UNITS[kind])
     time = np.arange(STEPS)[:, None, None] / STEPS
@@ -102,7 +105,7 @@ def _write_run(root: Path, steps: int = STEPS, **recipe: Any) -> Draw:
     """A finished run; its draw."""
     _write_recipe(root, **recipe)
     trajectory = _write_trajectory(root, steps)
-    draw = detect(trajectory, heads=0.5, neurons=0.5)
+    draw = detect(trajectory, SearchConfig(heads=0.5, neurons=0.5))
     assert draw is not None
     _write_json(
         root / "search" / "result.json",
@@ -110,18 +113,7 @@ def _write_run(root: Path, steps: int = STEPS, **recipe: Any) -> Draw:
     )
     _write_json(
         root / "draw.json",
-        {
-            "step": draw.step,
-            "fraction": draw.fraction,
-            "statistic": draw.statistic,
-            "detector": draw.detector,
-            "total_steps": STEPS,
-            "kinds": {
-                kind: {"step": entry.step, "statistic": entry.statistic, "threshold": entry.threshold}
-                for kind, entry in draw.kinds.items()
-            },
-            "rescued": {kind: list(blocks) for kind, blocks in draw.rescued.items()},
-        },
+        draw.description(),
     )
     ticket = Ticket(
         masks=draw.masks,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from earlybird.cli import app
+from earlybird.cli.commands import app
 from earlybird.errors import InputError
 from earlybird.ticket import Ticket
 from earlybird.trajectory import Shape, TrajectoryWriter

@@ -18,13 +18,14 @@ import pytest
 from matplotlib.image import imread
 from typer.testing import CliRunner
 
-from earlybird.cli import app
-from earlybird.detectors.offline import detect, draw_at, prunings_for
+from earlybird import SearchConfig
+from earlybird.cli.commands import app
+from earlybird.detectors.offline import detect, draw_at
 from earlybird.errors import InputError
-from earlybird.report import write_report
 from earlybird.report.analysis import analyse
-from earlybird.report.page import page
+from earlybird.report.page.page import page
 from earlybird.report.run import read_run
+from earlybird.report.write import write_report
 from earlybird.trajectory import Shape, Trajectory, TrajectoryWriter
 
 _HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -133,9 +134,10 @@ def test_a_draw_by_hand_has_settled_nothing(tmp_path: Path, write_run: Callable[
     write_report(tmp_path)
     assert "have settled" in _page(tmp_path)
     draw = json.loads((tmp_path / "draw.json").read_text())
-    (tmp_path / "draw.json").write_text(json.dumps({**draw, "detector": f"step {draw['step']}"}))
+    (tmp_path / "draw.json").write_text(json.dumps({**draw, "how": "step", "detector": None}))
     write_report(tmp_path)
     assert "have settled" not in _page(tmp_path)
+    assert f"Drawn at step {draw['step']} because that was asked for" in _page(tmp_path)
 
 
 def test_the_pictures_show_something(finished: Path) -> None:
@@ -152,7 +154,7 @@ def test_hostile_text_stays_text(
     root = tmp_path / "run"
     draw = write_run(root, steps=600, name=_HOSTILE, output=_HOSTILE)
     content = json.loads((root / "draw.json").read_text())
-    write_json(root / "draw.json", content | {"detector": _HOSTILE, "rescued": {"heads": [_HOSTILE]}})
+    write_json(root / "draw.json", content | {"detector": _HOSTILE, "kept_by_minimum": {"heads": [_HOSTILE]}})
     summary["earlybird"] = _HOSTILE
     summary["ticket"] |= {"detector": _HOSTILE, "start": _HOSTILE, "draw_step": _HOSTILE}
     write_json(root / "summary.json", summary)
@@ -217,8 +219,7 @@ def test_a_draw_that_is_not_trained_yet(tmp_path: Path, write_run: Callable[...,
 def test_a_ticket_drawn_by_other_settings_is_reported_by_those(tmp_path: Path, write_run: Callable[..., Any]) -> None:
     write_run(tmp_path)
     trajectory = Trajectory.open(tmp_path / "search" / "trajectory")
-    prunings = prunings_for(trajectory.shape.units, heads=0.75, neurons=None)
-    by_hand = draw_at(trajectory, 299, prunings, "coefficient", "step 299")
+    by_hand = draw_at(trajectory, 299, SearchConfig(heads=0.75))
     (tmp_path / "draw.json").write_text(json.dumps(by_hand.description()))
     run = read_run(tmp_path)
     facts = page(run, analyse(run))
@@ -228,21 +229,31 @@ def test_a_ticket_drawn_by_other_settings_is_reported_by_those(tmp_path: Path, w
     assert set(analyse(run).masks) == {"heads"}
     assert (masks.shown.sum(-1) == 2).all()
     assert analyse(run).replay is None
-    assert "at a given step, by no detector" in facts
+    assert "Drawn at step 299 because that was asked for, by no detector" in facts
     assert "detector equivalence" not in facts
 
-    by_another = detect(trajectory, heads=0.75, detector="hamming", every=50)
+    by_another = detect(trajectory, SearchConfig(heads=0.75, detector="hamming", every=50, uniform=True))
     assert by_another is not None
     (tmp_path / "draw.json").write_text(json.dumps(by_another.description()))
+    run = read_run(tmp_path)
+    analysis = analyse(run)
+    assert run.search == by_another.config
+    assert analysis.replay is not None
+    assert analysis.replay.draw is not None
+    assert analysis.replay.draw.step == by_another.step
+    assert "75% of the heads to prune, uniformly" in page(run, analysis)
+
+    older = {key: value for key, value in by_another.description().items() if key not in ("config", "how")}
+    (tmp_path / "draw.json").write_text(json.dumps(older))
     analysis = analyse(read_run(tmp_path))
     assert analysis.replay is None
-    assert "other settings of hamming" in analysis.problems["replay"]
+    assert "hamming, with the settings that are known, does not settle as" in analysis.problems["replay"]
 
 
 def test_the_checks_shown_are_those_that_drew(tmp_path: Path, write_run: Callable[..., Any]) -> None:
     write_run(tmp_path, search={"heads": 0.5, "neurons": 0.5, "detector": "hamming"})
     trajectory = Trajectory.open(tmp_path / "search" / "trajectory")
-    drawn = detect(trajectory, heads=0.5, neurons=0.5, detector="hamming")
+    drawn = detect(trajectory, SearchConfig(heads=0.5, neurons=0.5, detector="hamming"))
     assert drawn is not None
 
     def shown(**changes: Any) -> bool:
@@ -253,10 +264,40 @@ def test_the_checks_shown_are_those_that_drew(tmp_path: Path, write_run: Callabl
     assert not shown(kinds={kind: asdict(one) | {"threshold": 0.2} for kind, one in drawn.kinds.items()})
     assert not shown(kinds={kind: asdict(one) | {"statistic": 0.09} for kind, one in drawn.kinds.items()})
     # The end is where a search is drawn that does not settle, and this one does.
-    assert not shown(detector="end")
-    recipe = (tmp_path / "recipe.yaml").read_text()
-    (tmp_path / "recipe.yaml").write_text(recipe.replace("detector: hamming", "detector: repeat(hamming, 1490)"))
-    assert shown(detector="end")
+    assert not shown(how="end")
+    never = drawn.description()["config"] | {"detector": "repeat(hamming, 1490)"}
+    assert shown(how="end", config=never)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": []},
+        {"config": {"ratio": 0.5}},
+        {"config": {"heads": 2}},
+        {"config": {"heads": 10**400}},
+        {"config": {"heads": 0.5, "threshold": "x"}},
+        {"config": {"heads": 0.5, "window": {}}},
+        {"config": {"heads": 0.5, "exclude": 5}},
+        {"config": {"heads": 0.5, "detector": "MyOwn"}},
+    ],
+)
+def test_a_damaged_draw_costs_its_part_only(
+    tmp_path: Path, write_run: Callable[..., Any], changes: dict[str, Any]
+) -> None:
+    write_run(tmp_path, steps=600)
+    (tmp_path / "draw.json").write_text(json.dumps(json.loads((tmp_path / "draw.json").read_text()) | changes))
+    assert analyse(read_run(tmp_path)).replay is None
+    assert write_report(tmp_path).is_file()
+
+
+def test_a_draw_by_chance_or_magic_is_none(tmp_path: Path, write_run: Callable[..., Any]) -> None:
+    write_run(tmp_path, steps=600)
+    told = json.loads((tmp_path / "draw.json").read_text())
+    for how in ("random", "magic", {}):
+        (tmp_path / "draw.json").write_text(json.dumps(told | {"how": how}))
+        assert "how must be one of detector, end, step" in read_run(tmp_path).missing["draw"]
+    assert "got {}. The lines mark the draw that the detector gives" in write_report(tmp_path).read_text()
 
 
 def test_one_recorded_step(
@@ -316,5 +357,6 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_laptop_without_torch_can_do_it() -> None:
-    code = "import sys, earlybird.report; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    modules = "earlybird.report.write, earlybird.report.figures.listing"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,32 +7,32 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from earlybird import SearchConfig
 from earlybird.criteria import captured
-from earlybird.detectors.pruning import Pruning
-from earlybird.masks import Scope, mask_at_ratio
-from earlybird.recipes.settings import SearchSettings
+from earlybird.masks import MaskRule, mask_at_ratio
 from earlybird.report import series as series_module
 from earlybird.report.coefficients import QUANTILES, coefficient_quantiles
 from earlybird.report.series import mask_series, moving_average, sampled_steps
 from earlybird.report.statistic import replay
 from earlybird.trajectory import Shape, Trajectory
+from earlybird.vocabulary import Scope
 
 
 def _ragged(steps: int = 40) -> Trajectory:
     """Blocks of 5 and 3 units, with padding that would be the largest if it counted."""
-    deviations = np.random.default_rng(0).normal(0, 0.1, (steps, 2, 5)).cumsum(0).astype(np.float32)
-    deviations[:, 1, 3:] = 100.0
+    coefficients = np.random.default_rng(0).normal(0, 0.1, (steps, 2, 5)).cumsum(0).astype(np.float32)
+    coefficients[:, 1, 3:] = 100.0
     shape = Shape({"neurons": (5, 3)}, ("deviation",), steps)
-    return Trajectory(shape, {("neurons", "deviation"): deviations})
+    return Trajectory(shape, {("neurons", "deviation"): coefficients})
 
 
 @pytest.mark.parametrize("scope", ["layer", "global"])
 def test_series_equal_a_direct_computation(scope: Scope, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(series_module, "_CHUNK_BYTES", 8 * 10 * 7)  # seven steps a chunk
     trajectory = _ragged()
-    pruning = Pruning(0.5, scope, (5, 3))
+    rule = MaskRule(0.5, scope, (5, 3))
 
-    result = mask_series(trajectory, "neurons", pruning)
+    result = mask_series(trajectory, "neurons", rule, "coefficient")
 
     scores = np.abs(1.0 + trajectory.evidence("neurons", "deviation").astype(np.float64))
     last = mask_at_ratio(scores[-1], 0.5, scope, units=(5, 3))
@@ -50,9 +50,11 @@ def test_series_equal_a_direct_computation(scope: Scope, monkeypatch: pytest.Mon
 
 def test_some_steps_are_those_of_all() -> None:
     trajectory = _ragged()
-    pruning = Pruning(0.5, "global", (5, 3))
+    rule = MaskRule(0.5, "global", (5, 3))
     steps = np.array([0, 7, 39])
-    some, everything = (mask_series(trajectory, "neurons", pruning, steps=chosen) for chosen in (steps, None))
+    some, everything = (
+        mask_series(trajectory, "neurons", rule, "coefficient", steps=chosen) for chosen in (steps, None)
+    )
     assert some.norm.tolist() == everything.norm[steps].tolist()
     assert some.captured.tolist() == everything.captured[steps].tolist()
 
@@ -81,9 +83,9 @@ def test_quantiles_leave_padding_out() -> None:
 
 def test_the_replay_draws_where_the_detector_did(finished: Path) -> None:
     trajectory = Trajectory.open(finished / "search" / "trajectory")
-    settings = SearchSettings(heads=0.5, neurons=0.5)
+    config = SearchConfig(heads=0.5, neurons=0.5)
 
-    result = replay(trajectory, settings)
+    result = replay(trajectory, config)
 
     assert result.draw is not None
     assert not result.settled_below
@@ -98,5 +100,5 @@ def test_the_replay_draws_where_the_detector_did(finished: Path) -> None:
 )
 def test_which_side_of_the_threshold_is_settled(finished: Path, detector: str, below: bool) -> None:
     trajectory = Trajectory.open(finished / "search" / "trajectory")
-    settings = SearchSettings(heads=0.5, neurons=0.0, detector=detector)
-    assert replay(trajectory, settings).settled_below is below
+    config = SearchConfig(heads=0.5, detector=detector)
+    assert replay(trajectory, config).settled_below is below

@@ -1,7 +1,7 @@
 """Finds the blocks of a model: which modules hold its attention heads and its MLP neurons."""
 
+from earlybird.anatomy.anatomy import Anatomy
 from earlybird.anatomy.blocks import AttentionBlock, Block, LeftOut, MlpBlock
 from earlybird.anatomy.patterns import AttentionPattern, MlpPattern
-from earlybird.anatomy.whole import Anatomy
 
 __all__ = ["Anatomy", "AttentionBlock", "AttentionPattern", "Block", "LeftOut", "MlpBlock", "MlpPattern"]

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from earlybird.anatomy.beside import beside_the_projections
 from earlybird.anatomy.blocks import AttentionBlock, Counted, HeadCount, LeftOut, Part, Site, consecutive, joined
+from earlybird.anatomy.other_parameters import beside_the_projections
+from earlybird.anatomy.paths import below
 from earlybird.anatomy.patterns import (
     BIAS_SHAPE_NAMES,
     GROUP_NAMES,
@@ -22,8 +23,8 @@ from earlybird.anatomy.patterns import (
     WIDTH_NAMES,
     AttentionPattern,
 )
-from earlybird.anatomy.projections import Projection, below, projection_at
-from earlybird.anatomy.reading import argument_names, names_read
+from earlybird.anatomy.projections import Projection, projection_at
+from earlybird.anatomy.source_code import argument_names, names_read
 
 # Attributes that speak of heads without counting them.
 _HARMLESS = ("head_dim", "head_size", "qk_head", "v_head", "d_head", "dim_per_head", "dim_head", "head_mask", "pruned")

@@ -1,4 +1,4 @@
-"""Position biases that one attention block computes for the whole stack (T5 and its kin)."""
+"""Position biases that lie outside an attention block: one table for the whole stack (T5, MPNet, BEiT)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from earlybird.anatomy.blocks import AttentionBlock, Part, consecutive
-from earlybird.anatomy.projections import below
-from earlybird.anatomy.reading import argument_names
+from earlybird.anatomy.paths import below
+from earlybird.anatomy.patterns import KEPT_HEADS
+from earlybird.anatomy.source_code import argument_names
 
 TABLE = "relative_attention_bias"
 _BIASED = "a position bias is added to its scores, which the scaling would not reach"
@@ -24,6 +25,30 @@ def with_bias_tables(modules: Mapping[str, nn.Module], blocks: Sequence[Attentio
     once layers keep different heads each needs the bias of its own, so each gets a copy of the table's columns.
     """
     return _handed_on(modules, _beside(modules, blocks))
+
+
+def untied(block: AttentionBlock) -> AttentionBlock:
+    """What a block is once its position bias does not depend on the heads that other layers keep.
+
+    It then holds what says which part of the bias is its own: the heads kept, of a bias for all heads; or its
+    columns of the table that the first block of the stack computed the bias from.
+    """
+    if not block.bias_argument:
+        return block
+    if not block.hands_on_bias:
+        kept = Part(below(block.owner, KEPT_HEADS), 0, consecutive(block.units, 1))
+        return block if kept in block.parts else replace(block, parts=(*block.parts, kept))
+    if copied := copied_table(block):
+        columns = Part(copied[0], 1, consecutive(block.units, 1))
+        return replace(block, parts=(*block.parts, columns), bias_table="")
+    return block
+
+
+def copied_table(block: AttentionBlock) -> tuple[str, str] | None:
+    """Of a block that gets a table of its own where it is untied: the name of that parameter, and of the original."""
+    if not (block.bias_argument and block.hands_on_bias and block.bias_table):
+        return None
+    return f"{below(block.owner, TABLE)}.weight", f"{block.bias_table}.weight"
 
 
 def _beside(modules: Mapping[str, nn.Module], blocks: Sequence[AttentionBlock]) -> list[AttentionBlock]:

@@ -8,9 +8,10 @@ import numpy as np
 from torch import nn
 
 from earlybird.anatomy.blocks import LeftOut, MlpBlock, Part, Site, consecutive
+from earlybird.anatomy.paths import below
 from earlybird.anatomy.patterns import MlpPattern
-from earlybird.anatomy.projections import Projection, below, projection_at
-from earlybird.wrappers import is_adapted
+from earlybird.anatomy.projections import Projection, projection_at
+from earlybird.anatomy.wrappers import is_adapted
 
 _GATED = "it is gated: its neurons are a product, and the coefficient would have to scale both factors"
 

@@ -12,7 +12,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from earlybird.anatomy.blocks import Part
-from earlybird.wrappers import is_lora, lora_matrices
+from earlybird.anatomy.paths import below
+from earlybird.anatomy.wrappers import is_lora, lora_matrices
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,6 @@ def projection_at(modules: Mapping[str, nn.Module], path: str) -> Projection | N
         for name, matrix in lora_matrices(outer, "lora_B"):
             rows += [(f"{path}.{name}.{leaf}", 0) for leaf, _ in matrix.named_parameters()]
     return Projection(path, inputs, outputs, tuple(columns), tuple(rows))
-
-
-def below(name: str, part: str) -> str:
-    """Path of a part of the module at a path."""
-    return f"{name}.{part}" if name else part
 
 
 def resize(module: nn.Module) -> None:

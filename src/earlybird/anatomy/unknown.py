@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from earlybird.anatomy.blocks import AttentionBlock, LeftOut, MlpBlock
+from earlybird.anatomy.paths import below
 from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS
-from earlybird.anatomy.projections import below
-from earlybird.wrappers import is_adapted
+from earlybird.anatomy.wrappers import is_adapted
 
 ATTENTION_WORDS = ("attention", "attn")
 ATTENTION_NAMES = ("attention", "attn", "self_attn")

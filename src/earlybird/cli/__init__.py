@@ -1,7 +1,20 @@
 """The commands: parse, call, print."""
 
-from earlybird.cli import jobs, sweeps, tools
-from earlybird.cli.application import app
-from earlybird.cli.exit_status import main
+from __future__ import annotations
 
-__all__ = ["app", "jobs", "main", "sweeps", "tools"]
+import sys
+
+from earlybird.extras import lacking
+
+# What every command imports; the same extra brings what single ones need.
+_PACKAGES = ("typer", "rich", "pydantic", "yaml", "datasets", "pyarrow", "PIL", "kornia", "sklearn")
+
+
+def main() -> None:
+    """The entry point; says what to install where the commands' packages are not there."""
+    if sentence := lacking(_PACKAGES, extra="recipes", what="the command line"):
+        print(f"earlybird: {sentence}", file=sys.stderr)
+        sys.exit(2)
+    from earlybird.cli.exit_status import run
+
+    run()

@@ -15,8 +15,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-
 
 @app.callback()
 def _options(

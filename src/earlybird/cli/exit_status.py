@@ -1,4 +1,4 @@
-"""The entry point: run a command, and say an error in one sentence and with an exit status."""
+"""Run a command, and say an error in one sentence and with an exit status."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import sys
 
 import typer
 
-from earlybird.cli.application import app
+from earlybird.cli.commands import app
 from earlybird.errors import InputError, JobError
 
 _INTERRUPTED = 130
 
 
-def main() -> None:
-    """The entry point: exit status 0, 1 (the job failed) or 2 (bad arguments or input)."""
+def run() -> None:
+    """Run what the arguments say: exit status 0, 1 (the job failed) or 2 (bad arguments or input)."""
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:

@@ -1,4 +1,4 @@
-"""The commands of a job and its stages: from the recipe to the report."""
+"""The commands of a job and its stages: from the recipe to the trained networks."""
 
 from __future__ import annotations
 
@@ -9,28 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from earlybird.cli.application import AsJson, app, quieten_libraries, show
+from earlybird.cli.application import app, quieten_libraries, show
+from earlybird.cli.options import (
+    AsJson,
+    Force,
+    Overrides,
+    RecipeName,
+    RunPath,
+    WeightsOption,
+    WhichOption,
+    with_settings,
+)
+from earlybird.cli.show_results import show_results
+from earlybird.config import DetectorConfig, PruningConfig
 from earlybird.errors import InputError
 
 if TYPE_CHECKING:
     from earlybird.recipes.stages.job import Job
-
-Force = Annotated[bool, typer.Option("--force", help="Do again what was done before, replacing it.")]
-RecipeName = Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that ships with earlybird.")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(help="key=value, e.g. search.heads=0.3", metavar="[KEY=VALUE]...")
-]
-RunPath = Annotated[Path, typer.Argument(help="A run's directory.", metavar="RUN")]
-HeadsRatio = Annotated[float | None, typer.Option(help="Ratio of heads to prune, in [0, 1).")]
-NeuronsRatio = Annotated[float | None, typer.Option(help="Ratio of neurons to prune, in [0, 1).")]
-ScopeOption = Annotated[Literal["layer", "global"] | None, typer.Option(help="Where the threshold lies.")]
-ScoreOption = Annotated[
-    Literal["coefficient", "gradient", "squared-gradient"] | None, typer.Option(help="What ranks the units.")
-]
-WhichOption = Annotated[Literal["ticket", "random"], typer.Option(help="The drawn ticket, or the random one.")]
-StartOption = Annotated[
-    Literal["rewind", "continue"], typer.Option(help="From the initial weights, or from those at the draw.")
-]
 
 
 @app.command()
@@ -71,27 +66,10 @@ def search(
 
 
 @app.command()
+@with_settings(PruningConfig, DetectorConfig, leaving=["exclude"])  # what was left alone was not recorded
 def draw(
     source: Annotated[Path, typer.Argument(help="A run's directory; or a trajectory's, to print.", metavar="RUN")],
-    detector: Annotated[
-        str | None, typer.Option(help="See `earlybird detectors`; all: print what each says and draw nothing.")
-    ] = None,
-    heads: HeadsRatio = None,
-    neurons: NeuronsRatio = None,
-    heads_scope: ScopeOption = None,
-    neurons_scope: ScopeOption = None,
-    score: ScoreOption = None,
-    smoothing: Annotated[str | None, typer.Option(help='A span: 200, "2%" or "3ep".')] = None,
-    window: Annotated[str | None, typer.Option(help="A span.")] = None,
-    every: Annotated[str | None, typer.Option(help="A span.")] = None,
-    start: Annotated[str | None, typer.Option(help="A span.")] = None,
-    lag: Annotated[
-        str | None, typer.Option(help="A span: how long ago the mask or order is that today's is compared with.")
-    ] = None,
-    criterion: Annotated[
-        str | None, typer.Option(help="What a windowed detector reads: nuclear-norm, overlap, captured, ...")
-    ] = None,
-    threshold: Annotated[float | None, typer.Option(help="What the statistic is compared with.")] = None,
+    settings: dict[str, Any],
     at: Annotated[
         str | None, typer.Option(help='At this step (260), fraction ("20%") or epoch ("3ep") instead.')
     ] = None,
@@ -102,33 +80,20 @@ def draw(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Draw a ticket from a search's record: by any detector, at a given step, or at random."""
-    changes = {
-        "detector": detector,
-        "heads": heads,
-        "neurons": neurons,
-        "heads_scope": heads_scope,
-        "neurons_scope": neurons_scope,
-        "score": score,
-        "smoothing": smoothing,
-        "window": window,
-        "every": every,
-        "start": start,
-        "lag": lag,
-        "criterion": criterion,
-        "threshold": threshold,
-    }
-    changes = {key: value for key, value in changes.items() if value is not None}
-    if detector == "all" or (source / "trajectory.json").is_file():
+    """Draw a ticket from a search's record: by any detector, at a given step, or at random.
+
+    With --detector all, or a trajectory by itself, print what each detector says and draw nothing.
+    """
+    if settings.get("detector") == "all" or (source / "trajectory.json").is_file():
         if at is not None or random is not None or output is not None or force:
             raise InputError("no ticket is drawn here, so --at, --random, --output and --force have no meaning")
-        _compare(source, changes, as_json=as_json)
+        _compare(source, settings, as_json=as_json)
         return
     from earlybird.recipes.stages.draw import draw_ticket
 
     ticket, written = draw_ticket(
         _open(source),
-        changes,
+        settings,
         at=at,
         random_seed=random,
         output=output,
@@ -140,7 +105,7 @@ def draw(
 @app.command()
 def prune(
     run_path: RunPath,
-    start: StartOption = "rewind",
+    weights: WeightsOption = "rewind",
     which: WhichOption = "ticket",
     force: Force = False,
     as_json: AsJson = False,
@@ -149,15 +114,15 @@ def prune(
     job = _open(run_path)
     from earlybird.recipes.stages.prune import prune_run
 
-    done = prune_run(job, start, which, force=force)
-    target = job.files.pruned(start, which)
+    done = prune_run(job, weights, which, force=force)
+    target = job.files.pruned(weights, which)
     show({"model": str(target)}, f"{'wrote' if done else 'there was already'} {target}", as_json)
 
 
 @app.command()
 def train(
     run_path: RunPath,
-    start: StartOption = "rewind",
+    weights: WeightsOption = "rewind",
     which: Annotated[Literal["ticket", "random", "dense"], typer.Option(help="Which network.")] = "ticket",
     force: Force = False,
     as_json: AsJson = False,
@@ -167,7 +132,7 @@ def train(
     from earlybird.recipes.run_directory import RESULT, read_result
 
     job = _open(run_path)
-    target = job.files.dense if which == "dense" else job.files.trained(start, which)
+    target = job.files.dense if which == "dense" else job.files.trained(weights, which)
     if which == "dense":
         from earlybird.recipes.stages.dense import train_dense
 
@@ -175,7 +140,7 @@ def train(
     else:
         from earlybird.recipes.stages.retrain import retrain
 
-        done = retrain(job, start, which, force=force)
+        done = retrain(job, weights, which, force=force)
     result = read_result(target / RESULT, ())
     metric = deciding_metric(result)
     said = f"{'trained' if done else 'was trained before'}: {metric_title(metric)} {result[metric]:.1f}%"
@@ -183,62 +148,9 @@ def train(
 
 
 @app.command()
-def report(run_path: RunPath, as_json: AsJson = False) -> None:
-    """Write summary.json, report.html and the figures of a run, or the table of a sweep, finished or not."""
-    from earlybird.recipes.sweep.directory import SweepDirectory
-
-    if SweepDirectory(run_path).is_sweep():
-        from earlybird.cli.sweeps import show_sweep
-
-        show_sweep(run_path, as_json=as_json)
-        return
-    _report(run_path, as_json=as_json)
-
-
-@app.command()
-def figures(
-    source: Annotated[Path, typer.Argument(help="A run's directory, or a trajectory's.", metavar="RUN")],
-    figure: Annotated[
-        list[str] | None, typer.Option(help="One of the figures, again for each; by default all.")
-    ] = None,
-    output: Annotated[Path | None, typer.Option(help="Where to write, by default RUN/figures.")] = None,
-    heads: HeadsRatio = None,
-    neurons: NeuronsRatio = None,
-    heads_scope: ScopeOption = None,
-    neurons_scope: ScopeOption = None,
-    score: ScoreOption = None,
-    detector: Annotated[str | None, typer.Option(help="See `earlybird detectors`.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write the study's figures and tables of a recorded search, each as PNG, SVG and its data as CSV.
-
-    A trajectory by itself needs --heads, --neurons or both; of a run its ticket says what is pruned and by what, before
-    the draw its recipe. A run under other settings than these needs --output.
-    """
-    from earlybird.report.artefacts.listing import write_artefacts
-
-    changes = {
-        "heads": heads,
-        "neurons": neurons,
-        "heads_scope": heads_scope,
-        "neurons_scope": neurons_scope,
-        "score": score,
-        "detector": detector,
-    }
-    given = {key: value for key, value in changes.items() if value is not None}
-    if given and output is None and not (source / "trajectory.json").is_file():
-        raise InputError(f"give --output: {source / 'figures'} is for the run's own settings")
-    written = write_artefacts(source, output or source / "figures", figure or [], given)
-    lines = [
-        f"{name}: {', '.join(map(str, paths)) or 'nothing to show in this run'}" for name, paths in written.items()
-    ]
-    show({name: list(map(str, paths)) for name, paths in written.items()}, "\n".join(lines), as_json)
-
-
-@app.command()
 def data(recipe: RecipeName, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Fetch or check a recipe's data and pretrained weights ahead of training."""
-    from earlybird.recipes.reading import read_recipe
+    from earlybird.recipes.recipe_file import read_recipe
 
     settings = read_recipe(recipe, overrides or [])
     quieten_libraries()
@@ -255,11 +167,11 @@ def _run(recipe: str, overrides: list[str], *, force: bool, as_json: bool) -> No
     for stage, done in run_stages(job):
         if not done:
             print(f"{stage}: was done before", file=sys.stderr)
-    _report(job.files.root, as_json=as_json)
+    show_results(job.files.root, as_json=as_json)
 
 
 def _begin(recipe: str, overrides: list[str], *, force: bool) -> Job:
-    from earlybird.recipes.reading import read_recipe
+    from earlybird.recipes.recipe_file import read_recipe
 
     settings = read_recipe(recipe, overrides)
     quieten_libraries()
@@ -275,15 +187,15 @@ def _open(root: Path) -> Job:
     return Job.open(root)
 
 
-def _compare(source: Path, changes: dict[str, Any], *, as_json: bool) -> None:
+def _compare(source: Path, settings: dict[str, Any], *, as_json: bool) -> None:
     from rich.console import Console
 
-    from earlybird.console import verdicts_table
+    from earlybird.cli.tables import verdicts_table
 
     quieten_libraries()
-    from earlybird.recipes.stages.compare import compare
+    from earlybird.recipes.compare import compare
 
-    trajectory, verdicts = compare(source, changes)
+    trajectory, verdicts = compare(source, settings)
     if as_json:
         rows = [{"detector": name, **verdict.description()} for name, verdict in verdicts.items()]
         print(json.dumps(rows, indent=1))
@@ -291,29 +203,3 @@ def _compare(source: Path, changes: dict[str, Any], *, as_json: bool) -> None:
         # What goes into a file or a pipe has no width to be folded to.
         console = Console(width=None if sys.stdout.isatty() else 160)
         console.print(verdicts_table(verdicts, trajectory.steps, trajectory.total_steps))
-
-
-def _report(root: Path, *, as_json: bool) -> None:
-    from rich.console import Console
-
-    from earlybird.console import results_table
-    from earlybird.recipes.run_directory import RESULT, RunDirectory
-    from earlybird.recipes.stages.summary import summarise
-    from earlybird.report import verdict, write_report
-
-    # First, so that a run in which nothing has finished, or something is damaged, has one, too.
-    page = write_report(root)
-    summary: dict[str, Any] = {}
-    sentence = "Not finished: no stage has ended yet."
-    if any(root.rglob(RESULT)):
-        summary = summarise(RunDirectory(root))
-        page = write_report(root)
-        sentence = verdict(summary)
-    if as_json:
-        print(json.dumps(summary or {"unfinished": sentence, "report": str(page)}, indent=1))
-        return
-    console = Console()
-    if summary:
-        console.print(results_table(summary))
-    console.print(sentence, soft_wrap=True, markup=False)
-    console.print(f"Report: {page}", soft_wrap=True, markup=False)

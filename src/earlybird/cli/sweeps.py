@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from earlybird.cli.application import AsJson, app, quieten_libraries
-from earlybird.cli.jobs import Overrides, RecipeName
+from earlybird.cli.application import app, quieten_libraries
+from earlybird.cli.options import AsJson, Overrides, RecipeName
 from earlybird.errors import JobError
 
 
@@ -21,14 +21,17 @@ def sweep(
     draw_at: Annotated[
         str | None, typer.Option(help='Places of the search to draw at, e.g. "0.5%,4%,100,3ep".', metavar="SPANS")
     ] = None,
-    detector: Annotated[
-        str | None, typer.Option(help="Detectors to draw by, see `earlybird detectors`.", metavar="NAMES")
+    detectors: Annotated[
+        str | None, typer.Option("--detector", help="Detectors to draw by, see `earlybird detectors`.", metavar="NAMES")
     ] = None,
-    ratio: Annotated[str | None, typer.Option(help='Fractions to prune, e.g. "0.3,0.8".', metavar="RATIOS")] = None,
-    score: Annotated[
-        str | None, typer.Option(help="coefficient, gradient, squared-gradient: what ranks the units.", metavar="NAMES")
+    ratios: Annotated[
+        str | None, typer.Option("--ratio", help='Fractions to prune, e.g. "0.3,0.8".', metavar="RATIOS")
     ] = None,
-    start: Annotated[
+    scores: Annotated[
+        str | None,
+        typer.Option("--score", help="coefficient, gradient, squared-gradient: what ranks the units.", metavar="NAMES"),
+    ] = None,
+    weights: Annotated[
         str | None, typer.Option(help="rewind, continue: what the pruned networks start from.", metavar="NAMES")
     ] = None,
     also: Annotated[
@@ -57,20 +60,21 @@ def sweep(
 
     given = {
         "draw_at": draw_at,
-        "detector": detector,
-        "ratio": ratio,
-        "score": score,
-        "start": start,
+        "detectors": detectors,
+        "ratios": ratios,
+        "scores": scores,
+        "weights": weights,
         "also": also,
         "seeds": seeds,
     }
     settings = sweep_settings(given, axis or [])
-    from earlybird.recipes.reading import read_recipe
+    from earlybird.recipes.recipe_file import read_recipe
 
     own = Path(read_recipe(recipe, overrides or []).output)
     root = output or own.with_name(own.name + "-sweep")
     quieten_libraries()
-    from earlybird.recipes.sweep.directory import SweepDirectory, begin_sweep
+    from earlybird.recipes.sweep.begin import begin_sweep
+    from earlybird.recipes.sweep.directory import SweepDirectory
     from earlybird.recipes.sweep.engines import engine_named
     from earlybird.recipes.sweep.plan import plan_sweep
     from earlybird.recipes.sweep.run import run_sweep
@@ -100,10 +104,10 @@ def show_sweep(root: Path, *, as_json: bool) -> None:
     """Print what there is of a sweep, and write it beside its cells."""
     from rich.console import Console
 
-    from earlybird.console import grid_table
+    from earlybird.cli.tables import grid_table
     from earlybird.recipes.sweep.directory import SweepDirectory
     from earlybird.recipes.sweep.table import gather
-    from earlybird.recipes.sweep.writing import central_grid, grid, write_table
+    from earlybird.recipes.sweep.text import central_grid, grid, write_table
 
     files = SweepDirectory(root)
     table = gather(files)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from earlybird.cli.application import AsJson, app, quieten_libraries, show
+from earlybird.cli.application import app, quieten_libraries, show
+from earlybird.cli.options import AsJson, with_settings
+from earlybird.config import PruningConfig
 
 
 @app.command("import")
@@ -37,18 +39,18 @@ def import_recordings(
 
 
 @app.command()
+@with_settings(PruningConfig)
 def inspect(
     model: Annotated[str, typer.Argument(help="A hub name, a directory, or a config.json alone.", metavar="MODEL")],
-    heads: Annotated[float | None, typer.Option(help="Ratio of heads to prune, to see what is left.")] = None,
-    neurons: Annotated[float | None, typer.Option(help="Ratio of neurons to prune, to see what is left.")] = None,
+    settings: dict[str, Any],
     length: Annotated[int, typer.Option(help="Tokens of the example that FLOPs are counted for.")] = 128,
     as_json: AsJson = False,
 ) -> None:
-    """Print a model's attention heads and MLP neurons, block by block, its parameters and FLOPs."""
-    from earlybird.recipes.inspection import inspect_model
+    """Print a model's attention heads and MLP neurons, block by block, its parameters and FLOPs; and pruned."""
+    from earlybird.checkpoint.inspection import inspect_model
 
     quieten_libraries()
-    found = inspect_model(model, heads=heads, neurons=neurons, length=length)
+    found = inspect_model(model, PruningConfig(**settings), length=length)
     show(found.as_json(), str(found), as_json)
 
 
@@ -76,7 +78,7 @@ def detectors(as_json: AsJson = False) -> None:
     """List the detectors with their null hypotheses and default settings."""
     from rich.console import Console
 
-    from earlybird.console import detectors_table
+    from earlybird.cli.tables import detectors_table
     from earlybird.detectors.listing import described_detectors
 
     rows = described_detectors()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from earlybird.detectors.criterion import Criterion
 from earlybird.detectors.scores import Scores
+from earlybird.errors import InputError
 
 
 class Observation:
@@ -38,6 +39,11 @@ class Observation:
         self.evidence = evidence
 
     @property
+    def observed(self) -> int:
+        """Steps observed so far, this one included."""
+        return self.step + 1
+
+    @property
     def scores(self) -> NDArray[np.floating]:
         """The scores, (layers, units)."""
         return self._scores.at(0) if isinstance(self._scores, Scores) else self._scores
@@ -50,23 +56,61 @@ class Observation:
 class Detector(ABC):
     """Decides from the observations of one kind whether its masks have settled.
 
-    `update` takes the observations in order, without gaps. `settled` and `statistic` speak of the newest
-    check; between checks they keep what the last one said, `checked` tells whether the newest observation was
-    one.
+    `update` takes the observations in order, from step 0 on and without gaps. `settled` and `statistic` speak of the
+    newest check; between checks they keep what the last one said, `checked` tells whether the newest observation was
+    one. A subclass says in `check` what decides, and keeps in `hold` what later checks need. With n steps observed, a
+    check is due when n is a multiple of `every` and at least `earliest`.
+
+    Args:
+        every: steps between checks.
+        earliest: steps observed before the first check at the least.
+        criteria: what the detector reads of an observation's values.
 
     Attributes:
         first_check: steps observed when the first check happens.
-        criteria: what the detector reads of an observation's values.
+
+    Raises:
+        InputError: `every` is below 1.
+
+    >>> class Still(Detector):
+    ...     def check(self, observation):
+    ...         share_kept = observation.mask.mean()
+    ...         return share_kept, share_kept > 0.5
+    >>> detector = Still(every=2)
+    >>> for step in range(2):
+    ...     detector.update(Observation(step, np.zeros((1, 4)), np.ones((1, 4), dtype=bool), {}, evidence=True))
+    >>> detector.settled
+    True
     """
 
-    first_check: int
-    criteria: tuple[Criterion, ...] = ()
-
-    def __init__(self) -> None:
+    def __init__(self, *, every: int = 1, earliest: int = 1, criteria: tuple[Criterion, ...] = ()) -> None:
+        if every < 1:
+            raise InputError(f"every must be at least 1 step, got {every}")
+        self.every = every
+        self.first_check = -(-max(earliest, 1) // every) * every
+        self.criteria = criteria
         self.settled = False
         self.checked = False
         self.statistic: float | None = None
 
-    @abstractmethod
     def update(self, observation: Observation) -> None:
-        """Take the next observation."""
+        """Take the next observation, and judge it if a check is due."""
+        self.hold(observation)
+        self.checked = self.is_due(observation)
+        if self.checked:
+            statistic, settled = self.check(observation)
+            # Plain numbers, for the files that tell of them.
+            self.statistic = None if statistic is None else float(statistic)
+            # A mask that ties decide says nothing, whatever the statistic.
+            self.settled = bool(settled) and observation.evidence
+
+    def is_due(self, observation: Observation) -> bool:
+        """Whether a check happens at this observation."""
+        return observation.observed >= self.first_check and observation.observed % self.every == 0
+
+    def hold(self, observation: Observation) -> None:  # noqa: B027 (a check may need nothing but its own observation)
+        """Keep what checks need, this one and later ones."""
+
+    @abstractmethod
+    def check(self, observation: Observation) -> tuple[float | None, bool]:
+        """The statistic, None where there is none, and whether it says that the masks have settled."""

@@ -19,29 +19,31 @@ class AllOf(Detector):
     """
 
     def __init__(self, members: Sequence[Detector]) -> None:
-        super().__init__()
         if len(members) < 2:
             raise InputError(f"a combination needs at least 2 detectors, got {len(members)}")
         self._members = tuple(members)
-        self.criteria = tuple(dict.fromkeys(criterion for member in members for criterion in member.criteria))
-        self.first_check = self.earliest([member.first_check for member in members])
-        self._observed = 0
+        super().__init__(
+            earliest=self.earliest([member.first_check for member in members]),
+            criteria=tuple(dict.fromkeys(criterion for member in members for criterion in member.criteria)),
+        )
 
     def earliest(self, first_checks: Sequence[int]) -> int:
         """When the combination may first be judged."""
         return max(first_checks)
 
-    def update(self, observation: Observation) -> None:
+    def hold(self, observation: Observation) -> None:
         """Hand the observation to every member."""
-        self._observed += 1
         for member in self._members:
             member.update(observation)
-        self.checked = self._observed >= self.first_check and any(member.checked for member in self._members)
-        if not self.checked:
-            return
-        self.statistic = sum(member.settled for member in self._members) / len(self._members)
-        # A member that settled earlier must not decide at a step that says nothing.
-        self.settled = self.enough(self.statistic) and observation.evidence
+
+    def is_due(self, observation: Observation) -> bool:
+        """Whether a member has just looked."""
+        return super().is_due(observation) and any(member.checked for member in self._members)
+
+    def check(self, observation: Observation) -> tuple[float, bool]:
+        """The share of settled members."""
+        share = sum(member.settled for member in self._members) / len(self._members)
+        return share, self.enough(share)
 
     def enough(self, share: float) -> bool:
         """Whether so many members suffice."""
@@ -69,21 +71,22 @@ class Repeated(Detector):
     """
 
     def __init__(self, member: Detector, times: int) -> None:
-        super().__init__()
+        super().__init__(earliest=member.first_check, criteria=member.criteria)
         if times < 2:
             raise InputError(f"repeat needs at least 2 checks in a row, got {times}")
         self._member = member
         self._times = times
-        self.criteria = member.criteria
-        self.first_check = member.first_check
         self._in_a_row = 0
 
-    def update(self, observation: Observation) -> None:
-        """Hand the observation on, and count."""
+    def hold(self, observation: Observation) -> None:
+        """Hand the observation on."""
         self._member.update(observation)
-        self.checked = self._member.checked
-        if not self.checked:
-            return
-        self.statistic = self._member.statistic
+
+    def is_due(self, observation: Observation) -> bool:
+        """Whether the member has just looked."""
+        return self._member.checked
+
+    def check(self, observation: Observation) -> tuple[float | None, bool]:
+        """Count the checks in a row."""
         self._in_a_row = self._in_a_row + 1 if self._member.settled else 0
-        self.settled = self._in_a_row >= self._times
+        return self._member.statistic, self._in_a_row >= self._times

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from earlybird.detectors.detection import Detection, Joint
+from earlybird.config import SearchConfig
+from earlybird.detectors.detection import Detection
 from earlybird.detectors.draw import Draw, KindDraw
-from earlybird.detectors.observe import Observer
-from earlybird.detectors.offline import check_length, score_chunks
-from earlybird.detectors.pruning import Pruning
-from earlybird.detectors.scores import Score
-from earlybird.detectors.settings import Choice
+from earlybird.detectors.factory import restricted
+from earlybird.detectors.observer import Observer
+from earlybird.detectors.offline import check_length, detection_of, score_chunks
+from earlybird.detectors.presets import DETECTORS
 from earlybird.errors import InputError
-from earlybird.trajectory import Kind, Trajectory
+from earlybird.masks import mask_rules
+from earlybird.trajectory import Trajectory
+from earlybird.vocabulary import Kind
 
 
 @dataclass(frozen=True)
@@ -42,45 +44,37 @@ class Verdict:
         }
 
 
-def detect_each(
-    trajectory: Trajectory,
-    choices: Mapping[str, Choice],
-    prunings: Mapping[Kind, Pruning],
-    *,
-    score: Score = "coefficient",
-    joint: Joint = "latched",
-) -> dict[str, Verdict]:
+def detect_each(trajectory: Trajectory, configs: Mapping[str, SearchConfig]) -> dict[str, Verdict]:
     """The verdicts that `earlybird.detect` would give one by one; what cannot work here says why instead.
+
+    Args:
+        trajectory: the recording.
+        configs: by names that the verdicts get; they prune alike, by one score, and differ in the detector.
 
     Raises:
         InputError: scores that are not recorded, or not finite before every detector has drawn.
     """
     verdicts: dict[str, Verdict] = {}
     detections: dict[str, Detection] = {}
-    for name, choice in choices.items():
+    for name, config in configs.items():
         try:
-            detections[name] = Detection(
-                prunings,
-                choice,
-                total_steps=trajectory.total_steps,
-                score=score,
-                steps_per_epoch=trajectory.shape.steps_per_epoch,
-                joint=joint,
-            )
+            detections[name] = detection_of(trajectory, config)
             check_length(trajectory, detections[name])
         except InputError as error:
             detections.pop(name, None)
             verdicts[name] = Verdict(None, {}, str(error))
+    any_config = next(iter(configs.values()))
+    rules = mask_rules(any_config, trajectory.shape)
     observers = {
         kind: Observer(
             kind,
-            pruning,
+            rule,
             {criterion for detection in detections.values() for criterion in detection.detectors[kind].criteria},
         )
-        for kind, pruning in prunings.items()
+        for kind, rule in rules.items()
     }
     waiting = list(detections.values())
-    for scores in score_chunks(trajectory, tuple(prunings), score):
+    for scores in score_chunks(trajectory, tuple(rules), any_config.score):
         for observations in zip(*(observers[kind].observations(scores[kind]) for kind in observers), strict=True):
             here = dict(zip(observers, observations, strict=True))
             waiting = [detection for detection in waiting if detection.observe(here) is None]
@@ -91,4 +85,15 @@ def detect_each(
     for name, detection in detections.items():
         reason = "" if detection.draw else f"not settled within the {trajectory.steps} recorded steps"
         verdicts[name] = Verdict(detection.draw, detection.settled, reason)
-    return {name: verdicts[name] for name in choices}
+    return {name: verdicts[name] for name in configs}
+
+
+def every_detector(config: SearchConfig) -> dict[str, SearchConfig]:
+    """A config for every detector by name, with what is set in `config` where the detector has that setting.
+
+    Raises:
+        InputError: a threshold is set, which detectors compare with different things.
+    """
+    if config.threshold is not None:
+        raise InputError("threshold cannot be set for all detectors at once: they compare different things")
+    return {name: replace(restricted(config, DETECTORS[name]), detector=name) for name in DETECTORS}

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Literal, get_args
 
-from earlybird.errors import InputError
+from earlybird.vocabulary import CriterionName
 
-CriterionName = Literal[
-    "nuclear-norm", "score-nuclear-norm", "effective-rank", "hamming", "overlap", "captured", "ema-overlap"
-]
-CRITERIA: tuple[CriterionName, ...] = get_args(CriterionName)
 _LAGGED: tuple[CriterionName, ...] = ("hamming", "overlap", "captured")
 
 
@@ -19,7 +13,7 @@ _LAGGED: tuple[CriterionName, ...] = ("hamming", "overlap", "captured")
 class Criterion:
     """A criterion with what it needs to be computed.
 
-    - nuclear-norm: of the mask (the mission's, default).
+    - nuclear-norm: of the mask (the default).
     - score-nuclear-norm: of the scores.
     - effective-rank: of the mask (Roy and Vetterli 2007).
     - hamming: distance of the mask from that `lag` steps ago, the fraction of units that differ.
@@ -49,17 +43,3 @@ NUCLEAR_NORM = Criterion()
 def has_lag(name: CriterionName) -> bool:
     """Whether a criterion compares with earlier masks."""
     return name in _LAGGED or name == "ema-overlap"
-
-
-def criterion_named(name: str) -> CriterionName:
-    """The name itself, checked.
-
-    Raises:
-        InputError: no criterion has that name; the message names the nearest one.
-    """
-    for known in CRITERIA:
-        if name == known:
-            return known
-    near = get_close_matches(name, CRITERIA, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(CRITERIA)}"
-    raise InputError(f"there is no criterion {name!r}; {hint}")

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from earlybird.config import SearchConfig
 from earlybird.detectors.base import Observation
 from earlybird.detectors.criterion import Criterion
 from earlybird.detectors.draw import Draw, KindDraw
-from earlybird.detectors.observe import Observer
-from earlybird.detectors.pruning import Pruning
-from earlybird.detectors.scores import Score, Scores
-from earlybird.detectors.settings import Choice
-from earlybird.errors import InputError
-from earlybird.trajectory import Kind
-
-Joint = Literal["latched", "simultaneous"]
+from earlybird.detectors.expression import detector_factory
+from earlybird.detectors.observer import Observer
+from earlybird.detectors.scores import Scores
+from earlybird.masks import MaskRule, Prunable, mask_rules
+from earlybird.vocabulary import How, Kind
 
 
 class Detection:
@@ -27,39 +25,43 @@ class Detection:
     `joint="latched"`: a kind that has settled stays settled. `"simultaneous"`: all must be settled at one and
     the same check. All masks are taken at the step at which the last kind settles.
 
+    Args:
+        config: what is pruned, by which score and detector.
+        source: of the units: a model's anatomy, or a record's shape.
+        total_steps: planned of the run.
+        steps_per_epoch: needed only where spans are given in epochs.
+
     Attributes:
+        rules: how scores become masks, per kind that is pruned.
+        detectors: per kind.
+        factory: what made them.
         draw: the verdict, once there is one.
         settled: the kinds that have settled.
         values: what the criteria that are read said at the newest step, per kind.
+
+    Raises:
+        InputError: nothing to prune, an unknown detector, a setting that it does not have, or a first check after the
+            end of the run.
     """
 
     def __init__(
-        self,
-        prunings: Mapping[Kind, Pruning],
-        choice: Choice,
-        *,
-        total_steps: int,
-        score: Score = "coefficient",
-        steps_per_epoch: float | None = None,
-        joint: Joint = "latched",
+        self, config: SearchConfig, source: Prunable, *, total_steps: int, steps_per_epoch: float | None = None
     ) -> None:
-        if not prunings:
-            raise InputError("give a ratio above 0 for heads, for neurons or for both: there is nothing to prune")
-        self.prunings = prunings
-        self.choice = choice
-        self.score: Score = score
         self.total_steps = total_steps
-        self.joint = joint
-        self.draw: Draw | None = None
+        self.rules: dict[Kind, MaskRule] = mask_rules(config, source)
+        self.factory = detector_factory(config)
+        # By its name, so that a draw says what decided even where that is the default, which may change.
+        self.config = config if config.detector is not None else replace(config, detector=self.factory.name)
         self.detectors = {
-            kind: choice.build(kind, pruning, score, total_steps, steps_per_epoch) for kind, pruning in prunings.items()
+            kind: self.factory.build(kind, rule, config.score, total_steps, steps_per_epoch)
+            for kind, rule in self.rules.items()
         }
+        self.draw: Draw | None = None
         self.settled: dict[Kind, KindDraw] = {}
         self.values: dict[Kind, Mapping[Criterion, float]] = {}
         self._observers = {
-            kind: Observer(kind, prunings[kind], detector.criteria) for kind, detector in self.detectors.items()
+            kind: Observer(kind, self.rules[kind], detector.criteria) for kind, detector in self.detectors.items()
         }
-        self._steps = 0
 
     def update(self, scores: Mapping[Kind, Scores]) -> Draw | None:
         """Take the scores of the next steps, of each kind; the draw, once there is one.
@@ -83,59 +85,42 @@ class Detection:
             if not detector.checked:
                 continue
             if detector.settled:
-                self.settled.setdefault(kind, KindDraw(observation.step, detector.statistic, self.choice.threshold))
-            elif self.joint == "simultaneous":
+                self.settled.setdefault(kind, KindDraw(observation.step, detector.statistic, self.factory.threshold))
+            elif self.config.joint == "simultaneous":
                 self.settled.pop(kind, None)
         # A kind that settled earlier must not have its mask taken at a step that says nothing about it.
-        if len(self.settled) == len(self.prunings) and all(o.evidence for o in observations.values()):
-            self.draw = self._drawn(observations)
-        self._steps += 1
+        if len(self.settled) == len(self.rules) and all(o.evidence for o in observations.values()):
+            last = max(self.settled.values(), key=lambda kind_draw: kind_draw.step)
+            step = next(iter(observations.values())).step
+            masks = {kind: observations[kind].mask.copy() for kind in self.rules}
+            scores = {kind: observations[kind].scores for kind in self.rules}
+            self.draw = self._drawn("detector", step, scores, masks, self.settled, last.statistic)
         return self.draw
 
-    def draw_now(self, scores: Mapping[Kind, NDArray[np.floating]], how: str) -> Draw:
-        """A draw that no detector asked for, at the newest step, from its scores (layers, units)."""
-        return forced_draw(
-            self.prunings, scores, step=self._steps - 1, total_steps=self.total_steps, how=how, score=self.score
-        )
+    def draw_at(self, step: int, scores: Mapping[Kind, NDArray[np.floating]], how: How) -> Draw:
+        """The draw at a 0-based step whatever the detector says, from that step's scores (layers, units)."""
+        masks = {kind: rule.masks(scores[kind]) for kind, rule in self.rules.items()}
+        kinds = {kind: KindDraw(step, None, None) for kind in self.rules}
+        return self._drawn(how, step, scores, masks, kinds, None)
 
-    def _drawn(self, observations: Mapping[Kind, Observation]) -> Draw:
-        last = max(self.settled.values(), key=lambda kind_draw: kind_draw.step)
-        step = self._steps
+    def _drawn(
+        self,
+        how: How,
+        step: int,
+        scores: Mapping[Kind, NDArray[np.floating]],
+        masks: Mapping[Kind, NDArray[np.bool_]],
+        kinds: Mapping[Kind, KindDraw],
+        statistic: float | None,
+    ) -> Draw:
         return Draw(
             step=step,
             fraction=(step + 1) / self.total_steps,
-            statistic=last.statistic,
-            detector=self.choice.name,
-            kinds=dict(self.settled),
-            masks={kind: observations[kind].mask.copy() for kind in self.prunings},
-            rescued={kind: pruning.rescued(observations[kind].scores) for kind, pruning in self.prunings.items()},
-            ratios={kind: pruning.ratio for kind, pruning in self.prunings.items()},
-            scopes={kind: pruning.scope for kind, pruning in self.prunings.items()},
-            score=self.score,
+            statistic=statistic,
+            how=how,
+            detector=self.factory.name if how in ("detector", "end") else None,
+            kinds=dict(kinds),
+            masks=masks,
+            kept_by_minimum={kind: rule.kept_by_minimum(scores[kind]) for kind, rule in self.rules.items()},
+            config=self.config,
             total_steps=self.total_steps,
         )
-
-
-def forced_draw(
-    prunings: Mapping[Kind, Pruning],
-    scores: Mapping[Kind, NDArray[np.floating]],
-    *,
-    step: int,
-    total_steps: int,
-    how: str,
-    score: Score,
-) -> Draw:
-    """The draw at a given step, whatever a detector says; scores (layers, units) per kind."""
-    return Draw(
-        step=step,
-        fraction=(step + 1) / total_steps,
-        statistic=None,
-        detector=how,
-        kinds={kind: KindDraw(step, None, None) for kind in prunings},
-        masks={kind: pruning.masks(scores[kind]) for kind, pruning in prunings.items()},
-        rescued={kind: pruning.rescued(scores[kind]) for kind, pruning in prunings.items()},
-        ratios={kind: pruning.ratio for kind, pruning in prunings.items()},
-        scopes={kind: pruning.scope for kind, pruning in prunings.items()},
-        score=score,
-        total_steps=total_steps,
-    )

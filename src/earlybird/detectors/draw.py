@@ -1,4 +1,4 @@
-"""The verdict: at which step the masks were taken, and on what evidence."""
+"""The verdict: at which step the masks were taken, how that came about, and on what evidence."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from earlybird.detectors.scores import Score
-from earlybird.masks import Scope
-from earlybird.trajectory import Kind
+from earlybird.config import SearchConfig, plain_values
+from earlybird.vocabulary import How, Kind
 
 
 @dataclass(frozen=True)
@@ -31,40 +30,40 @@ class Draw:
         step: 0-based step whose masks are taken, the newest observation of the last kind to settle.
         fraction: (step + 1) / planned steps of the run.
         statistic: the statistic with which the last kind settled; None for a constant window or a forced draw.
-        detector: the detector's name, or how the draw was forced ("step", "end", "random").
+        how: the "detector" found the masks settled; it did not until the "end"; or a "step" was named.
+        detector: the name of what decided, or did not until the end; None where no detector was asked.
         kinds: when each kind settled.
         masks: (layers, units) bool per kind, True = kept.
-        rescued: blocks per kind that keep a unit only because a block never loses its last one.
-        ratios: pruned fraction per kind.
-        scopes: where each kind's threshold was taken.
-        score: what ranked the units.
+        kept_by_minimum: blocks per kind that keep a unit only because a block never loses its last one.
+        config: all settings of the search.
         total_steps: planned steps of the run.
     """
 
     step: int
     fraction: float
     statistic: float | None
-    detector: str
+    how: How
+    detector: str | None
     kinds: Mapping[Kind, KindDraw]
     masks: Mapping[Kind, NDArray[np.bool_]]
-    rescued: Mapping[Kind, tuple[int, ...]]
-    ratios: Mapping[Kind, float]
-    scopes: Mapping[Kind, Scope]
-    score: Score
+    kept_by_minimum: Mapping[Kind, tuple[int, ...]]
+    config: SearchConfig
     total_steps: int
 
     def description(self) -> dict[str, Any]:
         """All but the masks, as plain values for a file."""
+        config = plain_values(self.config)
         values: dict[str, Any] = {
             "step": self.step,
             "fraction": self.fraction,
             "statistic": self.statistic,
+            "how": self.how,
             "detector": self.detector,
-            "score": self.score,
+            "score": self.config.score,
             "total_steps": self.total_steps,
             "kinds": {kind: asdict(kind_draw) for kind, kind_draw in self.kinds.items()},
-            "rescued": {kind: list(blocks) for kind, blocks in self.rescued.items()},
+            "kept_by_minimum": {kind: list(blocks) for kind, blocks in self.kept_by_minimum.items()},
         }
         for kind in self.masks:
-            values |= {f"{kind}_ratio": self.ratios[kind], f"{kind}_scope": self.scopes[kind]}
-        return values
+            values |= {f"{kind}_ratio": config[kind], f"{kind}_scope": self.config.scope(kind)}
+        return {**values, "config": config}

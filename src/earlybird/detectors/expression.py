@@ -13,28 +13,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
+from earlybird.config import DetectorConfig
 from earlybird.detectors.base import Detector
 from earlybird.detectors.combinations import AllOf, AnyOf, Repeated
-from earlybird.detectors.presets import detector_named
-from earlybird.detectors.pruning import Pruning
+from earlybird.detectors.factory import DetectorFactory, NamedDetector, OwnDetector, given_settings, restricted
+from earlybird.detectors.presets import DEFAULT_DETECTOR, detector_named
 from earlybird.detectors.rule_presets import stationary_share
-from earlybird.detectors.scores import Score
-from earlybird.detectors.settings import Choice, ChosenSettings, DetectorChoice
 from earlybird.errors import InputError
-from earlybird.trajectory import Kind
+from earlybird.masks import MaskRule
+from earlybird.vocabulary import Kind, Score
 
 _TOKEN = re.compile(r"[^\s(),]+|[(),]")
 _LONGEST = 500
 
 
 @dataclass(frozen=True)
-class Combination(Choice):
-    """Several choices and what makes one detector of theirs."""
+class Combination(DetectorFactory):
+    """Several factories, and what makes one detector of theirs."""
 
     name: str
-    members: tuple[Choice, ...]
+    members: tuple[DetectorFactory, ...]
     combine: Callable[[list[Detector]], Detector]
     needed: float | None = None  # None: the only member's own
 
@@ -44,7 +44,7 @@ class Combination(Choice):
         return " ".join(member.summary for member in self.members)
 
     @property
-    def threshold(self) -> float:
+    def threshold(self) -> float | None:
         """The share of settled members that is reached or exceeded, or the only member's threshold."""
         return self.members[0].threshold if self.needed is None else self.needed
 
@@ -54,46 +54,50 @@ class Combination(Choice):
         return self.needed is None and self.members[0].settled_below
 
     def member(
-        self, kind: Kind, pruning: Pruning, score: Score, total_steps: int, steps_per_epoch: float | None
+        self, kind: Kind, rule: MaskRule, score: Score, total_steps: int, steps_per_epoch: float | None
     ) -> Detector:
         """Build the members, then their combination."""
-        built = [member.member(kind, pruning, score, total_steps, steps_per_epoch) for member in self.members]
+        built = [member.member(kind, rule, score, total_steps, steps_per_epoch) for member in self.members]
         return self.combine(built)
 
 
-def choice_of(text: str, chosen: ChosenSettings | None = None) -> Choice:
-    """The choice that a text stands for.
+def detector_factory(config: DetectorConfig) -> DetectorFactory:
+    """What a config decides by: an object of the user's own, or a name or an expression with the config's settings.
 
-    Settings go to every member that has them; a threshold only where there is one member.
+    Settings go to every member of an expression that has them; a threshold only where there is one member.
 
     Raises:
         InputError: an unknown name, with the nearest one; text that cannot be read; a setting that no member has.
     """
-    chosen = chosen or ChosenSettings()
-    choice = _Reader(text).read()
-    if isinstance(choice, DetectorChoice):
-        return replace(choice, chosen=chosen)
-    leaves = _leaves(choice)
-    for name in chosen.given:
-        if not any(leaf.specification.has(name, chosen.criterion) for leaf in leaves):
+    if config.detector is not None and not isinstance(config.detector, str):
+        return OwnDetector(config.detector)
+    text = DEFAULT_DETECTOR if config.detector is None else config.detector
+    factory = _Reader(text).read()
+    if isinstance(factory, NamedDetector):
+        return replace(factory, chosen=config)
+    leaves = _leaves(factory)
+    for name in given_settings(config):
+        if not any(leaf.specification.has(name, config.criterion) for leaf in leaves):
             raise InputError(f"none of the detectors in {text} has a setting {name!r}; leave it out")
-    if chosen.threshold is not None and len(leaves) > 1:
+    if config.threshold is not None and len(leaves) > 1:
         raise InputError(f"threshold cannot be set for {text}: its detectors compare different things")
-    return _with_settings(choice, chosen)
+    # The detector's own: a class that has more settings may ask for its detector while it is being made.
+    own = DetectorConfig(**{each.name: getattr(config, each.name) for each in fields(DetectorConfig)})
+    return _with_settings(factory, own)
 
 
-def _leaves(choice: Choice) -> list[DetectorChoice]:
-    if isinstance(choice, Combination):
-        return [leaf for member in choice.members for leaf in _leaves(member)]
-    return [choice] if isinstance(choice, DetectorChoice) else []
+def _leaves(factory: DetectorFactory) -> list[NamedDetector]:
+    if isinstance(factory, Combination):
+        return [leaf for member in factory.members for leaf in _leaves(member)]
+    return [factory] if isinstance(factory, NamedDetector) else []
 
 
-def _with_settings(choice: Choice, chosen: ChosenSettings) -> Choice:
-    if isinstance(choice, Combination):
-        return replace(choice, members=tuple(_with_settings(member, chosen) for member in choice.members))
-    if isinstance(choice, DetectorChoice):
-        return replace(choice, chosen=chosen.restricted(choice.specification))
-    return choice
+def _with_settings(factory: DetectorFactory, config: DetectorConfig) -> DetectorFactory:
+    if isinstance(factory, Combination):
+        return replace(factory, members=tuple(_with_settings(member, config) for member in factory.members))
+    if isinstance(factory, NamedDetector):
+        return replace(factory, chosen=restricted(config, factory.specification))
+    return factory
 
 
 class _Reader:
@@ -105,36 +109,36 @@ class _Reader:
         self._text = text
         self._tokens: list[str] = _TOKEN.findall(text)
 
-    def read(self) -> Choice:
-        choice = self._choice()
+    def read(self) -> DetectorFactory:
+        factory = self._factory()
         if self._tokens:
             raise self._unreadable()
-        return choice
+        return factory
 
-    def _choice(self) -> Choice:
+    def _factory(self) -> DetectorFactory:
         name = self._next()
         if self._tokens[:1] != ["("]:
-            return DetectorChoice(name, detector_named(name))
+            return NamedDetector(name, detector_named(name))
         self._next()
         if name == "repeat":
-            member = self._choice()
+            member = self._factory()
             self._expect(",")
             times = self._next()
             if not times.isdecimal():
                 raise self._unreadable()
-            choice: Choice = _repeated(member, int(times))
+            factory: DetectorFactory = _repeated(member, int(times))
         elif name == "stationary-share":
-            choice = _share(self._next())
+            factory = _share(self._next())
         elif name in ("all", "any"):
-            members = [self._choice()]
+            members = [self._factory()]
             while self._tokens[:1] == [","]:
                 self._next()
-                members.append(self._choice())
-            choice = _combined(name, members)
+                members.append(self._factory())
+            factory = _combined(name, members)
         else:
             raise self._unreadable()
         self._expect(")")
-        return choice
+        return factory
 
     def _next(self) -> str:
         if not self._tokens:
@@ -152,13 +156,13 @@ class _Reader:
         )
 
 
-def _repeated(member: Choice, times: int) -> Choice:
+def _repeated(member: DetectorFactory, times: int) -> DetectorFactory:
     if times < 2:
         raise InputError(f"repeat needs at least 2 checks in a row, got {times}")
     return Combination(f"repeat({member.name}, {times})", (member,), lambda built: Repeated(built[0], times))
 
 
-def _combined(name: str, members: list[Choice]) -> Choice:
+def _combined(name: str, members: list[DetectorFactory]) -> DetectorFactory:
     if len(members) < 2:
         raise InputError(f"{name} needs at least 2 detectors, got {len(members)}")
     written = f"{name}({', '.join(member.name for member in members)})"
@@ -167,8 +171,8 @@ def _combined(name: str, members: list[Choice]) -> Choice:
     return Combination(written, tuple(members), AnyOf, needed=1 / len(members))
 
 
-def _share(name: str) -> Choice:
+def _share(name: str) -> DetectorFactory:
     test = detector_named(name).test
     if test is None:
         raise InputError(f"stationary-share needs a test on windows, such as ols or adf; {name} is none")
-    return DetectorChoice(f"stationary-share({name})", stationary_share(test, name))
+    return NamedDetector(f"stationary-share({name})", stationary_share(test, name))

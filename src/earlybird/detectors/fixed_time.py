@@ -19,15 +19,10 @@ class FixedTime(Detector):
     """
 
     def __init__(self, *, threshold: float, total_steps: int) -> None:
-        super().__init__()
         # 0.07 x 100 is a little more than 7, which is meant.
-        self.first_check = max(1, math.ceil(threshold * total_steps - 1e-9))
+        super().__init__(earliest=math.ceil(threshold * total_steps - 1e-9))
         self._total_steps = total_steps
 
-    def update(self, observation: Observation) -> None:
+    def check(self, observation: Observation) -> tuple[float, bool]:
         """Look at the time."""
-        observed = observation.step + 1
-        self.checked = observed >= self.first_check
-        if self.checked:
-            self.statistic = observed / self._total_steps
-            self.settled = observation.evidence
+        return observation.observed / self._total_steps, True

@@ -1,13 +1,15 @@
-"""When a rule that compares a run's first half with the present looks: at geometrically growing steps."""
+"""Rules that compare a run's first half with the present, at geometrically growing steps."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from earlybird.detectors.base import Observation
+from earlybird.detectors.base import Detector, Observation
+from earlybird.masks import MaskRule
 
 _GROWTH = 1.1
 
@@ -48,17 +50,52 @@ class Halves:
         self._checks = {int(check) for check in checks}
         self._halves = {check // 2 for check in self._checks}
         self._held: dict[int, Half] = {}
-        self._observed = 0
 
     def update(self, observation: Observation) -> Half | None:
         """Take the next observation; the half of its steps if a check is due, otherwise None."""
-        self._observed += 1
-        if self._observed in self._halves:
-            self._held[self._observed] = Half(
-                self._observed, observation.mask.copy(), observation.scores.copy(), observation.evidence
+        observed = observation.observed
+        if observed in self._halves:
+            self._held[observed] = Half(
+                observed, observation.mask.copy(), observation.scores.copy(), observation.evidence
             )
-        if self._observed not in self._checks:
+        if observed not in self._checks:
             return None
-        half = self._held[self._observed // 2]
+        half = self._held[observed // 2]
         self._held = {observed: held for observed, held in self._held.items() if observed >= half.observed}
         return half
+
+
+class HalvesCompared(Detector):
+    """Settled when what was seen at half of the steps captures enough at a check.
+
+    Args:
+        rule: the kind's.
+        threshold: the least captured share that counts as settled.
+        start: steps observed at the first check.
+        total_steps: of the run.
+    """
+
+    def __init__(self, rule: MaskRule, *, threshold: float, start: int, total_steps: int) -> None:
+        self.rule = rule
+        self.threshold = threshold
+        self._halves = Halves(start, total_steps)
+        self._half: Half | None = None
+        super().__init__(earliest=self._halves.first_check)
+
+    def hold(self, observation: Observation) -> None:
+        """Hold what was seen, if a later check looks back at it."""
+        self._half = self._halves.update(observation)
+
+    def is_due(self, observation: Observation) -> bool:
+        """At the halves' own steps."""
+        return self._half is not None
+
+    def check(self, observation: Observation) -> tuple[float, bool]:
+        """How much is captured."""
+        assert self._half is not None
+        share = self.captured(self._half, observation)
+        return share, share >= self.threshold and self._half.evidence
+
+    @abstractmethod
+    def captured(self, half: Half, now: Observation) -> float:
+        """The share that the mask of the first half captures."""

@@ -30,28 +30,20 @@ class HammingDistance(Detector):
     def __init__(
         self, *, queue: int = 5, threshold: float = 0.1, every: int = 1, units: tuple[int, ...] | None = None
     ) -> None:
-        super().__init__()
         if queue < 2:
             raise InputError(f"queue must hold at least 2 masks, got {queue}")
-        if every < 1:
-            raise InputError(f"every must be at least 1 step, got {every}")
+        super().__init__(every=every, earliest=queue * every)
         self.threshold = threshold
-        self.every = every
-        self.first_check = queue * every
         self._masks: deque[NDArray[np.bool_]] = deque(maxlen=queue)
         self._units = units
-        self._observed = 0
 
-    def update(self, observation: Observation) -> None:
-        """Queue the mask and compare, if a check is due."""
-        self._observed += 1
-        self.checked = False
-        if self._observed % self.every:
-            return
-        self._masks.append(observation.mask)
-        if len(self._masks) < (self._masks.maxlen or 0):
-            return
-        self.checked = True
+    def hold(self, observation: Observation) -> None:
+        """Queue the mask."""
+        if observation.observed % self.every == 0:
+            self._masks.append(observation.mask)
+
+    def check(self, observation: Observation) -> tuple[float, bool]:
+        """Compare the newest mask with the others."""
         older = np.stack(list(self._masks)[:-1])
-        self.statistic = float(hamming_distance(older, observation.mask, units=self._units).max())
-        self.settled = self.statistic <= self.threshold and observation.evidence
+        distance = float(hamming_distance(older, observation.mask, units=self._units).max())
+        return distance, distance <= self.threshold

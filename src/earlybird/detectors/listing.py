@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from earlybird.detectors.presets import DEFAULT_DETECTOR, DETECTORS
-from earlybird.detectors.settings import DetectorSpecification
-from earlybird.detectors.spans import Span
+from earlybird.detectors.specification import DetectorSpecification
+from earlybird.spans import Span
 
 _COMBINATIONS = {
     "all(A, B, ...)": "Every one of the detectors is settled, each by its newest check.",

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, logsumexp
 
 from earlybird.detectors.base import Detector, Observation
 from earlybird.detectors.criterion import NUCLEAR_NORM, Criterion
@@ -48,31 +47,25 @@ class OnlineChangePoint(Detector):
         start: int = 0,
         criterion: Criterion = NUCLEAR_NORM,
     ) -> None:
-        super().__init__()
-        if min(window, every) < 1:
-            raise InputError(f"window and every must be at least 1 step, got {window} and {every}")
+        if window < 1:
+            raise InputError(f"window must be at least 1 step, got {window}")
+        super().__init__(every=every, earliest=max(window + criterion.missing, start), criteria=(criterion,))
         self.threshold = threshold
-        self.criteria = (criterion,)
-        self.first_check = -(-max(window + criterion.missing, start) // every) * every
         self._window = window
-        self._every = every
-        self._hazard = 1 / max(2, total_steps)
         self._scale = 0.0
-        self._runs = RunLengths(self._hazard)
-        self._observed = 0
+        self._runs = RunLengths(1 / max(2, total_steps))
 
-    def update(self, observation: Observation) -> None:
-        """Update the posterior with the criterion's value, and judge it if a check is due."""
-        self._observed += 1
+    def hold(self, observation: Observation) -> None:
+        """Update the posterior with the criterion's value."""
         value = observation.values[self.criteria[0]]
         if math.isfinite(value):
             self._scale = self._scale or abs(value) or 1.0
             self._runs.update(value / self._scale)
-        self.checked = self._observed >= self.first_check and self._observed % self._every == 0
-        if not self.checked:
-            return
-        self.statistic = self._runs.probability_of_at_least(self._window)
-        self.settled = self.statistic >= self.threshold and math.isfinite(value) and observation.evidence
+
+    def check(self, observation: Observation) -> tuple[float, bool]:
+        """The probability of so long a run."""
+        probability = self._runs.probability_of_at_least(self._window)
+        return probability, probability >= self.threshold and math.isfinite(observation.values[self.criteria[0]])
 
 
 class RunLengths:
@@ -88,6 +81,8 @@ class RunLengths:
 
     def update(self, value: float) -> None:
         """Take the next value of the series."""
+        from scipy.special import gammaln, logsumexp
+
         if self._level is None:
             self._level = value
             self._means[:] = value

@@ -6,7 +6,7 @@ import numpy as np
 
 from earlybird.detectors.base import Observation
 from earlybird.detectors.lagged import LaggedComparison
-from earlybird.detectors.pruning import Pruning
+from earlybird.masks.rule import MaskRule
 
 
 class RankCorrelation(LaggedComparison):
@@ -16,20 +16,20 @@ class RankCorrelation(LaggedComparison):
     block, averaged over the blocks. It asks more than the mask needs: units far from the threshold count too.
 
     Args:
-        pruning: ratio and scope of the kind.
+        rule: ratio and scope of the kind.
         threshold, lag, every, start: see `LaggedComparison`.
     """
 
-    def __init__(self, pruning: Pruning, *, threshold: float, lag: int, every: int, start: int = 0) -> None:
+    def __init__(self, rule: MaskRule, *, threshold: float, lag: int, every: int, start: int = 0) -> None:
         super().__init__(threshold=threshold, lag=lag, every=every, start=start)
-        self._pruning = pruning
+        self._rule = rule
 
     def similarity(self, earlier: Observation, now: Observation) -> float:
         """Spearman's correlation; NaN where one of the two ranks nothing, all scores being equal."""
         from scipy.stats import rankdata
 
-        valid = self._pruning.valid(now.mask.shape[-1])
-        if self._pruning.scope == "global" and not self._pruning.uniform:
+        valid = self._rule.valid(now.mask.shape[-1])
+        if not self._rule.by_block:
             valid = valid.reshape(1, -1)
         correlations = []
         for before, after, units in zip(

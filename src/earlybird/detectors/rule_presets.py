@@ -12,11 +12,11 @@ from earlybird.detectors.hamming import HammingDistance
 from earlybird.detectors.lagged_overlap import LaggedOverlap
 from earlybird.detectors.online_change_point import OnlineChangePoint
 from earlybird.detectors.rank_correlation import RankCorrelation
-from earlybird.detectors.settings import DetectorSpecification, ResolvedSettings
-from earlybird.detectors.spans import fraction, steps
+from earlybird.detectors.specification import DetectorSpecification, ResolvedSettings
 from earlybird.detectors.split_half_capture import SplitHalfCapture
 from earlybird.detectors.stationary_share import StationaryShare
 from earlybird.detectors.subnetwork_similarity import SubnetworkSimilarity
+from earlybird.spans import fraction, steps
 from earlybird.stationarity.base import StationarityTest
 from earlybird.stationarity.mann_kendall import MannKendall
 
@@ -26,7 +26,7 @@ _LEAST_START = 20
 
 
 def _hamming(settings: ResolvedSettings) -> Detector:
-    return HammingDistance(threshold=settings.threshold, every=settings.every, units=settings.pruning.units)
+    return HammingDistance(threshold=settings.threshold, every=settings.every, units=tuple(settings.rule.units))
 
 
 def _fixed_time(settings: ResolvedSettings) -> Detector:
@@ -35,15 +35,13 @@ def _fixed_time(settings: ResolvedSettings) -> Detector:
 
 def _half_time_capture(settings: ResolvedSettings) -> Detector:
     start = max(settings.start, _LEAST_START)
-    return HalfTimeCapture(
-        settings.pruning, threshold=settings.threshold, start=start, total_steps=settings.total_steps
-    )
+    return HalfTimeCapture(settings.rule, threshold=settings.threshold, start=start, total_steps=settings.total_steps)
 
 
 def _split_half_capture(settings: ResolvedSettings) -> Detector:
     start = max(settings.start, _LEAST_START)
     return SplitHalfCapture(
-        settings.pruning, settings.score, threshold=settings.threshold, start=start, total_steps=settings.total_steps
+        settings.rule, settings.score, threshold=settings.threshold, start=start, total_steps=settings.total_steps
     )
 
 
@@ -53,7 +51,7 @@ def _lagged_overlap(settings: ResolvedSettings) -> Detector:
 
 def _rank_correlation(settings: ResolvedSettings) -> Detector:
     return RankCorrelation(
-        settings.pruning,
+        settings.rule,
         threshold=settings.threshold,
         lag=settings.lag,
         every=settings.every,
@@ -85,7 +83,7 @@ def stationary_share(test: type[StationarityTest], name: str) -> DetectorSpecifi
     def build(settings: ResolvedSettings) -> Detector:
         return StationaryShare(
             test(),
-            settings.pruning,
+            settings.rule,
             threshold=settings.threshold,
             window=settings.window,
             every=settings.every,

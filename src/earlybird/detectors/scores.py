@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import numpy as np
 from numpy.typing import NDArray
 
 from earlybird.errors import InputError
-from earlybird.trajectory import Channel
-
-Score = Literal["coefficient", "gradient", "squared-gradient"]
-SCORES: tuple[Score, ...] = get_args(Score)
+from earlybird.vocabulary import SCORES, Channel, Score
 
 
 def channels_of(score: Score) -> tuple[Channel, ...]:
@@ -39,10 +34,12 @@ class Scores:
         ranking: orders the units of a step as their scores do, also those whose scores float64 would round to one; it
             is not changed afterwards.
         offset: what the ranking lacks to be the scores.
+        first: 0-based step of the run that the first of them is of.
     """
 
-    def __init__(self, ranking: NDArray[np.floating], offset: float = 0.0) -> None:
+    def __init__(self, ranking: NDArray[np.floating], offset: float = 0.0, first: int = 0) -> None:
         self.ranking = ranking
+        self.first = first
         self._offset = offset
 
     def __len__(self) -> int:
@@ -59,11 +56,11 @@ class Scores:
 
     def copy(self) -> Scores:
         """The same with a ranking of its own, in as few bytes."""
-        return Scores(self.ranking.copy(), self._offset)
+        return Scores(self.ranking.copy(), self._offset, self.first)
 
     def part(self, steps: slice) -> Scores:
         """Those of some of the steps."""
-        return Scores(self.ranking[steps], self._offset)
+        return Scores(self.ranking[steps], self._offset, self.first + steps.indices(len(self))[0])
 
 
 class RunningScore:
@@ -84,20 +81,22 @@ class RunningScore:
 
     def update(self, evidence: NDArray[np.floating]) -> Scores:
         """Scores of the next steps; they may read the evidence where it lies, which is not to be changed afterwards."""
+        first = self._steps
+        self._steps += len(evidence)
         if self.channel == "deviation":
             # |1 + d| - 1, whose digits are the deviation's own; those of 1 + d in float32 would be fewer.
             negative = evidence.size > 0 and not evidence.min() >= -1  # also where it is NaN
-            return Scores(np.where(evidence < -1, -2 - evidence, evidence) if negative else np.asarray(evidence), 1.0)
+            ranking = np.where(evidence < -1, -2 - evidence, evidence) if negative else np.asarray(evidence)
+            return Scores(ranking, 1.0, first)
         # One array, changed in place: fresh memory for every intermediate result costs more than the arithmetic.
         values = np.array(evidence, dtype=np.float64)
         if self.channel == "coefficient":
-            return Scores(np.abs(values, out=values))
+            return Scores(np.abs(values, out=values), first=first)
         if self._squares:
             values *= values
         if self._sum is None:
             self._sum = np.zeros(values.shape[1:])
-        for step in values:
+        for number, step in enumerate(values, start=first + 1):
             self._sum += step
-            self._steps += 1
-            np.divide(self._sum, self._steps, out=step)
-        return Scores(values)
+            np.divide(self._sum, number, out=step)
+        return Scores(values, first=first)

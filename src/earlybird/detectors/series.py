@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from earlybird.criteria import effective_rank, hamming_distance, nuclear_norm, overlap
+from earlybird.criteria import captured_by, effective_rank, hamming_distance, nuclear_norm, overlap
 from earlybird.detectors.criterion import Criterion
-from earlybird.detectors.pruning import Pruning
 from earlybird.detectors.scores import Scores
+from earlybird.masks.rule import MaskRule
 
 
 class CriterionSeries(ABC):
@@ -41,22 +41,22 @@ class OfEachMask(CriterionSeries):
 class OfScores(CriterionSeries):
     """Nuclear norm of one step's scores."""
 
-    def __init__(self, pruning: Pruning) -> None:
-        self._pruning = pruning
+    def __init__(self, rule: MaskRule) -> None:
+        self._rule = rule
 
     def update(self, scores: Scores, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Nuclear norm of each step."""
         # A block's padding may hold the score of a coefficient of 1.
-        return nuclear_norm(np.where(self._pruning.valid(masks.shape[-1]), scores.values, 0.0))
+        return nuclear_norm(np.where(self._rule.valid(masks.shape[-1]), scores.values, 0.0))
 
 
 class AgainstEarlier(CriterionSeries):
     """Criteria of a mask and the one `lag` steps before; holds `lag` masks, a bit per unit."""
 
-    def __init__(self, criterion: Criterion, pruning: Pruning) -> None:
+    def __init__(self, criterion: Criterion, rule: MaskRule) -> None:
         self._name = criterion.name
         self._lag = criterion.lag
-        self._pruning = pruning
+        self._rule = rule
         self._ring: NDArray[np.uint8] | None = None
         self._steps = 0
 
@@ -86,10 +86,10 @@ class AgainstEarlier(CriterionSeries):
 
     def _compared(self, scores: Scores, masks: NDArray[np.bool_], earlier: NDArray[np.bool_]) -> NDArray[np.float64]:
         if self._name == "hamming":
-            return hamming_distance(masks, earlier, units=self._pruning.units)
+            return hamming_distance(masks, earlier, units=self._rule.units)
         if self._name == "overlap":
             return overlap(masks, earlier)
-        return np.array([self._pruning.captured(mask, now) for mask, now in zip(earlier, scores.values, strict=True)])
+        return np.array([captured_by(self._rule, mask, now) for mask, now in zip(earlier, scores.values, strict=True)])
 
 
 class AgainstAverage(CriterionSeries):
@@ -111,10 +111,10 @@ class AgainstAverage(CriterionSeries):
         return values
 
 
-def series_of(criterion: Criterion, pruning: Pruning) -> CriterionSeries:
+def series_of(criterion: Criterion, rule: MaskRule) -> CriterionSeries:
     """What computes a criterion from the first step of a run on."""
     if criterion.name == "ema-overlap":
         return AgainstAverage(criterion)
     if criterion.name == "score-nuclear-norm":
-        return OfScores(pruning)
-    return AgainstEarlier(criterion, pruning) if criterion.missing else OfEachMask(criterion)
+        return OfScores(rule)
+    return AgainstEarlier(criterion, rule) if criterion.missing else OfEachMask(criterion)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earlybird.detectors.base import Detector, Observation
-from earlybird.detectors.pruning import Pruning
 from earlybird.errors import InputError
+from earlybird.masks.rule import MaskRule
 from earlybird.stationarity.base import StationarityTest
 
 # What is held stays below 260 kB whatever the model's size and the run's length.
@@ -21,12 +21,11 @@ class StationaryShare(Detector):
     """Settled when a window test finds enough of the units' own score series settled.
 
     A window is seen at 64 evenly spaced steps at most, and of more than 512 units as many evenly spaced ones
-    speak for all. With n steps observed, a check happens when n is a multiple of `every`, n >= window and
-    n >= start.
+    speak for all.
 
     Args:
         test: what judges each unit's scores over the window.
-        pruning: tells which places hold a unit.
+        rule: tells which places hold a unit.
         threshold: the least share that counts as settled.
         window: steps in a test.
         every: steps between checks.
@@ -36,37 +35,31 @@ class StationaryShare(Detector):
     def __init__(
         self,
         test: StationarityTest,
-        pruning: Pruning,
+        rule: MaskRule,
         *,
         threshold: float,
         window: int,
         every: int,
         start: int = 0,
     ) -> None:
-        super().__init__()
         if window < 4:
             raise InputError(f"window must be at least 4 steps, got {window}")
-        if every < 1:
-            raise InputError(f"every must be at least 1 step, got {every}")
+        super().__init__(every=every, earliest=max(window, start))
         self.test = test
         self.threshold = threshold
-        self.first_check = -(-max(window, start) // every) * every
-        self._every = every
         self._stride = -(-window // _MOST_POINTS)
         self._points: deque[NDArray[np.float64]] = deque(maxlen=window // self._stride)
-        self._valid = pruning.valid(max(pruning.units, default=0))
+        self._valid = rule.valid(max(rule.units, default=0))
         units = int(self._valid.sum())
         self._chosen = np.linspace(0, units - 1, min(units, _MOST_UNITS)).round().astype(np.int64)
-        self._observed = 0
 
-    def update(self, observation: Observation) -> None:
-        """Hold the scores at every so manyth step, and test them if a check is due."""
-        self._observed += 1
-        if self._observed % self._stride == 0:
+    def hold(self, observation: Observation) -> None:
+        """Hold the scores at every so manyth step."""
+        if observation.observed % self._stride == 0:
             self._points.append(np.asarray(observation.scores[self._valid][self._chosen], dtype=np.float64))
-        self.checked = self._observed >= self.first_check and self._observed % self._every == 0
-        if not self.checked:
-            return
+
+    def check(self, observation: Observation) -> tuple[float, bool]:
+        """Test each unit's scores."""
         series = np.stack(self._points, axis=1)
-        self.statistic = float(np.mean([self.test.judge(unit)[1] for unit in series]))
-        self.settled = self.statistic >= self.threshold and observation.evidence
+        share = float(np.mean([self.test.judge(unit)[1] for unit in series]))
+        return share, share >= self.threshold

@@ -27,30 +27,25 @@ class SubnetworkSimilarity(Detector):
     """
 
     def __init__(self, *, threshold: float, every: int, start: int = 0, history: int = 3) -> None:
-        super().__init__()
-        if every < 1 or history < 2:
-            raise InputError(f"every must be at least 1 and history at least 2, got {every} and {history}")
+        if history < 2:
+            raise InputError(f"history must hold at least 2 sub-networks, got {history}")
+        super().__init__(every=every, earliest=max((2 * history - 1) * every, start))
         self.threshold = threshold
-        self.first_check = -(-max((2 * history - 1) * every, start) // every) * every
-        self._every = every
         self._masks: deque[NDArray[np.bool_]] = deque(maxlen=history)
         self._similarities: deque[float] = deque(maxlen=history)
-        self._observed = 0
 
-    def update(self, observation: Observation) -> None:
-        """Compare the mask with the oldest that is held, if a check is due."""
-        self._observed += 1
-        self.checked = False
-        if self._observed % self._every:
+    def hold(self, observation: Observation) -> None:
+        """Compare the mask with the oldest that is held."""
+        if observation.observed % self.every:
             return
         self._masks.append(observation.mask.copy())
         if len(self._masks) == self._masks.maxlen:
             self._similarities.append(jaccard(self._masks[0], observation.mask))
-        self.checked = self._observed >= self.first_check
-        if not self.checked:
-            return
-        self.statistic = float(np.mean(self._similarities))
-        self.settled = self.statistic >= self.threshold and observation.evidence
+
+    def check(self, observation: Observation) -> tuple[float, bool]:
+        """Mean of the newest similarities."""
+        similarity = float(np.mean(self._similarities))
+        return similarity, similarity >= self.threshold
 
 
 def jaccard(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:

@@ -15,9 +15,8 @@ from earlybird.stationarity.base import StationarityTest
 class WindowedTest(Detector):
     """Moving average, window, cadence, test: the study's way to a draw.
 
-    With n steps observed, a check happens when n is a multiple of `every`, n >= smoothing + window - 1 and
-    n >= start; it tests the last `window` values of the moving average. A criterion that has no value at the
-    first steps delays the first check by as many.
+    A check tests the last `window` values of the moving average; the first comes when there are so many. A criterion
+    that has no value at the first steps delays it by as many.
 
     Args:
         test: what judges a window.
@@ -48,37 +47,30 @@ class WindowedTest(Detector):
         later_window: int | None = None,
         criterion: Criterion = NUCLEAR_NORM,
     ) -> None:
-        super().__init__()
         if window < 4:
             raise InputError(f"window must be at least 4 values, got {window}")
-        if min(smoothing, every) < 1:
-            raise InputError(f"smoothing and every must be at least 1 step, got {smoothing} and {every}")
+        if smoothing < 1:
+            raise InputError(f"smoothing must be at least 1 step, got {smoothing}")
+        length = smoothing + window - 1
+        super().__init__(every=every, earliest=max(length + criterion.missing, start), criteria=(criterion,))
         self.test = test
         self.smoothing = smoothing
         self.window = window
-        self.every = every
         self.later_window = later_window
-        self.criteria = (criterion,)
-        self.first_check = -(-max(smoothing + window - 1 + criterion.missing, start) // every) * every
-        self._values: deque[float] = deque(maxlen=smoothing + window - 1)
-        self._observed = 0
-        self._first_done = False
+        self._values: deque[float] = deque(maxlen=length)
 
-    def update(self, observation: Observation) -> None:
-        """Append the criterion's value, and test if a check is due."""
+    def hold(self, observation: Observation) -> None:
+        """Append the criterion's value."""
         self._values.append(observation.values[self.criteria[0]])
-        self._observed += 1
-        self.checked = self._observed >= self.first_check and self._observed % self.every == 0
-        if not self.checked:
-            return
+
+    def check(self, observation: Observation) -> tuple[float | None, bool]:
+        """Smooth the window, and test it."""
         values = np.fromiter(self._values, dtype=np.float64)
         if self.smoothing > 1:
             # Averaged around the newest value: the average of a constant series is then exactly constant.
             newest = values[-1]
             weights = np.full(self.smoothing, 1 / self.smoothing)
             values = np.convolve(values - newest, weights, mode="valid") + newest
-        if self._first_done and self.later_window is not None:
+        if self.later_window is not None and observation.observed > self.first_check:
             values = values[-self.later_window :]
-        self._first_done = True
-        self.statistic, settled = self.test.judge(values)
-        self.settled = settled and observation.evidence
+        return self.test.judge(values)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from earlybird.detectors.base import Detector
-from earlybird.detectors.settings import DetectorSpecification, ResolvedSettings
-from earlybird.detectors.spans import fraction, steps
+from earlybird.detectors.specification import DetectorSpecification, ResolvedSettings
 from earlybird.detectors.window import WindowedTest
+from earlybird.spans import fraction, steps
 from earlybird.stationarity.adf import AugmentedDickeyFuller
 from earlybird.stationarity.autoregression import AutoregressiveRoot
 from earlybird.stationarity.base import StationarityTest

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from earlybird.checkpoint import load
+from earlybird.checkpoint.load import load
 from earlybird.errors import InputError
-from earlybird.exports import ExportFormat, export
+from earlybird.exports.export import ExportFormat, export
 from earlybird.ticket import Ticket
 
 # What the export writes anew, or what is true of the pruned weights alone.

@@ -9,12 +9,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from earlybird.anatomy import Anatomy
-from earlybird.config_fields import CannotSayError
+from earlybird.anatomy.config_fields import CannotSayError
 from earlybird.errors import InputError
 from earlybird.exports.foreign import refuse_own_mathematics
-from earlybird.plain_config import dense_config
-from earlybird.pruned_shape import ticket_of_shape
-from earlybird.surgery import cuts
+from earlybird.surgery.plain_config import dense_config
+from earlybird.surgery.plan import plan_surgery
+from earlybird.surgery.pruned_shape import ticket_of_shape
 from earlybird.ticket import Ticket
 
 
@@ -48,11 +48,11 @@ def dense_model(model: PreTrainedModel, ticket: Ticket | None = None) -> PreTrai
             f"the dense model cannot be made: {own[0]} came with the heads kept, and the original shape has no place"
             " for it"
         )
-    slices = cuts(dense, anatomy, ticket)
+    plan = plan_surgery(anatomy, ticket)
     large: dict[str, Tensor] = {}
     for name, value in dense.state_dict().items():
         content = small.get(name)
-        for cut in reversed([cut for cut in slices if cut.parameter == name]):
+        for cut in reversed([cut for cut in plan.cuts if cut.parameter == name]):
             content = _spread(content, value.shape[cut.dim], cut.dim, cut.index)
         if content is None or content.shape != value.shape:
             raise InputError(

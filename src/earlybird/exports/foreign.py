@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from transformers import PreTrainedModel
 
-from earlybird import off_by_one
 from earlybird.errors import InputError
-from earlybird.mean_pooling import MeanPoolingViTForImageClassification
+from earlybird.models import off_by_one
+from earlybird.models.mean_pooling import MeanPoolingViTForImageClassification
 
 
 def refuse_own_mathematics(model: PreTrainedModel) -> None:

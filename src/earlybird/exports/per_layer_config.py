@@ -9,10 +9,10 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from earlybird.anatomy import Anatomy, AttentionBlock, MlpBlock
-from earlybird.config_fields import CannotSayError
+from earlybird.anatomy.config_fields import CannotSayError
 from earlybird.errors import InputError
 from earlybird.exports.foreign import refuse_own_mathematics
-from earlybird.plain_config import built, dense_config, fields_of
+from earlybird.surgery.plain_config import built, dense_config, fields_of
 
 
 def write_per_layer_config(model: PreTrainedModel, directory: Path) -> None:

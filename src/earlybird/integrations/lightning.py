@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -11,13 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from earlybird.detectors.scores import Score
+from earlybird.config import SearchConfig
 from earlybird.errors import InputError, JobError
-from earlybird.integrations.continuing import detector_to_continue, refuse_unsliceable
-from earlybird.masks import Scope
-from earlybird.search import Search
-from earlybird.surgery import prune
+from earlybird.integrations.driver import SearchDriver, check_then
+from earlybird.search.recording import Recording
+from earlybird.search.search import Search
 from earlybird.ticket import Ticket
+from earlybird.vocabulary import AtDraw
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -34,26 +35,30 @@ _FILE = "search.safetensors"
 class EarlyBirdCallback(Callback):
     """Searches while a Lightning Trainer fits; the module's training step stays as it is.
 
-        callback = EarlyBirdCallback("model", heads=0.3, neurons=0.4)
+        callback = EarlyBirdCallback("model", SearchConfig(heads=0.3, neurons=0.4), draw_at_end=True)
         Trainer(max_steps=1000, callbacks=[callback]).fit(module, batches)  # ends at the draw
         earlybird.prune(module.model, callback.ticket)
 
     For automatic optimization with one optimizer, in 32 bits or bf16. Each fit is a search of its own; with `record`,
     Lightning's checkpoints hold it, and a fit that goes on from one (`ckpt_path`) goes on with its search. What was
-    saved after the draw of "continue" holds the pruned model, which a module with the whole one cannot load.
+    saved after the draw of "continue" holds the pruned model, which a module with the whole one cannot load. The module
+    logs what `earlybird.integrations.metrics.SearchCurves` reads, every `log_every_n_steps`, and at a draw that stops.
 
     Args:
         attribute: name of the module's attribute that holds the Transformer.
-        heads, neurons: ratios to prune, in [0, 1).
-        then: at the draw, "stop" the fit, or prune in place and "continue" with the small network.
-        score, l1, heads_scope, neurons_scope, threshold: as in `earlybird.Search`.
-        detector: as there, but that "continue" draws at a fifth of the training by default (`fixed-time`).
-        learning_rate: of the coefficients, by default that of the weights; it follows the weights' schedule.
+        config: as of `earlybird.Search`, but that "continue" draws at a fifth of the training by default
+            (`fixed-time`), and that the coefficients train at the weights' rate by default; theirs follows the schedule
+            of the weights'.
+        then: at the draw, "stop" the fit, or prune the model in place and "continue" with the small network, the
+            optimizer's state sliced along.
+        draw_at_end: if nothing has settled by the end of the fit, draw there all the same; otherwise a warning in the
+            log says that nothing was pruned, and the ticket is None.
         record: directory to write the trajectory to, in the place of that of an earlier fit. By default it is not kept,
             and a fit cannot go on from a checkpoint.
 
     Attributes:
         ticket: of the newest fit, once it is drawn.
+        search: of the fit under way; None before and after.
 
     Raises:
         InputError: when the fit starts: no such attribute, no planned number of steps, more than one optimizer,
@@ -65,34 +70,27 @@ class EarlyBirdCallback(Callback):
     def __init__(
         self,
         attribute: str,
+        config: SearchConfig,
         *,
-        heads: float | None = None,
-        neurons: float | None = None,
-        then: str = "stop",
-        score: Score = "coefficient",
-        detector: str | None = None,
-        l1: float = 1e-4,
-        heads_scope: Scope = "layer",
-        neurons_scope: Scope = "global",
-        threshold: float | None = None,
-        learning_rate: float | None = None,
+        then: AtDraw = "stop",
+        draw_at_end: bool = False,
         record: str | os.PathLike[str] | None = None,
     ) -> None:
-        if then not in ("stop", "continue"):
-            raise InputError(f'then must be "stop" or "continue", got {then!r}')
-        self.attribute = attribute
-        self.heads, self.neurons, self.then = heads, neurons, then
-        self.detector = detector_to_continue(detector, threshold) if then == "continue" else detector
-        self.score, self.l1, self.threshold = score, l1, threshold
-        self.heads_scope, self.neurons_scope = heads_scope, neurons_scope
-        self.learning_rate = learning_rate
+        check_then(then)
+        self.attribute, self.config, self.then = attribute, config, then
+        self.draw_at_end = draw_at_end
         self.record = None if record is None else Path(record)
         self.ticket: Ticket | None = None
-        self._search: Search | None = None
+        self._driver: SearchDriver | None = None
         self._steps = 0
         self._resumed: bytes | None = None
         # What a checkpoint is given that is written because of an exception, when the search is off the model.
         self._left: dict[str, Any] = {}
+
+    @property
+    def search(self) -> Search | None:
+        """Of the fit under way."""
+        return None if self._driver is None else self._driver.search
 
     @property
     def state_key(self) -> str:
@@ -130,11 +128,11 @@ class EarlyBirdCallback(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds of the search: the file of `Search.save_state`, as bytes, and the fit's step."""
-        if self._search is None or self.record is None:
+        if self._driver is None or self.record is None:
             return self._left
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / _FILE
-            self._search.save_state(path)
+            self._driver.search.save_state(path)
             # Of several processes only the first writes, and only its checkpoint is kept.
             if not path.exists():
                 return {}
@@ -158,57 +156,48 @@ class EarlyBirdCallback(Callback):
         total = trainer.estimated_stepping_batches
         if total == float("inf"):
             raise InputError("the search needs a planned length: give the Trainer max_steps or max_epochs")
-        resumed, self._resumed = self._resumed, None
         self._steps = trainer.global_step
+        resumed, self._resumed = self._resumed, None
         with tempfile.TemporaryDirectory() as directory:
             state = None
             if resumed is not None:
                 state = Path(directory) / _FILE
                 state.write_bytes(resumed)
-            self._search = Search(
+            self._driver = SearchDriver.begin(
                 model,
-                heads=self.heads,
-                neurons=self.neurons,
+                trainer.optimizers[0],
+                self.config,
                 total_steps=int(total),
-                score=self.score,
-                detector=self.detector,
-                l1=self.l1,
-                heads_scope=self.heads_scope,
-                neurons_scope=self.neurons_scope,
-                threshold=self.threshold,
-                learning_rate=self.learning_rate or 1e-3,
-                record=self.record,
-                overwrite=True,
-                resume=state,
+                steps_per_epoch=_steps_per_epoch(trainer),
+                then=self.then,
+                draw_at_end=self.draw_at_end,
+                recording=None if self.record is None else Recording(self.record, resume=state, overwrite=True),
             )
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
-        """Give the coefficients their penalty and this step's rate."""
-        if self._search is None:
-            return
-        self._search.apply_penalty()
-        group = optimizer.param_groups[0]
-        if self.learning_rate is None:
-            self._search.learning_rate = group["lr"]
-        else:
-            self._search.learning_rate = self.learning_rate * group["lr"] / group.get("initial_lr", group["lr"])
+        """Give the coefficients this step's rate and penalty."""
+        if self._driver is not None:
+            self._driver.before_step(optimizer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Observe the step, if the optimizer made one; at the draw, stop or prune."""
-        if self._search is None or trainer.global_step == self._steps:
+        driver, step = self._driver, trainer.global_step
+        if driver is None or step == self._steps:
             return
-        if self.then == "continue" and self._search.steps == 0:
-            refuse_unsliceable(trainer.optimizers[0], getattr(pl_module, self.attribute), self._search)
-        self.ticket = self._search.step()
-        self._steps = trainer.global_step
-        for kind, values in self._search.detection.values.items():
-            for criterion, value in values.items():
-                pl_module.log(f"earlybird_{criterion.name}_{kind}", value)
+        self.ticket = driver.after_step(
+            getattr(pl_module, self.attribute), trainer.optimizers[0], last=step >= driver.search.total_steps
+        )
+        self._steps = step
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        # When Lightning logs, and at a draw that stops the fit, because that makes it log.
+        if self.ticket is not None or (every and step % every == 0):
+            for name, value in driver.metrics().items():
+                pl_module.log(name, value)
         if self.ticket is None:
             return
-        self._finish(trainer, pl_module)
+        self._end(trainer, pl_module)
         if self.then == "stop":
             trainer.should_stop = True
 
@@ -223,21 +212,25 @@ class EarlyBirdCallback(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Fold the coefficients into the weights; a ticket drawn in the newest steps is seen only now."""
-        self._finish(trainer, pl_module)  # when the fit ends, the module has left its device
+        self._end(trainer, pl_module)  # when the fit ends, the module has left its device
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the coefficients off after a fit that had no step to take."""
         self._abandon()
 
     def _abandon(self) -> None:
-        search, self._search = self._search, None
-        if search is not None:
-            search.detach()
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.abandon()
 
-    def _finish(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._search is None:
+    def _end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._driver is None:
             return
-        self._search.finish()
-        self.ticket, self._search = self._search.ticket, None
-        if self.ticket is not None and self.then == "continue":
-            prune(getattr(pl_module, self.attribute), self.ticket, optimizer=trainer.optimizers[0])
+        self._driver.end(getattr(pl_module, self.attribute), trainer.optimizers[0])
+        self.ticket, self._driver = self._driver.ticket, None
+
+
+def _steps_per_epoch(trainer: Trainer) -> int | None:
+    """Optimizer steps of an epoch; None where Lightning does not know how many batches come."""
+    batches = trainer.num_training_batches
+    return math.ceil(batches / trainer.accumulate_grad_batches) if math.isfinite(batches) else None

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from earlybird.detectors.detection import Detection
-from earlybird.search import Search
+from earlybird.search.search import Search
 
 # Into a log go so many lines of a stage.
 _LINES = 10
@@ -85,5 +85,6 @@ def _watched(detection: Detection) -> list[str]:
     statistics = [detector.statistic for detector in detection.detectors.values()]
     if any(statistic is not None for statistic in statistics):
         shown = "/".join("-" if statistic is None else f"{statistic:.3g}" for statistic in statistics)
-        parts.append(f"statistic {shown} (threshold {detection.choice.threshold:g})")
+        threshold = detection.factory.threshold
+        parts.append(f"statistic {shown}" + ("" if threshold is None else f" (threshold {threshold:g})"))
     return parts

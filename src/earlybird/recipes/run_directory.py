@@ -7,9 +7,9 @@ search/drawn/                      model and optimizer state at the search's dra
 search/result.json                 how the search went
 draw.json, ticket.json             the draw and its ticket
 random.json                        a random ticket of the same shape
-pruned/{start}/{which}/            pruned models; start: rewind or continue, which: ticket or random
+pruned/{weights}/{which}/          pruned models; weights: rewind or continue, which: ticket or random
 trained/dense/                     the dense network, trained
-trained/{start}/{which}/           the pruned ones, trained
+trained/{weights}/{which}/          the pruned ones, trained
 summary.json, report.html, figures/
 """
 
@@ -22,14 +22,12 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from earlybird.atomic_write import write_whole
 from earlybird.errors import InputError
 from earlybird.recipes.metric_names import deciding_metric
-from earlybird.whole_file import write_whole
-
-Start = Literal["rewind", "continue"]
-Which = Literal["ticket", "random"]
+from earlybird.vocabulary import Weights, Which
 
 
 @dataclass(frozen=True)
@@ -98,13 +96,13 @@ class RunDirectory:
         """A ticket, JSON."""
         return self.root / f"{which}.json"
 
-    def pruned(self, start: Start, which: Which) -> Path:
+    def pruned(self, weights: Weights, which: Which) -> Path:
         """A pruned model before it trains on."""
-        return self.root / "pruned" / start / which
+        return self.root / "pruned" / weights / which
 
-    def trained(self, start: Start, which: Which) -> Path:
+    def trained(self, weights: Weights, which: Which) -> Path:
         """A pruned model's training."""
-        return self.root / "trained" / start / which
+        return self.root / "trained" / weights / which
 
 
 RESULT = "result.json"

@@ -10,10 +10,10 @@ from safetensors.torch import save_model
 from torch import Tensor, nn
 from transformers import Trainer
 
-from earlybird.integrations.curves import SearchCurves
+from earlybird.integrations.metrics import SearchCurves
 from earlybird.recipes.clock import TrainingClock
 from earlybird.recipes.tasks.base import Task
-from earlybird.search import Search
+from earlybird.search.search import Search
 
 
 class RecipeTrainer(Trainer):

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, Trai
 
 from earlybird.errors import InputError, JobError
 from earlybird.extras import require
-from earlybird.integrations.trainer import SEARCH_STATE
+from earlybird.integrations.search_callback import SEARCH_STATE
 from earlybird.recipes.clock import CLOCK, TrainingClock
 from earlybird.recipes.optimizer_state import load_optimizer_state
 from earlybird.recipes.progress import ProgressBar
@@ -22,7 +22,7 @@ from earlybird.recipes.schedule import Schedule
 from earlybird.recipes.settings import Recipe, TrainingSettings
 from earlybird.recipes.tasks.base import Metric, Task
 from earlybird.recipes.trainer import RecipeTrainer
-from earlybird.search import Search
+from earlybird.search.search import Search
 
 _CHECKPOINTS = "checkpoints"
 

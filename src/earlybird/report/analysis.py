@@ -7,13 +7,16 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from earlybird.config import SearchConfig
 from earlybird.errors import InputError
+from earlybird.masks import mask_rules
 from earlybird.report.coefficients import Coefficients, coefficients
 from earlybird.report.run import Run
 from earlybird.report.series import MOST_POINTS, MaskSeries, mask_series, sampled_steps
 from earlybird.report.statistic import Replay, replay
-from earlybird.report.verdict import BY_NO_DETECTOR, NEVER_SETTLED, finite
-from earlybird.trajectory import Kind
+from earlybird.report.verdict import finite
+from earlybird.trajectory import Trajectory
+from earlybird.vocabulary import Kind
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Analysis:
         total_steps: planned steps.
         masks: per pruned kind.
         coefficients: per recorded kind.
-        replay: the detector's checks.
+        replay: the detector's checks, run again.
         draws: the draw per kind, from draw.json or else from the replay; {} where nothing is drawn.
         hamming: where Hamming's rule would have settled, per kind.
         problems: per part (masks, coefficients, replay), why it is not there, in one sentence.
@@ -76,37 +79,35 @@ def analyse(run: Run) -> Analysis:
     hamming: dict[Kind, int] = {}
     replayed: Replay | None = None
     draws = _written_draws(run)
-    settings = run.search
-    if settings is None:
+    config = run.search
+    if config is None:
         reason = run.missing.get("search", run.missing.get("recipe", ""))
         problems |= dict.fromkeys(("masks", "replay"), reason)
     else:
         try:
-            prunings = settings.prunings(trajectory.shape)
+            rules = mask_rules(config, trajectory.shape)
         except InputError as error:
             problems |= dict.fromkeys(("masks", "replay"), str(error))
-            prunings = {}
-        if prunings:
+            rules = {}
+        if rules:
             try:
-                replayed = replay(trajectory, settings)
-                draws = draws or _replayed_draws(replayed)
-                if run.draw is not None and (problem := _unlike(replayed, run.draw)):
-                    replayed = None
-                    problems["replay"] = problem
+                replayed = _checks(run, trajectory, config)
+                if run.draw is None and replayed is not None:
+                    draws = _replayed_draws(replayed)
             except InputError as error:
                 problems["replay"] = str(error)
             try:
                 known = {step for draw in draws.values() for step in (draw.settled, draw.drawn) if step is not None}
                 steps = sampled_steps(trajectory.steps, MOST_POINTS, known)
                 masks = {
-                    kind: mask_series(trajectory, kind, pruning, settings.score, steps, known)
-                    for kind, pruning in prunings.items()
+                    kind: mask_series(trajectory, kind, rule, config.score, steps, known)
+                    for kind, rule in rules.items()
                 }
             except InputError as error:
                 problems["masks"] = str(error)
             # Fewer steps than its rule looks at are no problem of the record.
             with suppress(InputError):
-                early = replay(trajectory, settings.with_detector("hamming")).draw
+                early = replay(trajectory, config.with_detector("hamming")).draw
                 hamming = {} if early is None else {kind: draw.step for kind, draw in early.kinds.items()}
     return Analysis(
         recorded=trajectory.steps,
@@ -120,19 +121,31 @@ def analyse(run: Run) -> Analysis:
     )
 
 
-def _unlike(replayed: Replay, draw: Mapping[str, Any]) -> str:
-    """Why the checks of the detector whose settings are known are not those that the ticket was drawn by, or ""."""
-    detector = str(draw.get("detector"))
-    if BY_NO_DETECTOR.match(detector) and detector != NEVER_SETTLED:
-        return "The ticket was drawn at a given step, by no detector, so that there are no checks to show."
-    known = None if replayed.draw is None else {kind: _told(asdict(one)) for kind, one in replayed.draw.kinds.items()}
-    written = None if detector == NEVER_SETTLED else {kind: _told(one) for kind, one in draw["kinds"].items()}
-    if known == written:
-        return ""
-    return (
-        f"The ticket was drawn by other settings of {replayed.choice.name} than are known, so that its checks are not"
-        " shown."
-    )
+def _checks(run: Run, trajectory: Trajectory, config: SearchConfig) -> Replay | None:
+    """The detector's checks over the record; None of a draw at a named step, which asked no detector.
+
+    Raises:
+        InputError: the detector cannot be run again, or its checks are not those that the ticket was drawn by.
+    """
+    if run.draw is not None and run.draw["how"] == "step":
+        return None
+    replayed = replay(trajectory, config)
+    if run.draw is not None and _settled(replayed) != _written(run.draw):
+        raise InputError(
+            f"Over this record {replayed.factory.name}, with the settings that are known, does not settle as draw.json"
+            " tells, so that its checks are not shown."
+        )
+    return replayed
+
+
+def _settled(replayed: Replay) -> Mapping[str, object] | None:
+    if replayed.draw is None:
+        return None
+    return {kind: _told(asdict(one)) for kind, one in replayed.draw.kinds.items()}
+
+
+def _written(draw: Mapping[str, Any]) -> Mapping[str, object] | None:
+    return None if draw["how"] == "end" else {kind: _told(one) for kind, one in draw["kinds"].items()}
 
 
 def _told(one: Mapping[str, Any]) -> tuple[int, float | None, str]:
@@ -144,9 +157,8 @@ def _told(one: Mapping[str, Any]) -> tuple[int, float | None, str]:
 def _written_draws(run: Run) -> dict[Kind, KindStep]:
     if run.draw is None:
         return {}
-    drawn = run.draw["step"]
-    forced = BY_NO_DETECTOR.match(str(run.draw.get("detector"))) is not None
-    return {kind: KindStep(None if forced else entry["step"], drawn) for kind, entry in run.draw["kinds"].items()}
+    drawn, found = run.draw["step"], run.draw["how"] == "detector"
+    return {kind: KindStep(entry["step"] if found else None, drawn) for kind, entry in run.draw["kinds"].items()}
 
 
 def _replayed_draws(replayed: Replay) -> dict[Kind, KindStep]:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earlybird.report.series import chunks_of, coefficients_at, sampled_steps
-from earlybird.trajectory import Kind, Trajectory
+from earlybird.trajectory import Trajectory
+from earlybird.vocabulary import Kind
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 # More lines than this are a carpet: quantiles say more.

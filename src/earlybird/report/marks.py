@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from earlybird.report.analysis import Analysis
-from earlybird.trajectory import Kind
+from earlybird.vocabulary import Kind
 
 Role = Literal["draw", "settled", "hamming"]
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
-from pydantic import ValidationError
-
+from earlybird.config import SearchConfig
 from earlybird.errors import InputError
-from earlybird.recipes.changed_settings import changed_settings
+from earlybird.recipes.former_names import todays_draw, todays_recipe, todays_summary
 from earlybird.recipes.metric_names import deciding_metric
 from earlybird.recipes.plain_yaml import read_text, read_yaml
-from earlybird.recipes.run_directory import RESULT, RunDirectory, Which, read_json
-from earlybird.recipes.settings import DetectorSettings, SearchSettings
-from earlybird.report.verdict import BY_NO_DETECTOR
+from earlybird.recipes.run_directory import RESULT, RunDirectory, read_json
+from earlybird.report.search_settings import config_as_drawn, config_of_draw, config_of_recipe
 from earlybird.ticket import Ticket
-from earlybird.trajectory import KINDS, Trajectory
+from earlybird.trajectory import Trajectory
+from earlybird.vocabulary import KINDS, How, Which
 
 _Content = TypeVar("_Content")
+
+# A ticket by chance has no draw.
+_DRAWN = [how for how in get_args(How) if how != "random"]
 
 
 @dataclass(frozen=True)
@@ -30,20 +32,20 @@ class Run:
         root: the run's directory.
         recipe_text: recipe.yaml as it is written.
         recipe: its content, {} where it cannot be read.
-        search: its search settings, as the ticket was drawn if that was by others.
+        search: the settings of its search: those that the ticket was drawn by, before a draw the recipe's.
         result: search/result.json.
         trajectory: the record of the coefficients.
-        draw: draw.json.
+        draw: draw.json, by the keys of today.
         ticket: the drawn ticket.
         random: the random ticket of the same shape.
-        summary: summary.json.
+        summary: summary.json, likewise.
         missing: for each of these that is None, why, in one sentence.
     """
 
     root: Path
     recipe_text: str | None
     recipe: Mapping[str, Any]
-    search: DetectorSettings | None
+    search: SearchConfig | None
     result: Mapping[str, Any] | None
     trajectory: Trajectory | None
     draw: Mapping[str, Any] | None
@@ -87,13 +89,16 @@ def read_run(root: Path) -> Run:
 
     text = read("recipe", files.recipe, "There is no recipe.yaml, so the settings are not known.", read_text)
     recipe = read("recipe", files.recipe, missing.get("recipe", ""), _recipe) if text is not None else None
-    search: DetectorSettings | None = None
-    if recipe is not None:
-        search = read("search", files.recipe, "", lambda _: _search_settings(recipe))
     draw = read("draw", files.draw, "There is no draw.json: nothing is drawn yet.", _draw)
-    if search is not None and draw is not None:
-        own, described = search, draw
-        search = read("search", files.draw, "", lambda _: _as_drawn(own, described))
+    search: SearchConfig | None = None
+    if draw is not None and "config" in draw:
+        told = draw["config"]
+        search = read("search", files.draw, "", lambda _: config_of_draw(told))
+    elif recipe is not None:
+        search = read("search", files.recipe, "", lambda _: config_of_recipe(recipe))
+        if search is not None and draw is not None:
+            own, described = search, draw
+            search = read("search", files.draw, "", lambda _: config_as_drawn(own, described))
     trajectory = read(
         "trajectory", files.trajectory, "There is no search/trajectory: no step is recorded.", _trajectory
     )
@@ -140,30 +145,7 @@ def _recipe(path: Path) -> dict[str, Any]:
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError("it holds no settings")
-    return content
-
-
-def _search_settings(recipe: Mapping[str, Any]) -> SearchSettings:
-    try:
-        return SearchSettings.model_validate(recipe.get("search"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(["search", *(str(part) for part in first["loc"])])
-        raise InputError(f"{where}: {first['msg']}") from error
-
-
-def _as_drawn(settings: DetectorSettings, draw: Mapping[str, Any]) -> DetectorSettings:
-    """The settings by which a ticket was drawn, in so far as its draw tells them: `earlybird draw` takes others."""
-    detector = draw.get("detector")
-    if isinstance(detector, str) and detector != settings.detector and not BY_NO_DETECTOR.match(detector):
-        settings = settings.with_detector(detector)
-    told = {key: draw[key] for key in ("score", "heads_scope", "neurons_scope") if key in draw}
-    for kind in KINDS:
-        if kind not in draw["kinds"]:
-            told[kind] = 0.0
-        elif f"{kind}_ratio" in draw:
-            told[kind] = draw[f"{kind}_ratio"]
-    return changed_settings(settings, told)
+    return todays_recipe(content)
 
 
 def _trajectory(path: Path) -> Trajectory:
@@ -174,7 +156,7 @@ def _trajectory(path: Path) -> Trajectory:
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    summary = read_json(path)
+    summary = todays_summary(read_json(path))
     deciding_metric(summary)
     return summary
 
@@ -187,7 +169,7 @@ def _ticket(path: Path, trajectory: Trajectory | None) -> Ticket:
 
 
 def _draw(path: Path) -> dict[str, Any]:
-    draw = read_json(path)
+    draw = todays_draw(read_json(path))
     kinds = draw.get("kinds")
     steps = [draw.get("step")]
     if isinstance(kinds, dict):
@@ -195,4 +177,6 @@ def _draw(path: Path) -> dict[str, Any]:
     sensible = isinstance(kinds, dict) and set(kinds) <= set(KINDS)
     if not sensible or any(type(step) is not int or not 0 <= step < 2**53 for step in steps):
         raise InputError("it is damaged: its steps make no sense")
+    if draw["how"] not in _DRAWN:
+        raise InputError(f"it is damaged: how must be one of {', '.join(_DRAWN)}, got {draw['how']!r}")
     return draw

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from earlybird.criteria import nuclear_norm, overlap
+from earlybird.criteria import captured_by, nuclear_norm, overlap
 from earlybird.detectors.offline import score_channel, score_chunks
-from earlybird.detectors.pruning import Pruning
-from earlybird.detectors.scores import RunningScore, Score
-from earlybird.trajectory import Kind, Trajectory
+from earlybird.detectors.scores import RunningScore
+from earlybird.masks import MaskRule
+from earlybird.trajectory import Trajectory
+from earlybird.vocabulary import Kind, Score
 
 MOST_POINTS = 2000
 MOST_MASKS = 60
@@ -90,8 +91,8 @@ def scores_at(
 def mask_series(
     trajectory: Trajectory,
     kind: Kind,
-    pruning: Pruning,
-    score: Score = "coefficient",
+    rule: MaskRule,
+    score: Score,
     steps: NDArray[np.int64] | None = None,
     include: Collection[int] = (),
 ) -> MaskSeries:
@@ -105,17 +106,17 @@ def mask_series(
     if steps is None:
         steps = np.arange(trajectory.steps)
     (reference,) = next(scores_at(trajectory, kind, score, np.array([trajectory.steps - 1])))
-    last = pruning.masks(reference)
+    last = rule.masks(reference)
     shown = np.zeros(len(steps), dtype=bool)
     shown[np.searchsorted(steps, [step for step in include if step in steps])] = True
     shown[sampled_steps(len(steps), MOST_MASKS)] = True
     norms, overlaps, gains, kept = [], [], [], []
     first = 0
     for scores in scores_at(trajectory, kind, score, steps):
-        masks = pruning.masks(scores)
+        masks = rule.masks(scores)
         norms.append(nuclear_norm(masks))
         overlaps.append(overlap(masks, last))
-        gains.append(pruning.captured(masks, reference))
+        gains.append(captured_by(rule, masks, reference))
         kept.append(masks[shown[first : first + len(masks)]])
         first += len(masks)
     return MaskSeries(

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from earlybird.config import SearchConfig
 from earlybird.detectors.draw import Draw
-from earlybird.detectors.offline import score_chunks
-from earlybird.detectors.settings import Choice
-from earlybird.recipes.settings import DetectorSettings
-from earlybird.trajectory import Kind, Trajectory
+from earlybird.detectors.factory import DetectorFactory
+from earlybird.detectors.offline import detection_of, score_chunks
+from earlybird.trajectory import Trajectory
+from earlybird.vocabulary import Kind
 
 
 @dataclass(frozen=True)
@@ -34,37 +35,36 @@ class Replay:
     """What the detector saw.
 
     Attributes:
-        choice: the detector with its settings.
+        factory: the detector with its settings.
         traces: its checks, per kind.
         draw: what it decided, None if the masks did not settle within the recorded steps.
     """
 
-    choice: Choice
+    factory: DetectorFactory
     traces: Mapping[Kind, StatisticTrace]
     draw: Draw | None
 
     @property
-    def threshold(self) -> float:
-        """What the statistic is compared with."""
-        return self.choice.threshold
+    def threshold(self) -> float | None:
+        """What the statistic is compared with, where that is known."""
+        return self.factory.threshold
 
     @property
     def settled_below(self) -> bool:
         """Whether small values speak for settled masks, or large ones."""
-        return self.choice.settled_below
+        return self.factory.settled_below
 
 
-def replay(trajectory: Trajectory, settings: DetectorSettings) -> Replay:
-    """Run the recipe's detector over the record, to the draw or the last recorded step.
+def replay(trajectory: Trajectory, config: SearchConfig) -> Replay:
+    """Run the config's detector over the record, to the draw or the last recorded step.
 
     Raises:
         InputError: a setting that the detector does not have, or scores that are not finite.
     """
-    shape = trajectory.shape
-    detection = settings.detection(shape, shape.total_steps, shape.steps_per_epoch)
-    checks: dict[Kind, list[tuple[int, float]]] = {kind: [] for kind in detection.prunings}
+    detection = detection_of(trajectory, config)
+    checks: dict[Kind, list[tuple[int, float]]] = {kind: [] for kind in detection.rules}
     step = 0
-    for scores in score_chunks(trajectory, tuple(detection.prunings), settings.score):
+    for scores in score_chunks(trajectory, tuple(detection.rules), config.score):
         for position in range(len(next(iter(scores.values())))):
             # One step at a time: between two checks the detector forgets the statistic of the earlier one.
             detection.update({kind: values.part(slice(position, position + 1)) for kind, values in scores.items()})
@@ -83,4 +83,4 @@ def replay(trajectory: Trajectory, settings: DetectorSettings) -> Replay:
         )
         for kind, pairs in checks.items()
     }
-    return Replay(detection.choice, traces, detection.draw)
+    return Replay(detection.factory, traces, detection.draw)

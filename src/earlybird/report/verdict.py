@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from earlybird.errors import InputError
 from earlybird.recipes.metric_names import deciding_metric, metric_title
-
-# In the place of the detector's name: a search that never settled, and a step given by hand.
-NEVER_SETTLED = "end"
-BY_NO_DETECTOR = re.compile(rf"^({NEVER_SETTLED}|step \d+)$")
+from earlybird.report.amount import percent
 
 _MOST_EXAMPLES = 1 << 53  # beyond, a float no longer counts them
 
@@ -25,7 +21,7 @@ def verdict(summary: Mapping[str, Any]) -> str:
     difference of two proportions over `evaluation_examples`.
 
     Args:
-        summary: the content of summary.json.
+        summary: the content of summary.json, of an earlier version by `todays_summary`.
 
     Raises:
         InputError: an entry lacks a number; the message names it.
@@ -55,19 +51,6 @@ def verdict(summary: Mapping[str, Any]) -> str:
     return sentence + _against_random(summary, metric, value) + "."
 
 
-def percent(share: float) -> str:
-    """A share as a percentage, with a decimal only where it would be 0 or 100 without being that.
-
-    >>> percent(0.184), percent(0.004), percent(0.0), percent(0.998)
-    ('18%', '0.4%', '0%', '99.8%')
-    """
-    value = 100 * share
-    if 0 < value < 1 or 99 < value < 100:
-        # Never rounded up to a whole that it is not.
-        return f"{max(0.1, min(99.9, value)):.1f}%"
-    return f"{value:.0f}%"
-
-
 def chance_error(value: float, other: float, examples: int) -> float:
     """Standard error of the difference of two proportions, in points; the proportions in percent.
 
@@ -94,11 +77,10 @@ def evaluation_examples(summary: Mapping[str, Any]) -> int | None:
 
 def _drawn(ticket: Mapping[str, Any]) -> str:
     fraction = _number(ticket, "ticket", "draw_fraction")
-    if not BY_NO_DETECTOR.match(str(ticket.get("detector", ""))):
-        return f"Drawn at {percent(fraction)} of the search"
-    if ticket["detector"] == NEVER_SETTLED:
+    if ticket.get("how") == "end":
         return "Never settled, so drawn at the end of the search"
-    return f"Drawn by hand at {percent(fraction)} of the search"
+    by_hand = " by hand" if ticket.get("how") == "step" else ""
+    return f"Drawn{by_hand} at {percent(fraction)} of the search"
 
 
 def _parameters(ticket: float, dense: float) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from earlybird.stationarity.base import StationarityTest
 
@@ -25,6 +24,8 @@ class BayesianChangePoint(StationarityTest):
 
     def statistic(self, window: NDArray[np.float64]) -> float:
         """Probability of no change, in [0, 1]."""
+        from scipy.special import logsumexp
+
         n = len(window)
         shifted = window - window[0]
         centred = shifted - shifted.mean()

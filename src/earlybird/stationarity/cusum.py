@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import kolmogorov
 
 from earlybird.stationarity.base import StationarityTest
 
@@ -24,6 +23,8 @@ class CumulativeSum(StationarityTest):
 
     def statistic(self, window: NDArray[np.float64]) -> float:
         """p-value by Kolmogorov's distribution."""
+        from scipy.special import kolmogorov
+
         shifted = window - window[0]
         residuals = shifted - shifted.mean()
         deviation = math.sqrt(float(residuals @ residuals))

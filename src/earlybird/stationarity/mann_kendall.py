@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erfc
 
 from earlybird.stationarity.base import StationarityTest
 
@@ -24,6 +23,8 @@ def score_and_variance(window: NDArray[np.float64]) -> tuple[int, float]:
 
 def two_sided_p(score: int, variance: float) -> float:
     """Normal approximation with continuity correction; NaN where a corrected variance is not positive."""
+    from scipy.special import erfc
+
     if variance <= 0:
         return math.nan
     z = (score - np.sign(score)) / math.sqrt(variance)

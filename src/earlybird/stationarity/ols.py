@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erfc, stdtr
 
 from earlybird.stationarity.base import StationarityTest
 from earlybird.stationarity.least_squares import TimeTrend
@@ -24,6 +23,8 @@ class OrdinaryLeastSquares(StationarityTest):
 
     def statistic(self, window: NDArray[np.float64]) -> float:
         """Two-sided p-value, Student's t with n - 2 degrees of freedom."""
+        from scipy.special import stdtr
+
         trend = TimeTrend.fit(window)
         error = trend.classic_error()
         if error == 0:
@@ -39,6 +40,8 @@ class RobustLeastSquares(OrdinaryLeastSquares):
 
     def statistic(self, window: NDArray[np.float64]) -> float:
         """Two-sided p-value, standard normal; lags up to the square root of the window's length."""
+        from scipy.special import erfc
+
         trend = TimeTrend.fit(window)
         error = trend.newey_west_error(math.isqrt(len(window)))
         if error == 0:

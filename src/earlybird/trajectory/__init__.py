@@ -11,15 +11,11 @@ moment leaves a trajectory that opens up to its last complete chunk, and only nu
 """
 
 from earlybird.trajectory.files import discard
-from earlybird.trajectory.reading import Trajectory
-from earlybird.trajectory.shape import CHANNELS, KINDS, Channel, Kind, Shape
-from earlybird.trajectory.writing import TrajectoryWriter, write_trajectory
+from earlybird.trajectory.shape import Shape
+from earlybird.trajectory.trajectory import Trajectory
+from earlybird.trajectory.writer import TrajectoryWriter, write_trajectory
 
 __all__ = [
-    "CHANNELS",
-    "KINDS",
-    "Channel",
-    "Kind",
     "Shape",
     "Trajectory",
     "TrajectoryWriter",

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from earlybird.errors import InputError
-from earlybird.trajectory.shape import CHANNELS, KINDS, Channel, Kind, Shape
+from earlybird.trajectory.shape import Shape
+from earlybird.vocabulary import CHANNELS, KINDS, Channel, Kind
 
 FORMAT_VERSION = 1
 DESCRIPTION = "trajectory.json"
 CHUNKS = "chunks.jsonl"
-_COUNTS = ("key_value_groups", "admitted_heads")
+_COUNTS = ("key_value_groups", "valid_head_counts")
+_FORMER_NAMES = {"valid_head_counts": "admitted_heads"}  # as earlier records have them
 _LARGEST_STEP = 1 << 33  # bytes; a description that claims more is lying, not large
 MOST_STEPS = 1 << 53  # beyond, a float no longer counts them
 
@@ -75,8 +77,8 @@ def read_description(path: Path) -> Shape:
             kind: tuple(data["units"][kind]) for kind in KINDS if kind in data["units"]
         }
         channels: tuple[Channel, ...] = tuple(channel for channel in CHANNELS if channel in data["channels"])
-        groups, admitted = (tuple(data[name]) if name in data else None for name in _COUNTS)
-        shape = Shape(units, channels, data["total_steps"], data["steps_per_epoch"], data["model"], groups, admitted)
+        groups, valid = (_counts(data, name) for name in _COUNTS)
+        shape = Shape(units, channels, data["total_steps"], data["steps_per_epoch"], data["model"], groups, valid)
         counts: Sequence[Any] = [count for row in units.values() for count in row]
         plausible = (
             bool(units)
@@ -90,7 +92,7 @@ def read_description(path: Path) -> Shape:
             )
             and isinstance(shape.model, str)
             and (groups is None or _divide(groups, units.get("heads", ())))
-            and all(type(count) is int and count > 0 for count in admitted or ())
+            and all(type(count) is int and count > 0 for count in valid or ())
             and sum(record_bytes(shape, kind) for kind in units) <= _LARGEST_STEP
         )
     except InputError:
@@ -100,6 +102,11 @@ def read_description(path: Path) -> Shape:
     if not plausible:
         raise InputError(f"{file} is damaged: its sizes make no sense")
     return shape
+
+
+def _counts(data: Mapping[str, Any], name: str) -> tuple[Any, ...] | None:
+    written = name if name in data else _FORMER_NAMES.get(name, name)
+    return tuple(data[written]) if written in data else None
 
 
 def _divide(groups: Sequence[Any], units: Sequence[int]) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earlybird.errors import InputError
-from earlybird.trajectory.shape import Kind
+from earlybird.vocabulary import Kind
 
 # As EarlyBERT's published code and the study's notebooks named them.
 NAMES: Mapping[Kind, tuple[str, ...]] = {

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
 
-Kind = Literal["heads", "neurons"]
-Channel = Literal["deviation", "coefficient", "gradient", "squared-gradient"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-CHANNELS: tuple[Channel, ...] = get_args(Channel)
+from earlybird.vocabulary import Channel, Kind
 
 
 @dataclass(frozen=True)
@@ -17,7 +13,7 @@ class Shape:
     """What is recorded: units of each block per kind, the channels, and the planned length of the run.
 
     `key_value_groups` are those of each attention block, given where any of them shares keys and values;
-    `admitted_heads` the numbers of heads that a uniform ticket may keep, given where the search asked for one.
+    `valid_head_counts` the numbers of heads that a uniform ticket may keep, given where the search asked for one.
     """
 
     units: Mapping[Kind, tuple[int, ...]]
@@ -26,7 +22,7 @@ class Shape:
     steps_per_epoch: float | None = None
     model: str = ""  # fingerprint of the anatomy, so that a foreign trajectory is recognised
     key_value_groups: tuple[int, ...] | None = None
-    admitted_heads: tuple[int, ...] | None = None
+    valid_head_counts: tuple[int, ...] | None = None
 
     def record(self, kind: Kind) -> tuple[int, int]:
         """Shape of one step of a kind: (layers, widest block)."""

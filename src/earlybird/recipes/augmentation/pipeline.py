@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 
 from earlybird.recipes.augmentation.auto_augment import AutoAugment
 from earlybird.recipes.augmentation.crop_paste import crop_paste
-from earlybird.recipes.tasks.image_classification.settings import AugmentationSettings
+from earlybird.recipes.augmentation.settings import AugmentationSettings
 
 
 class Augmentation(nn.Module):

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earlybird.errors import InputError
+from earlybird.recipes.data.settings import ImageDataSettings
 from earlybird.recipes.data.split import Split
 from earlybird.recipes.data.table import Table
-from earlybird.recipes.tasks.image_classification.settings import ImageDataSettings
 
 LABEL_NAMES = ("label", "labels", "fine_label")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from earlybird.errors import InputError
-from earlybird.recipes.settings import SourceSettings
+from earlybird.recipes.data.settings import SourceSettings
 
 
 def source_directory(settings: SourceSettings, expected: str) -> Path:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datasets
 
 from earlybird.errors import InputError
+from earlybird.recipes.data.settings import SourceSettings
 from earlybird.recipes.data.table import Table
-from earlybird.recipes.settings import SourceSettings
 
 
 def read_hub(settings: SourceSettings) -> tuple[Table, Table]:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from earlybird.errors import InputError
 from earlybird.recipes.data.directory import source_directory
+from earlybird.recipes.data.settings import ImageDataSettings
 from earlybird.recipes.data.split import Split
-from earlybird.recipes.tasks.image_classification.settings import ImageDataSettings
 
 UNSIGNED_BYTE = 0x08
 DEFLATE_RATIO = 1032  # No deflate stream expands further (zlib's technical notes).

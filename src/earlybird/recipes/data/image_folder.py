@@ -10,9 +10,9 @@ import datasets
 from earlybird.errors import InputError
 from earlybird.recipes.data.columns import split_of_table
 from earlybird.recipes.data.directory import source_directory
+from earlybird.recipes.data.settings import ImageDataSettings
 from earlybird.recipes.data.split import Split
 from earlybird.recipes.data.table import Table
-from earlybird.recipes.tasks.image_classification.settings import ImageDataSettings
 
 
 def read_image_folder(settings: ImageDataSettings) -> tuple[Split, Split]:

@@ -9,8 +9,8 @@ from earlybird.recipes.data.classes import share_classes
 from earlybird.recipes.data.counts import Counts
 from earlybird.recipes.data.images import ImageData, ImageDataset, Statistics
 from earlybird.recipes.data.pixels import MODES
+from earlybird.recipes.data.settings import ImageDataSettings
 from earlybird.recipes.data.split import Split
-from earlybird.recipes.tasks.image_classification.settings import ImageDataSettings
 
 if TYPE_CHECKING:
     from earlybird.recipes.data.table import Table

@@ -10,8 +10,8 @@ import pyarrow.parquet  # type: ignore[import-untyped]
 
 from earlybird.errors import InputError
 from earlybird.recipes.data.directory import source_directory
+from earlybird.recipes.data.settings import SourceSettings
 from earlybird.recipes.data.table import Table
-from earlybird.recipes.settings import SourceSettings
 
 
 def read_parquet(settings: SourceSettings) -> tuple[Table, Table]:

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 from earlybird.anatomy import Anatomy
+from earlybird.config import SearchConfig
 from earlybird.detectors.draw import Draw
-from earlybird.detectors.offline import draw_at, score_chunks
-from earlybird.detectors.spans import Span, parse_span
+from earlybird.detectors.offline import detected, detection_of, draw_at
 from earlybird.errors import InputError, JobError
-from earlybird.recipes.changed_settings import changed_settings
-from earlybird.recipes.run_directory import RESULT, Start, read_search, remove_whole, write_json
-from earlybird.recipes.settings import DetectorSettings
+from earlybird.recipes.run_directory import RESULT, read_search, remove_whole, write_json
 from earlybird.recipes.stages.job import Job
+from earlybird.spans import Span, parse_span
 from earlybird.ticket import Ticket
 from earlybird.trajectory import Trajectory
+from earlybird.vocabulary import Weights
 
 
-def draw_from(trajectory: Trajectory, settings: DetectorSettings, at: Span | None = None) -> Draw | None:
-    """The draw from a trajectory by a recipe's settings, or at a span from its start whatever they say.
+def draw_from(trajectory: Trajectory, config: SearchConfig, at: Span | None = None) -> Draw | None:
+    """The draw from a trajectory by a recipe's settings, or at a span from its beginning whatever they say.
 
     Raises:
         InputError: a setting out of bounds, or a step that was not recorded.
     """
-    shape, total, per_epoch = trajectory.shape, trajectory.total_steps, trajectory.shape.steps_per_epoch
     if at is not None:
+        total, per_epoch = trajectory.total_steps, trajectory.shape.steps_per_epoch
         step = int(at.amount) if at.unit == "steps" else at.steps(total, per_epoch) - 1
-        return draw_at(trajectory, step, settings.prunings(shape), settings.score, f"step {step}")
-    detection = settings.detection(shape, total, per_epoch)
-    for scores in score_chunks(trajectory, tuple(detection.prunings), settings.score):
-        if detection.update(scores) is not None:
-            break
-    return detection.draw
+        return draw_at(trajectory, step, config)
+    return detected(trajectory, detection_of(trajectory, config))
 
 
 def draw(job: Job, *, force: bool = False) -> bool:
@@ -43,14 +40,14 @@ def draw(job: Job, *, force: bool = False) -> bool:
         InputError: the search has not finished, or its record is of another model.
         JobError: nothing settled and the recipe calls that a failure, or the record contradicts the search.
     """
-    files, settings = job.files, job.recipe.search
+    files, config = job.files, job.recipe.search_config
     if files.draw.is_file() and files.ticket("ticket").is_file() and files.ticket("random").is_file() and not force:
         return False
     result = read_search(files.search / RESULT)
-    anatomy = Anatomy.of(job.initial_model())
+    anatomy = job.anatomy()
     trajectory = Trajectory.open(files.trajectory)
     check_origin(trajectory, anatomy)
-    verdict = draw_from(trajectory, settings)
+    verdict = draw_from(trajectory, config)
     drawn_at = result["draw_step"] if result["settled"] else None
     if (None if verdict is None else verdict.step) != drawn_at:
         raise JobError(
@@ -58,7 +55,7 @@ def draw(job: Job, *, force: bool = False) -> bool:
             f" {drawn_at}: one of them was changed"
         )
     if verdict is None:
-        verdict = draw_at(trajectory, trajectory.steps - 1, settings.prunings(trajectory.shape), settings.score, "end")
+        verdict = draw_at(trajectory, trajectory.steps - 1, config, "end")
     write_draw(job, anatomy, Ticket.drawn(anatomy, verdict), verdict)
     return True
 
@@ -102,28 +99,20 @@ def draw_ticket(
         if not changes and at is None:
             return Ticket.load(target), target
         raise InputError(f"{target} was drawn before; give --output to write elsewhere, or --force to replace it")
-    settings = changed_settings(job.recipe.search, changes)
-    anatomy = Anatomy.of(job.initial_model())
+    config = replace(job.recipe.search_config, **changes)
+    anatomy = job.anatomy()
     if random_seed is not None:
-        ticket = Ticket.random(
-            anatomy,
-            heads=settings.heads or None,
-            neurons=settings.neurons or None,
-            seed=random_seed,
-            heads_scope=settings.heads_scope,
-            neurons_scope=settings.neurons_scope,
-            uniform=settings.uniform,
-            groups=settings.groups,
-            round_to=settings.round_to,
-        )
+        # A kind with the ratio 0 has no masks in a drawn ticket, either.
+        pruned = replace(config, heads=config.heads or None, neurons=config.neurons or None)
+        ticket = Ticket.random(anatomy, pruned, seed=random_seed)
         ticket.save(target)
         return ticket, target
     trajectory = Trajectory.open(job.files.trajectory)
     check_origin(trajectory, anatomy)
-    verdict = draw_from(trajectory, settings, parse_span(at))
+    verdict = draw_from(trajectory, config, parse_span(at))
     if verdict is None:
         raise InputError(
-            f"the masks did not settle by {settings.detector} within the {trajectory.steps} recorded steps of"
+            f"the masks did not settle by {config.detector} within the {trajectory.steps} recorded steps of"
             f" {trajectory.total_steps}; draw at a step of your choice with --at"
         )
     ticket = Ticket.drawn(anatomy, verdict)
@@ -141,12 +130,12 @@ def write_draw(job: Job, anatomy: Anatomy, ticket: Ticket, verdict: Draw) -> Non
     """
     # The last to be written: where it is, the tickets are its own.
     job.files.draw.unlink(missing_ok=True)
-    for start in get_args(Start):
-        for stage in (job.files.pruned(start, "ticket").parent, job.files.trained(start, "ticket").parent):
+    for weights in get_args(Weights):
+        for stage in (job.files.pruned(weights, "ticket").parent, job.files.trained(weights, "ticket").parent):
             remove_whole(stage)
     ticket.save(job.files.ticket("ticket"))
     ticket.shuffled(job.recipe.seed, anatomy.key_value_groups).save(job.files.ticket("random"))
-    write_json(job.files.draw, verdict.description())
+    write_json(job.files.draw, {**verdict.description(), "versions": ticket.provenance["versions"]})
 
 
 def _refuse(output: Path, job: Job, *, force: bool) -> None:

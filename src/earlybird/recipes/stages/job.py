@@ -10,20 +10,22 @@ import yaml
 from transformers import PreTrainedModel
 
 from earlybird.anatomy import Anatomy
-from earlybird.checkpoint import load, save
+from earlybird.anatomy.flops import forward_flops, parameter_count
+from earlybird.atomic_write import may_begin_in, write_whole
+from earlybird.checkpoint.load import load
+from earlybird.checkpoint.save import save
+from earlybird.detectors.detection import Detection
 from earlybird.errors import InputError
-from earlybird.flops import forward_flops, parameter_count
 from earlybird.recipes.plain_yaml import read_yaml
-from earlybird.recipes.reading import validated
+from earlybird.recipes.recipe_file import validated
 from earlybird.recipes.run_directory import RESULT, RunDirectory, write_json
 from earlybird.recipes.settings import Recipe
 from earlybird.recipes.tasks import task_of
 from earlybird.recipes.tasks.base import Task
 from earlybird.recipes.training import Outcome, discard_checkpoints, planned_steps, steps_per_epoch
-from earlybird.whole_file import may_begin_in, write_whole
 
 # What may change between two calls on one directory: it adds stages or lets them go on, and touches no finished one.
-_ADDITIVE = ({"dense"}, {"random"}, {"retraining", "start"}, {"search", "unsettled"}, {"training", "tensorboard"})
+_ADDITIVE = ({"dense"}, {"random"}, {"retraining", "weights"}, {"search", "unsettled"}, {"training", "tensorboard"})
 
 
 class Job:
@@ -89,9 +91,20 @@ class Job:
     def check_detector(self, model: PreTrainedModel) -> None:
         """Raise InputError if the recipe's detector cannot work in a run of its length, before anything is trained."""
         training = self.recipe.training
-        self.recipe.search.detection(
-            Anatomy.of(model), planned_steps(self.task, training), steps_per_epoch(self.task, training)
+        Detection(
+            self.recipe.search_config,
+            self.anatomy(model),
+            total_steps=planned_steps(self.task, training),
+            steps_per_epoch=steps_per_epoch(self.task, training),
         )
+
+    def anatomy(self, model: PreTrainedModel | None = None) -> Anatomy:
+        """The blocks of the initial model that the recipe prunes.
+
+        Args:
+            model: the initial model, where it is at hand.
+        """
+        return Anatomy.of(self.initial_model() if model is None else model, exclude=self.recipe.search.exclude)
 
     @cached_property
     def task(self) -> Task:

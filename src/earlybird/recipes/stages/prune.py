@@ -4,40 +4,46 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch import Tensor
-
-from earlybird.anatomy import Anatomy
-from earlybird.checkpoint import load
+from earlybird.checkpoint.load import load
 from earlybird.errors import InputError
-from earlybird.recipes.optimizer_state import OPTIMIZER, read_optimizer_state, write_optimizer_state
-from earlybird.recipes.run_directory import Start, Which, read_numbers, replace_directory
+from earlybird.recipes.optimizer_state import (
+    OPTIMIZER,
+    load_optimizer_state,
+    optimizer_state_by_name,
+    read_optimizer_state,
+    write_optimizer_state,
+)
+from earlybird.recipes.run_directory import read_numbers, replace_directory
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.search import DRAWN
-from earlybird.surgery import cuts, prune, slice_state
+from earlybird.recipes.training import optimizer_for
+from earlybird.surgery.prune import prune
 from earlybird.ticket import Ticket
+from earlybird.vocabulary import Weights, Which
 
 
-def prune_run(job: Job, start: Start, which: Which, *, force: bool = False) -> bool:
+def prune_run(job: Job, weights: Weights, which: Which, *, force: bool = False) -> bool:
     """Write the pruned model that training starts from; False if that was done before, and not to be done again.
 
     Raises:
         InputError: there is no ticket, it is for another model, or the search kept no weights of its draw.
     """
-    target = job.files.pruned(start, which)
+    target = job.files.pruned(weights, which)
     if target.is_dir() and not force:
         return False
     ticket = Ticket.load(job.files.ticket(which))
-    state: dict[str, dict[str, Tensor]] = {}
-    if start == "rewind":
+    optimizer = None
+    if weights == "rewind":
         model = job.initial_model()
     else:
         source = _weights_at_the_draw(job, ticket)
         model = load(source)
-        state = slice_state(read_optimizer_state(source / OPTIMIZER), cuts(model, Anatomy.of(model), ticket))
+        optimizer = optimizer_for(model, job.recipe.training)
+        load_optimizer_state(optimizer, model, read_optimizer_state(source / OPTIMIZER))
     making = target.with_name(f"{which}.tmp")
-    job.save(prune(model, ticket), making)
-    if start == "continue":
-        write_optimizer_state(making / OPTIMIZER, state)
+    job.save(prune(model, ticket, optimizer=optimizer), making)
+    if optimizer is not None:
+        write_optimizer_state(making / OPTIMIZER, optimizer_state_by_name(optimizer, model))
     replace_directory(making, target)
     return True
 
@@ -49,6 +55,6 @@ def _weights_at_the_draw(job: Job, ticket: Ticket) -> Path:
     if kept is None or kept != wanted:
         raise InputError(
             f"to continue, the weights at the draw (step {wanted}) are needed, but the search kept"
-            f" {'none' if kept is None else f'those of step {kept}'}: use start=rewind, or search again"
+            f" {'none' if kept is None else f'those of step {kept}'}: use --weights rewind, or search again"
         )
     return drawn

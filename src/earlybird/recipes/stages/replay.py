@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from earlybird.integrations.trainer import SearchCallback
+from earlybird.integrations.search_callback import SearchCallback
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.search import DRAWN, attached_search, save_drawn
 from earlybird.recipes.training import last_whole_checkpoint, planned_steps, schedule_of, train
-from earlybird.search import Search
+from earlybird.search.search import Search
 from earlybird.trajectory import Trajectory
 
 REPLAY = "replay.json"

@@ -6,18 +6,19 @@ import dataclasses
 
 from pydantic import ValidationError
 
-from earlybird.checkpoint import load
+from earlybird.checkpoint.load import load
 from earlybird.errors import InputError
 from earlybird.recipes.optimizer_state import OPTIMIZER, read_optimizer_state
-from earlybird.recipes.reading import first_problem
-from earlybird.recipes.run_directory import RESULT, Start, Which, remove_whole
+from earlybird.recipes.recipe_file import first_problem
+from earlybird.recipes.run_directory import RESULT, remove_whole
 from earlybird.recipes.settings import RetrainingSettings, TrainingSettings
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.training import planned_steps, schedule_of, train
 from earlybird.ticket import Ticket
+from earlybird.vocabulary import Weights, Which
 
 
-def retrain(job: Job, start: Start, which: Which, *, force: bool = False) -> bool:
+def retrain(job: Job, weights: Weights, which: Which, *, force: bool = False) -> bool:
     """Train the pruned model; False if that was done before, and not to be done again.
 
     Rewound, it trains as long as the search was planned to, by the same schedule, unless the recipe's
@@ -28,16 +29,16 @@ def retrain(job: Job, start: Start, which: Which, *, force: bool = False) -> boo
     Raises:
         InputError: the model was not pruned yet, or nothing is left to continue.
     """
-    directory = job.files.trained(start, which)
+    directory = job.files.trained(weights, which)
     if (directory / RESULT).is_file() and not force:
         return False
-    pruned = job.files.pruned(start, which)
+    pruned = job.files.pruned(weights, which)
     if not pruned.is_dir():
         raise InputError(f"there is no pruned model in {pruned}: run `earlybird prune` first")
     own = job.recipe.retraining
     settings = retraining_settings(job.recipe.training, own)
     steps, offset, state = planned_steps(job.task, settings), 0, None
-    if start == "continue":
+    if weights == "continue":
         state = read_optimizer_state(pruned / OPTIMIZER)
         behind = int(Ticket.load(job.files.ticket(which)).provenance["draw_step"]) + 1
         if own.epochs is None:
@@ -47,7 +48,7 @@ def retrain(job: Job, start: Start, which: Which, *, force: bool = False) -> boo
         if steps < 1:
             raise InputError("the draw was at the last step of the search: give retraining.epochs to train on")
     schedule = schedule_of(job.task, settings, offset)
-    if start == "continue" and not offset:
+    if weights == "continue" and not offset:
         schedule = dataclasses.replace(schedule, total=steps, warmup=min(schedule.warmup, steps // 2))
     model = load(pruned)
     if force:
@@ -58,7 +59,7 @@ def retrain(job: Job, start: Start, which: Which, *, force: bool = False) -> boo
         job.task,
         model,
         directory,
-        stage=f"{which}, {'rewound' if start == 'rewind' else 'continued'}",
+        stage=f"{which}, {'rewound' if weights == 'rewind' else 'continued'}",
         schedule=schedule,
         steps=steps,
         optimizer_state=state,
@@ -73,7 +74,7 @@ def retraining_settings(training: TrainingSettings, own: RetrainingSettings) -> 
     Raises:
         InputError: together they make no sense.
     """
-    changes = {key: value for key, value in own.model_dump(exclude={"start"}).items() if value is not None}
+    changes = {key: value for key, value in own.model_dump(exclude={"weights"}).items() if value is not None}
     try:
         return TrainingSettings.model_validate({**training.model_dump(), **changes})
     except ValidationError as error:
@@ -81,4 +82,4 @@ def retraining_settings(training: TrainingSettings, own: RetrainingSettings) -> 
 
 
 def _sets_anything(own: RetrainingSettings) -> bool:
-    return any(value is not None for value in own.model_dump(exclude={"start"}).values())
+    return any(value is not None for value in own.model_dump(exclude={"weights"}).values())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from earlybird.recipes.run_directory import Start, Which
 from earlybird.recipes.settings import Recipe
 from earlybird.recipes.stages.dense import train_dense
 from earlybird.recipes.stages.draw import draw
@@ -12,11 +11,12 @@ from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.prune import prune_run
 from earlybird.recipes.stages.retrain import retrain
 from earlybird.recipes.stages.search import search
+from earlybird.vocabulary import Weights, Which
 
 
-def starts_of(recipe: Recipe) -> tuple[Start, ...]:
+def weights_of(recipe: Recipe) -> tuple[Weights, ...]:
     """What the pruned network starts from."""
-    return ("rewind", "continue") if recipe.retraining.start == "both" else (recipe.retraining.start,)
+    return ("rewind", "continue") if recipe.retraining.weights == "both" else (recipe.retraining.weights,)
 
 
 def tickets_of(recipe: Recipe) -> tuple[Which, ...]:
@@ -31,9 +31,9 @@ def run_stages(job: Job) -> Iterator[tuple[str, bool]]:
     if job.recipe.dense:
         stages.append(("dense", lambda: train_dense(job)))
     stages += [("search", lambda: search(job)), ("draw", lambda: draw(job))]
-    for start in starts_of(job.recipe):
+    for weights in weights_of(job.recipe):
         for which in tickets_of(job.recipe):
-            stages.append((f"prune {which}, {start}", lambda s=start, w=which: prune_run(job, s, w)))  # type: ignore[misc]
-            stages.append((f"train {which}, {start}", lambda s=start, w=which: retrain(job, s, w)))  # type: ignore[misc]
+            stages.append((f"prune {which}, {weights}", lambda s=weights, w=which: prune_run(job, s, w)))  # type: ignore[misc]
+            stages.append((f"train {which}, {weights}", lambda s=weights, w=which: retrain(job, s, w)))  # type: ignore[misc]
     for name, stage in stages:
         yield name, stage()

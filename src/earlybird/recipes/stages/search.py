@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel, TrainerCallback
 
-from earlybird import scaling
-from earlybird.checkpoint import save
+from earlybird.checkpoint.save import save
 from earlybird.errors import JobError
-from earlybird.integrations.trainer import SearchCallback
+from earlybird.integrations.search_callback import SearchCallback
 from earlybird.recipes.optimizer_state import OPTIMIZER, optimizer_state_by_name, write_optimizer_state
 from earlybird.recipes.run_directory import RESULT, read_search, replace_directory, write_json
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.training import discard_checkpoints, planned_steps, schedule_of, steps_per_epoch, train
-from earlybird.search import Search
+from earlybird.search.recording import Recording
+from earlybird.search.search import Search
+from earlybird.slimming import scaling
 
 DRAWN = "drawn.json"
 
@@ -63,7 +65,7 @@ def search(job: Job) -> bool:
     finished = searches[0]
     finished.close()
     draw = finished.draw
-    settled = draw is not None and draw.detector != "end"
+    settled = draw is not None and draw.how == "detector"
     result = {
         **outcome.as_json(),
         "total_steps": total,
@@ -86,39 +88,17 @@ def attached_search(job: Job, model: PreTrainedModel, record: Path, state: Path 
             was killed before its first checkpoint.
         state: written by the search that goes on.
     """
-    settings, wanted, slimming = job.recipe.training, job.recipe.search, job.recipe.slimming
+    settings, config = job.recipe.training, job.recipe.search_config
+    if config.learning_rate is None:
+        config = replace(config, learning_rate=settings.learning_rate)
     return Search(
         model,
-        heads=wanted.heads,
-        neurons=wanted.neurons,
+        config,
         total_steps=planned_steps(job.task, settings),
-        score=wanted.score,
-        detector=wanted.detector,
-        l1=slimming.l1_heads,
-        l1_neurons=slimming.l1_neurons,
-        learning_rate=slimming.learning_rate or settings.learning_rate,
-        slim=slimming.slim,
-        neuron_slim=slimming.neuron_slim,
-        heads_scope=wanted.heads_scope,
-        neurons_scope=wanted.neurons_scope,
-        uniform=wanted.uniform,
-        groups=wanted.groups,
-        round_to=wanted.round_to,
-        smoothing=wanted.smoothing,
-        window=wanted.window,
-        every=wanted.every,
-        start=wanted.start,
-        lag=wanted.lag,
-        criterion=wanted.criterion,
-        threshold=wanted.threshold,
-        joint=wanted.joint,
         steps_per_epoch=steps_per_epoch(job.task, settings),
-        record=record,
-        overwrite=True,
-        record_gradients=wanted.record == "all",
+        recording=Recording(record, resume=state, overwrite=True, gradients=job.recipe.search.record == "all"),
         # The weights kept at the draw are to be those of its step.
         delay=0,
-        resume=state,
     )
 
 

@@ -6,17 +6,10 @@ from typing import Any
 
 from earlybird import __version__
 from earlybird.errors import InputError
+from earlybird.recipes.former_names import todays_draw
 from earlybird.recipes.metric_names import METRICS, deciding_metric
-from earlybird.recipes.run_directory import (
-    RESULT,
-    RunDirectory,
-    Start,
-    Which,
-    read_json,
-    read_numbers,
-    read_result,
-    write_json,
-)
+from earlybird.recipes.run_directory import RESULT, RunDirectory, read_json, read_numbers, read_result, write_json
+from earlybird.vocabulary import Weights, Which
 
 _NUMBERS = ("examples", "parameters", "flops", "seconds", "steps")
 _SECOND = "_continued"
@@ -35,16 +28,16 @@ def summarise(files: RunDirectory) -> dict[str, Any]:
     if (files.dense / RESULT).is_file():
         dense = read_result(files.dense / RESULT, _NUMBERS)
         summary |= {**_evaluation(dense), "dense": _trained(dense)}
-    starts: tuple[Start, ...] = ("rewind", "continue")
+    all_weights: tuple[Weights, ...] = ("rewind", "continue")
     kinds: tuple[Which, ...] = ("ticket", "random")
     for which in kinds:
-        for start in starts:
-            result = files.trained(start, which) / RESULT
+        for weights in all_weights:
+            result = files.trained(weights, which) / RESULT
             if not result.is_file():
                 continue
             trained = read_result(result, _NUMBERS)
             summary |= _evaluation(trained)
-            entry = {**_trained(trained), "start": start}
+            entry = {**_trained(trained), "start": weights}
             if which == "ticket":
                 entry |= _draw(files)
             summary[which if which not in summary else which + _SECOND] = entry
@@ -75,7 +68,8 @@ def _trained(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _draw(files: RunDirectory) -> dict[str, Any]:
-    draw, search = read_numbers(files.draw, ("step", "fraction")), read_numbers(files.search / RESULT, ("seconds",))
+    draw = todays_draw(read_numbers(files.draw, ("step", "fraction")))
+    search = read_numbers(files.search / RESULT, ("seconds",))
     steps = search.get("steps")
     if type(steps) is not int or steps < 1:
         raise InputError(f"{files.search / RESULT} is damaged: steps must be a count, got {steps!r}")
@@ -87,4 +81,5 @@ def _draw(files: RunDirectory) -> dict[str, Any]:
         "heads_ratio": draw.get("heads_ratio"),
         "neurons_ratio": draw.get("neurons_ratio"),
         "detector": draw.get("detector"),
+        "how": draw["how"],
     }

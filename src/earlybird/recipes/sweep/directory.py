@@ -11,28 +11,20 @@ results.json, results.csv, results.md
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from earlybird import __version__
 from earlybird.errors import InputError
-from earlybird.recipes.reading import first_problem
-from earlybird.recipes.run_directory import read_json, write_json
+from earlybird.recipes.recipe_file import first_problem
+from earlybird.recipes.run_directory import read_json
 from earlybird.recipes.settings import Ratio
-from earlybird.trajectory import Kind
-from earlybird.whole_file import may_begin_in
-
-if TYPE_CHECKING:
-    from earlybird.recipes.sweep.plan import Plan
+from earlybird.vocabulary import Kind
 
 CELL = "cell.json"
 CellName = Annotated[str, StringConstraints(pattern=r"^[\w.%-]+$", max_length=250)]
-# Of the base recipe, what says nothing about a cell: where the files are, and what the sweep itself decides.
-_FREE = ("output", "seed", "dense", "random")
 
 
 class _Labels(BaseModel):
@@ -114,34 +106,3 @@ class SweepDirectory:
         """
         cells: dict[str, dict[str, Any]] = self.described()["cells"]
         return cells
-
-
-def begin_sweep(files: SweepDirectory, plan: Plan) -> None:
-    """Write down what is asked for, beside what was asked for before.
-
-    Raises:
-        InputError: the directory holds something else, or a sweep of another recipe.
-    """
-    written = plan.base.model_dump(mode="json")
-    cells: dict[str, Any] = {}
-    if files.is_sweep():
-        # Through the settings, so that a key that is new since then has its default on both sides.
-        from earlybird.recipes.reading import validated
-        from earlybird.recipes.stages.job import differences
-
-        before = validated(files.described()["recipe"], str(files.description)).model_dump(mode="json")
-        changed = sorted(differences(_fixed(before), _fixed(written)))
-        if changed:
-            raise InputError(
-                f"{files.root} holds a sweep of another recipe ({', '.join(changed[:5])} differ); choose another"
-                " directory with --output, or give --axis to vary a key within one sweep"
-            )
-        cells = files.planned()
-    elif not may_begin_in(files.root, files.description):
-        raise InputError(f"{files.root} exists and holds no sweep; choose another directory with --output")
-    cells |= {name: {**cell.labels, "dense": cell.dense} for name, cell in plan.cells.items()}
-    write_json(files.description, {"earlybird": __version__, "recipe": written, "cells": cells})
-
-
-def _fixed(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in recipe.items() if key not in _FREE}

@@ -7,26 +7,27 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from earlybird.detectors.spans import Span
+from earlybird.config import DetectorConfig, PruningConfig
 from earlybird.errors import InputError
-from earlybird.recipes.reading import read_recipe
-from earlybird.recipes.run_directory import Start
-from earlybird.recipes.settings import DetectorSettings, Recipe
-from earlybird.recipes.stages.run import starts_of
+from earlybird.recipes.recipe_file import read_recipe
+from earlybird.recipes.settings import Recipe
+from earlybird.recipes.stages.run import weights_of
 from earlybird.recipes.sweep.directory import SweepDirectory
 from earlybird.recipes.sweep.settings import DENSE, FINAL, RANDOM, SweepSettings
+from earlybird.spans import Span
+from earlybird.vocabulary import KINDS, Weights
 
 Coefficients = Literal["trained", "fixed"]
 
 # The whole search: the mask of its last step.
 _END = Span(1.0, "fraction")
-# These say which kinds of unit get coefficients, so a search depends on them.
-_ATTACHED = {"search.heads", "search.neurons"}
-_DRAWING = {f"search.{name}" for name in DetectorSettings.model_fields} - _ATTACHED
+# These say which units get coefficients, so a search depends on them.
+_ATTACHED = {"search.heads", "search.neurons", "search.exclude"}
+_DRAWING = {f"search.{each.name}" for each in (*fields(PruningConfig), *fields(DetectorConfig))} - _ATTACHED
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,9 @@ class Cell:
     dense: str
 
     @property
-    def start(self) -> Start:
+    def weights(self) -> Weights:
         """What the pruned network starts from."""
-        return self.recipe.retraining.start  # type: ignore[return-value]  # "both" is taken apart by the plan
+        return self.recipe.retraining.weights  # type: ignore[return-value]  # "both" is taken apart by the plan
 
     def __str__(self) -> str:
         axes = [f"{key}={value}" for key, value in self.labels["axes"].items()]
@@ -96,7 +97,7 @@ def plan_sweep(name: str, overrides: Sequence[str], settings: SweepSettings, roo
     points = list(_points(name, overrides, settings, base))
     cells: dict[str, Cell] = {}
     searches: dict[str, Recipe] = {}
-    scores = {score for point in points for score in settings.score or (point.recipe.search.score,)}
+    scores = {score for point in points for score in settings.scores or (point.recipe.search.score,)}
     files = SweepDirectory(root)
     for point, index in itertools.product(points, range(settings.seeds)):
         seed = base.seed + index
@@ -154,14 +155,14 @@ def _points(name: str, overrides: Sequence[str], settings: SweepSettings, base: 
 
 def _search_recipe(recipe: Recipe, seed: int, coefficients: Coefficients, root: Path) -> Recipe:
     score = "coefficient" if coefficients == "trained" else "gradient"
-    wanted = {"score": score, "record": "all", "to_the_end": True, "unsettled": "draw"}
+    wanted: dict[str, Any] = {"score": score, "record": "all", "to_the_end": True, "unsettled": "draw"}
     return recipe.model_copy(
         update={
             "seed": seed,
             "output": str(root),
             "dense": False,
             "random": False,
-            "search": recipe.search.model_copy(update=wanted),
+            "search": replace(recipe.search, **wanted),
         }
     )
 
@@ -183,10 +184,10 @@ def _cells(
         wanted = recipe.search
         labels = {
             "draw": draw,
-            "ratio": {"heads": wanted.heads, "neurons": wanted.neurons},
+            "ratio": {"heads": wanted.heads or 0.0, "neurons": wanted.neurons or 0.0},
             "score": wanted.score,
             "coefficients": coefficients,
-            "start": recipe.retraining.start,
+            "start": recipe.retraining.weights,
             "seed": seed,
             "axes": dict(point.axes),
         }
@@ -197,17 +198,15 @@ def _cells(
         recipe = point.recipe.model_copy(update={**common, "output": str(files.cell(dense))})
         yield Cell(dense, dense_labels, "dense", None, recipe, None, dense)
     own = point.recipe.search
-    ratios: list[dict[str, float]] = [
-        {kind: ratio for kind in ("heads", "neurons") if getattr(own, kind) > 0} for ratio in settings.ratio
-    ]
-    detectors = settings.detectors
+    ratios: list[dict[str, Any]] = [{kind: ratio for kind in KINDS if getattr(own, kind)} for ratio in settings.ratios]
+    detectors = settings.all_detectors
     if not (detectors or settings.draw_at or FINAL in settings.also):
         detectors = (own.detector,)
-    scores = settings.score or (own.score,)
-    for ratio, start in itertools.product(ratios or [{}], settings.start or starts_of(point.recipe)):
-        retraining = point.recipe.retraining.model_copy(update={"start": start})
+    scores = settings.scores or (own.score,)
+    for ratio, weights in itertools.product(ratios or [{}], settings.weights or weights_of(point.recipe)):
+        retraining = point.recipe.retraining.model_copy(update={"weights": weights})
         for score in scores:
-            wanted = own.model_copy(update={**ratio, "score": score, "record": "all", "to_the_end": True})
+            wanted = replace(own, **ratio, score=score, record="all", to_the_end=True)
             recipe = point.recipe.model_copy(update={**common, "search": wanted, "retraining": retraining})
             for span in settings.draw_at:
                 yield cell(str(span), recipe, "ticket", span)
@@ -235,8 +234,8 @@ def written_ratio(ratio: Mapping[str, float]) -> str:
 
 def _named(what: str, labels: Mapping[str, Any]) -> str:
     """A directory's name: readable, and no other's."""
-    ratio, start = labels.get("ratio"), labels.get("start")
-    parts = [what, written_ratio(ratio) if ratio else "", start or "", f"seed{labels['seed']}"]
+    ratio, weights = labels.get("ratio"), labels.get("start")
+    parts = [what, written_ratio(ratio) if ratio else "", weights or "", f"seed{labels['seed']}"]
     readable = "-".join(re.sub(r"[^\w.%]+", "-", part).strip("-")[:60] for part in parts if part)
     digest = hashlib.sha256(json.dumps(labels, sort_keys=True).encode()).hexdigest()
     return f"{readable}-{digest[:8]}"

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
-from earlybird.detectors.expression import choice_of
-from earlybird.detectors.scores import Score
+from earlybird.config import DetectorConfig
+from earlybird.detectors.expression import detector_factory
 from earlybird.errors import InputError
-from earlybird.recipes.reading import first_problem
-from earlybird.recipes.run_directory import Start
-from earlybird.recipes.settings import Settings, SpanSetting
+from earlybird.recipes.recipe_file import first_problem
+from earlybird.recipes.settings_base import Settings
+from earlybird.spans import Span
+from earlybird.vocabulary import Score, Weights
 
 DENSE, RANDOM, FINAL = "dense", "random", "final"
 
@@ -42,26 +43,26 @@ class SweepSettings(Settings):
     """What a sweep varies; where nothing is given, the recipe's own setting holds.
 
     Attributes:
-        ratio: fractions to prune, of heads and of neurons alike where the recipe prunes both.
+        ratios: fractions to prune, of heads and of neurons alike where the recipe prunes both.
         draw_at: places of the search to draw at, as spans from its start.
-        detector: detectors to draw by; the recipe's own with its settings, any other with its defaults.
-        score: what ranks the units.
-        start: where the pruned networks start from.
+        detectors: to draw by; the recipe's own with its settings, any other with its defaults.
+        scores: what ranks the units.
+        weights: what the pruned networks train on from.
         seeds: so many, counted up from the recipe's.
         also: `dense`, `random`, `final` (the mask at the end of the search), or further detectors.
         axis: further keys of the recipe, `key=value,value`.
     """
 
-    ratio: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Listed] = ()
-    draw_at: Annotated[tuple[SpanSetting, ...], Listed] = ()
-    detector: Annotated[tuple[str, ...], Listed] = ()
-    score: Annotated[tuple[Score, ...], Listed] = ()
-    start: Annotated[tuple[Start, ...], Listed] = ()
+    ratios: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Listed] = ()
+    draw_at: Annotated[tuple[Span, ...], Listed] = ()
+    detectors: Annotated[tuple[str, ...], Listed] = ()
+    scores: Annotated[tuple[Score, ...], Listed] = ()
+    weights: Annotated[tuple[Weights, ...], Listed] = ()
     seeds: Annotated[int, Field(ge=1)] = 1
     also: Annotated[tuple[str, ...], Listed] = ()
     axis: tuple[str, ...] = ()
 
-    @field_validator("ratio", "draw_at", "detector", "score", "start", "also")
+    @field_validator("ratios", "draw_at", "detectors", "scores", "weights", "also")
     @classmethod
     def _nothing_repeats(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         repeated = next((value for place, value in enumerate(values) if value in values[:place]), None)
@@ -69,15 +70,15 @@ class SweepSettings(Settings):
             raise ValueError(f"{repeated} is given twice; give it once")
         return values
 
-    @field_validator("detector", "also")
+    @field_validator("detectors", "also")
     @classmethod
     def _detectors_are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name not in (DENSE, RANDOM, FINAL):
-                choice_of(name)
+                detector_factory(DetectorConfig(detector=name))
         return names
 
-    @field_validator("detector")
+    @field_validator("detectors")
     @classmethod
     def _detectors_only(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
@@ -86,10 +87,10 @@ class SweepSettings(Settings):
         return names
 
     @property
-    def detectors(self) -> tuple[str, ...]:
+    def all_detectors(self) -> tuple[str, ...]:
         """All detectors asked for, each once."""
         further = [name for name in self.also if name not in (DENSE, RANDOM, FINAL)]
-        return tuple(dict.fromkeys([*self.detector, *further]))
+        return tuple(dict.fromkeys([*self.detectors, *further]))
 
     @property
     def axes(self) -> dict[str, tuple[str, ...]]:
@@ -116,15 +117,15 @@ class SweepSettings(Settings):
             "output": "--output",
             "dense": "--also dense",
             "random": "--also random",
-            "retraining.start": "--start",
+            "retraining.weights": "--weights",
             "search.to_the_end": "nothing, every search of a sweep goes to its end",
             "search.record": "nothing, a sweep records what every score needs",
         }
-        if self.ratio:
+        if self.ratios:
             options |= dict.fromkeys(("search.heads", "search.neurons"), "--ratio")
-        if self.score:
+        if self.scores:
             options["search.score"] = "--score"
-        if self.detectors or self.draw_at:
+        if self.all_detectors or self.draw_at:
             options["search.detector"] = "--detector"
         return options.get(key)
 

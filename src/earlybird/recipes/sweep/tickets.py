@@ -40,7 +40,7 @@ def draw_tickets(files: SweepDirectory, name: str, recipe: Recipe, cells: Sequen
 def _drawn(files: SweepDirectory, name: str, recipe: Recipe, cells: Sequence[Cell]) -> list[Cell]:
     job = open_run(recipe)
     search(job)
-    anatomy = Anatomy.of(job.initial_model())
+    anatomy = job.anatomy()
     trajectory = Trajectory.open(job.files.trajectory)
     check_origin(trajectory, anatomy)
     dense = files.planned().keys() & {cell.dense for cell in cells}
@@ -58,7 +58,7 @@ def _drawn(files: SweepDirectory, name: str, recipe: Recipe, cells: Sequence[Cel
                 drawn.append(cell)
             else:
                 write_nothing_left(files, cell)
-    continued = [cell for cell in drawn if cell.start == "continue" and not is_settled(files, cell)]
+    continued = [cell for cell in drawn if cell.weights == "continue" and not is_settled(files, cell)]
     with guarded(files, continued) as failed:
         replay(job, {_step(cell) for cell in continued}, files.kept(name))
         for cell in continued:
@@ -68,18 +68,18 @@ def _drawn(files: SweepDirectory, name: str, recipe: Recipe, cells: Sequence[Cel
 
 def _draw(job: Job, cell: Cell, anatomy: Anatomy, trajectory: Trajectory, result: Mapping[str, Any]) -> None:
     """Draw a cell's ticket, and leave it as a run's stages do."""
-    files, wanted = job.files, cell.recipe.search
+    files, config = job.files, cell.recipe.search_config
     if files.draw.is_file() and files.ticket("ticket").is_file() and files.ticket("random").is_file():
         return
-    verdict = draw_from(trajectory, wanted, cell.at)
+    verdict = draw_from(trajectory, config, cell.at)
     settled = cell.at is None and verdict is not None
     if verdict is None:
-        if wanted.unsettled == "fail":
+        if cell.recipe.search.unsettled == "fail":
             raise JobError(
-                f"the masks did not settle within the {trajectory.steps} steps of the search by {wanted.detector};"
+                f"the masks did not settle within the {trajectory.steps} steps of the search by {config.detector};"
                 " search.unsettled=draw draws at the end"
             )
-        verdict = draw_at(trajectory, trajectory.steps - 1, wanted.prunings(trajectory.shape), wanted.score, "end")
+        verdict = draw_at(trajectory, trajectory.steps - 1, config, "end")
     write_json(files.search / RESULT, {**result, "settled": settled, "draw_step": verdict.step if settled else None})
     write_draw(job, anatomy, Ticket.drawn(anatomy, verdict), verdict)
 
@@ -87,7 +87,7 @@ def _draw(job: Job, cell: Cell, anatomy: Anatomy, trajectory: Trajectory, result
 def _anything_left(cell: Cell, trajectory: Trajectory) -> bool:
     """Whether there are steps to train: a network continued from the end of the search has none."""
     own = cell.recipe.retraining
-    return own.start != "continue" or own.epochs is not None or _step(cell) + 1 < trajectory.total_steps
+    return own.weights != "continue" or own.epochs is not None or _step(cell) + 1 < trajectory.total_steps
 
 
 def _same_training(cells: Sequence[Cell]) -> list[list[str]]:
@@ -97,7 +97,7 @@ def _same_training(cells: Sequence[Cell]) -> list[list[str]]:
         assert cell.which != "dense"
         ticket = Ticket.load(_files(cell).ticket(cell.which))
         masks = tuple((kind, mask.tobytes()) for kind, mask in sorted(ticket.masks.items()))
-        step = _step(cell) if cell.start == "continue" else None
+        step = _step(cell) if cell.weights == "continue" else None
         key = (cell.which, masks, step, cell.recipe.retraining.model_dump_json())
         groups.setdefault(key, []).append(cell.name)
     return list(groups.values())

@@ -30,8 +30,8 @@ def train_cells(files: SweepDirectory, cells: Sequence[Cell], *, keep_models: bo
         if first.which == "dense":
             train_dense(job)
         elif fresh:
-            prune_run(job, first.start, first.which)
-            retrain(job, first.start, first.which)
+            prune_run(job, first.weights, first.which)
+            retrain(job, first.weights, first.which)
         for cell in cells:
             if not _trained(cell).exists():
                 _trained(cell).parent.mkdir(parents=True, exist_ok=True)
@@ -46,4 +46,4 @@ def train_cells(files: SweepDirectory, cells: Sequence[Cell], *, keep_models: bo
 
 def _trained(cell: Cell) -> Path:
     files = RunDirectory(Path(cell.recipe.output))
-    return files.dense if cell.which == "dense" else files.trained(cell.start, cell.which)
+    return files.dense if cell.which == "dense" else files.trained(cell.weights, cell.which)

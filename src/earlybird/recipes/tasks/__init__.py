@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from earlybird.errors import InputError
+from earlybird.errors import InputError, nearest
 from earlybird.recipes.settings import Recipe
 
 if TYPE_CHECKING:
@@ -41,8 +40,7 @@ def recipe_type(content: Mapping[str, Any]) -> type[Recipe]:
 
             return TextClassificationRecipe
         case other:
-            near = get_close_matches(str(other), TASKS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(TASKS)}"
+            hint = nearest(str(other), TASKS, otherwise="known are")
             raise InputError(f"task must name what is trained, got {reprlib.repr(other)}; {hint}")
 
 

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 
 from earlybird.report.analysis import Analysis
 from earlybird.report.coefficients import CoefficientLines, CoefficientQuantiles
-from earlybird.report.figures.rows import last_step, mark_steps, stacked_axes
+from earlybird.report.figures.stacked_rows import last_step, mark_steps, stacked_axes
 from earlybird.report.marks import marks_of
 from earlybird.report.palette import LIGHT, layer_colours
-from earlybird.trajectory import KINDS, Kind
+from earlybird.vocabulary import KINDS, Kind
 
 
-def coefficients_figure(name: str, analysis: Analysis) -> Figure | None:
+def coefficients_picture(name: str, analysis: Analysis) -> Figure | None:
     """Every head's coefficient and the neurons' quantiles over the steps; None where none are known."""
     kinds = [kind for kind in KINDS if kind in analysis.coefficients]
     if not kinds:

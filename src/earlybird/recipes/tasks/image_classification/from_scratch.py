@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from transformers import ViTConfig, ViTForImageClassification, set_seed
 
-from earlybird.mean_pooling import MeanPoolingViTForImageClassification
-from earlybird.off_by_one import use_off_by_one
+from earlybird.models.mean_pooling import MeanPoolingViTForImageClassification
+from earlybird.models.off_by_one import use_off_by_one
 from earlybird.recipes.tasks.image_classification.settings import ModelSettings
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from transformers import PreTrainedModel
 
-from earlybird.recipes.data import Statistics
+from earlybird.recipes.data.images import Statistics
 
 
 class ImageNetwork(Protocol):

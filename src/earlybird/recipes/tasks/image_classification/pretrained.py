@@ -8,7 +8,7 @@ from pathlib import Path
 from transformers import AutoImageProcessor, AutoModelForImageClassification, PreTrainedModel
 
 from earlybird.errors import InputError
-from earlybird.recipes.data import Statistics
+from earlybird.recipes.data.images import Statistics
 from earlybird.recipes.tasks.pretrained import FAILURES, not_found, pretrained_config, with_new_head
 
 _PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")

@@ -6,44 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from earlybird.recipes.settings import Fraction, PretrainedSettings, Recipe, Settings, SourceSettings
-
-
-class ImageDataSettings(SourceSettings):
-    """Where the images are.
-
-    `format` says how `source` is to be read: a Hugging Face hub name (`hub`), a directory of Parquet files in
-    the hub's layout (`parquet`: `train*.parquet`, `test*.parquet`), one folder per class below one folder per
-    split (`image-folder`), the four IDX files of MNIST and its successors (`idx`), or scikit-learn's bundled
-    handwritten digits (`digits`, which needs no source).
-    """
-
-    format: Literal["hub", "parquet", "image-folder", "idx", "digits"]
-    image_column: str = "image"
-    label_column: str = "label"
-
-    @model_validator(mode="after")
-    def _source_is_named(self) -> ImageDataSettings:
-        if self.format != "digits" and not self.source:
-            raise ValueError(f"data.source is missing: data.format={self.format} needs a hub name or a directory")
-        return self
-
-
-class AugmentationSettings(Settings):
-    """What happens to a training batch; evaluation images are only normalised."""
-
-    crop_padding: Annotated[int, Field(ge=0)] = 0
-    crop_paste: bool = False
-    flip: bool = False
-    auto_augment: Literal["none", "cifar10", "svhn", "imagenet"] = "none"
-    mixup: bool = False
-    cutmix: bool = False
-
-    @model_validator(mode="after")
-    def _one_mix(self) -> AugmentationSettings:
-        if self.mixup and self.cutmix:
-            raise ValueError("mixup and cutmix both mix labels: choose one")
-        return self
+from earlybird.recipes.augmentation.settings import AugmentationSettings
+from earlybird.recipes.data.settings import ImageDataSettings
+from earlybird.recipes.settings import Fraction, PretrainedSettings, Recipe
+from earlybird.recipes.settings_base import Settings
 
 
 class ModelSettings(Settings):

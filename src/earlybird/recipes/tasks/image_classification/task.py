@@ -14,9 +14,10 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from earlybird.recipes.augmentation import Augmentation, normalise
-from earlybird.recipes.data import ImageData, ImageDataset, fetch_images, load_images
+from earlybird.recipes.augmentation.pipeline import Augmentation, normalise
 from earlybird.recipes.data.counts import Counts
+from earlybird.recipes.data.images import ImageData, ImageDataset
+from earlybird.recipes.data.load import fetch_images, load_images
 from earlybird.recipes.run_directory import write_json
 from earlybird.recipes.tasks.base import Batch, Metric, Task
 from earlybird.recipes.tasks.image_classification.network import ImageNetwork

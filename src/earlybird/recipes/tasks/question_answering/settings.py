@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from earlybird.recipes.settings import PretrainedSettings, Recipe, Settings, SourceSettings
+from earlybird.recipes.data.settings import SourceSettings
+from earlybird.recipes.settings import PretrainedSettings, Recipe
+from earlybird.recipes.settings_base import Settings
 
 
 class QuestionDataSettings(SourceSettings):

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from earlybird.recipes.settings import PretrainedSettings, Recipe, SourceSettings
+from earlybird.recipes.data.settings import SourceSettings
+from earlybird.recipes.settings import PretrainedSettings, Recipe
 
 REGRESSION = ("pearson", "spearman")
 

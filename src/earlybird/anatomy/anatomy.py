@@ -1,0 +1,199 @@
+"""The blocks of a model, and what was found but cannot be pruned."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from torch import nn
+
+from earlybird.anatomy.attention import attention_at
+from earlybird.anatomy.bias_tables import with_bias_tables
+from earlybird.anatomy.blocks import AttentionBlock, Block, LeftOut, MlpBlock
+from earlybird.anatomy.head_counts import valid_head_counts
+from earlybird.anatomy.mlp import mlp_at
+from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS, POSITION_MLPS, AttentionPattern, MlpPattern
+from earlybird.anatomy.unknown import nothing_found, unknown_blocks
+from earlybird.anatomy.wrappers import unwrapped
+from earlybird.errors import InputError
+from earlybird.vocabulary import Kind
+
+# Why a block is left out that the user has named.
+_EXCLUDED = "excluded by name"
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """The blocks of a model, in the order of its modules.
+
+    Attributes:
+        model: class name of the model.
+        attention: its attention blocks.
+        mlp: its MLP blocks.
+        left_out: blocks that cannot be pruned, with the reasons.
+        config: of a Hugging Face model, its config.
+    """
+
+    model: str
+    attention: tuple[AttentionBlock, ...]
+    mlp: tuple[MlpBlock, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    config: Any = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        *,
+        patterns: Sequence[AttentionPattern | MlpPattern] = (),
+        exclude: Sequence[str] = (),
+        strict: bool = False,
+    ) -> Anatomy:
+        """Find the blocks of a model by the names and shapes of its modules.
+
+        Args:
+            model: any model, also on the meta device, compiled, or with PEFT's LoRA; the names of its blocks are those
+                that they have without.
+            patterns: of families that earlybird does not know; they are tried before its own.
+            exclude: names of blocks to leave alone, with wildcards: `"decoder.*"`, `"*.layers.0.*"`.
+            strict: whether a block that is left out for any other reason is an error.
+
+        Raises:
+            InputError: no block is found; a module inside it is a compiled one; with `strict`, one that cannot be
+                pruned; an excluded name that fits none.
+        """
+        model = unwrapped(model)
+        modules = dict(model.named_modules())
+        attention, left = _attention(modules, patterns)
+        mlp, unfit = _mlp(modules, patterns, attention)
+        left += unfit
+        left += unknown_blocks(modules, attention, mlp, left)
+        if strict and left:
+            raise InputError(
+                f"{type(model).__name__} has blocks that cannot be pruned: {'; '.join(map(str, left[:4]))}; describe"
+                " them by patterns=[...], or leave out strict"
+            )
+        config = getattr(model, "config", None)
+        found = cls(type(model).__name__, tuple(attention), tuple(mlp), tuple(left), config).excluding(exclude)
+        if not found.attention and not found.mlp:
+            raise InputError(nothing_found(model, modules, found.left_out))
+        return found
+
+    def excluding(self, names: Sequence[str]) -> Anatomy:
+        """The same without the blocks of these names, with wildcards: `"decoder.*"`, `"*.layers.0.*"`.
+
+        Raises:
+            InputError: a name fits no block, neither of these nor of those excluded before.
+        """
+        known = list(dict.fromkeys(block.name for block in self.blocks))
+        before = [left.name for left in self.left_out if left.reason == _EXCLUDED]
+        for wanted in names:
+            if not any(fnmatchcase(name, wanted) for name in (*known, *before)):
+                raise InputError(f"exclude={wanted!r} fits no block of {self.model}; they are {', '.join(known)}")
+        excluded = [name for name in known if any(fnmatchcase(name, wanted) for wanted in names)]
+        return replace(
+            self,
+            attention=tuple(block for block in self.attention if block.name not in excluded),
+            mlp=tuple(block for block in self.mlp if block.name not in excluded),
+            left_out=(*self.left_out, *(LeftOut(name, _EXCLUDED) for name in excluded)),
+        )
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """All blocks, attention first."""
+        return (*self.attention, *self.mlp)
+
+    @property
+    def units(self) -> dict[Kind, tuple[int, ...]]:
+        """Units of each block, per kind that the model has."""
+        counts: dict[Kind, tuple[int, ...]] = {}
+        if self.attention:
+            counts["heads"] = tuple(block.units for block in self.attention)
+        if self.mlp:
+            counts["neurons"] = tuple(block.units for block in self.mlp)
+        return counts
+
+    def lack_of(self, kind: Kind) -> str:
+        """What to say where units of a kind are wanted that the model does not have."""
+        left = f" (left out: {'; '.join(map(str, self.left_out[:4]))})" if self.left_out else ""
+        return f"{self.model} has no {kind} to give coefficients to{left}"
+
+    @property
+    def key_value_groups(self) -> tuple[int, ...] | None:
+        """Key/value groups of each attention block, or None where no block shares keys and values."""
+        groups = tuple(block.groups for block in self.attention)
+        return groups if any(block.groups != block.units for block in self.attention) else None
+
+    @property
+    def valid_head_counts(self) -> tuple[int, ...] | None:
+        """The numbers of heads that the model's config can say where they are the same in all blocks; None: any."""
+        if not self.attention:
+            return None
+        return valid_head_counts(self.config, self.attention[0].units, self.attention[0].unit_size)
+
+    @property
+    def names(self) -> dict[Kind, tuple[str, ...]]:
+        """Path of each block, per kind that the model has."""
+        names: dict[Kind, tuple[str, ...]] = {}
+        if self.attention:
+            names["heads"] = tuple(block.name for block in self.attention)
+        if self.mlp:
+            names["neurons"] = tuple(block.name for block in self.mlp)
+        return names
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hash of all block names and unit counts: models with equal ones take each other's tickets."""
+        content: Mapping[str, Any] = {"names": self.names, "units": self.units}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        rows = [f"{self.model}: {len(self.attention)} attention blocks, {len(self.mlp)} MLP blocks"]
+        for block in self.attention:
+            shared = f" in {block.groups} key/value groups" if block.groups != block.units else ""
+            rows.append(f"  {block.name}: {block.units} heads of {block.unit_size} features{shared}")
+        rows += [f"  {block.name}: {block.units} neurons" for block in self.mlp]
+        if self.left_out:
+            rows.append("left out:")
+            rows += [f"  {left}" for left in self.left_out]
+        return "\n".join(rows)
+
+
+def _attention(
+    modules: Mapping[str, nn.Module], own: Sequence[AttentionPattern | MlpPattern]
+) -> tuple[list[AttentionBlock], list[LeftOut]]:
+    patterns = (*(p for p in own if isinstance(p, AttentionPattern)), *ATTENTION_PATTERNS)
+    blocks: list[AttentionBlock] = []
+    left: list[LeftOut] = []
+    claimed: set[str] = set()
+    for name in modules:
+        found = attention_at(modules, name, patterns)
+        if isinstance(found, LeftOut):
+            left.append(found)
+        elif found is not None and claimed.isdisjoint({found.query, found.output}):
+            claimed |= {found.query, found.key, found.value, found.output}
+            blocks.append(found)
+    return with_bias_tables(modules, blocks), left
+
+
+def _mlp(
+    modules: Mapping[str, nn.Module],
+    own: Sequence[AttentionPattern | MlpPattern],
+    attention: Sequence[AttentionBlock],
+) -> tuple[list[MlpBlock], list[LeftOut]]:
+    patterns = (*(p for p in own if isinstance(p, MlpPattern)), *MLP_PATTERNS)
+    claimed = {path for block in attention for path in (block.query, block.key, block.value, block.output)}
+    blocks: list[MlpBlock] = []
+    left: list[LeftOut] = []
+    for name in modules:
+        found = None if name.endswith(POSITION_MLPS) else mlp_at(modules, name, patterns)
+        if isinstance(found, LeftOut):
+            left.append(found)
+        elif found is not None and claimed.isdisjoint({*found.inputs, found.output}):
+            claimed |= {*found.inputs, found.output}
+            blocks.append(found)
+    return blocks, left

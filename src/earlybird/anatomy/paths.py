@@ -1,0 +1,18 @@
+"""Paths of modules and parameters in a model."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+def below(name: str, part: str) -> str:
+    """Path of a part of the module at a path."""
+    return f"{name}.{part}" if name else part
+
+
+def tensor_at(model: nn.Module, path: str) -> Tensor:
+    """The parameter or buffer at a path."""
+    owner, _, name = path.rpartition(".")
+    found = getattr(model.get_submodule(owner), name)
+    assert isinstance(found, Tensor)
+    return found

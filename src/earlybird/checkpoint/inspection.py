@@ -1,0 +1,210 @@
+"""What a model consists of and costs: blocks, units, parameters, FLOPs, before and after pruning."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import reprlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+
+from earlybird.anatomy import Anatomy
+from earlybird.anatomy.flops import forward_flops, parameter_count
+from earlybird.checkpoint.built_parts import on_meta_up_to
+from earlybird.checkpoint.claimed_size import numbers_in
+from earlybird.checkpoint.load import load
+from earlybird.checkpoint.quantizer import PrunedConfig, resize
+from earlybird.config import PruningConfig
+from earlybird.errors import InputError, first_line
+from earlybird.surgery.prune import prune
+from earlybird.surgery.pruned_shape import is_ours
+from earlybird.ticket import Ticket
+from earlybird.vocabulary import KINDS
+
+# Twenty times those of the deepest models; each is built, if without weights.
+_MOST_LAYERS = 3000
+_COUNTS_OF_LAYERS = ("layers", "n_layer", "depth", "depths")
+MOST_PARTS = 500_000  # modules and parameters; Switch's, with 2,048 experts a layer, are 431,017
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Parameters, and FLOPs of one forward pass of one example; None where it cannot be run on shapes alone."""
+
+    parameters: int
+    flops: int | None
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A model's anatomy, what it costs, and what it would cost pruned.
+
+    Attributes:
+        anatomy: of the model.
+        cost: as it is.
+        pruned: at the ratios, or None where none was given.
+        ratios: what was pruned of each kind.
+        example: what one example is, for people.
+    """
+
+    anatomy: Anatomy
+    cost: Cost
+    pruned: Cost | None
+    ratios: dict[str, float]
+    example: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        attention = [
+            {"name": b.name, "units": b.units, "unit_size": b.unit_size, "key_value_groups": b.groups}
+            for b in self.anatomy.attention
+        ]
+        return {
+            "model": self.anatomy.model,
+            "attention": attention,
+            "mlp": [{"name": b.name, "units": b.units} for b in self.anatomy.mlp],
+            "left_out": {left.name: left.reason for left in self.anatomy.left_out},
+            "parameters": self.cost.parameters,
+            "flops": self.cost.flops,
+            "example": self.example,
+            "pruned": None
+            if self.pruned is None
+            else {**self.ratios, "parameters": self.pruned.parameters, "flops": self.pruned.flops},
+        }
+
+    def __str__(self) -> str:
+        rows = [str(self.anatomy), self._line("", self.cost)]
+        if self.pruned is not None:
+            ratios = ", ".join(f"{ratio:.0%} of the {kind}" for kind, ratio in self.ratios.items())
+            rows.append(self._line(f"without {ratios}: ", self.pruned))
+        return "\n".join(rows)
+
+    def _line(self, before: str, cost: Cost) -> str:
+        share = "" if cost is self.cost else f" ({cost.parameters / self.cost.parameters:.1%})"
+        line = f"{before}{cost.parameters:,} parameters{share}"
+        if cost.flops is None or self.cost.flops is None:
+            return line
+        share = "" if cost is self.cost else f" ({cost.flops / self.cost.flops:.1%})"
+        return f"{line}, {cost.flops:,} FLOPs{share} for {self.example}"
+
+
+def inspect_model(name: str, config: PruningConfig | None = None, *, length: int = 128) -> Inspection:
+    """Look at a model in a directory (pruned or not), or by its config alone: a file, a directory, on the hub.
+
+    Args:
+        name: of a model on the hub, of a directory, or of a config.json.
+        config: what is pruned for the second line of costs.
+        length: tokens of the example that FLOPs are counted for; at most as many as the model takes.
+
+    Raises:
+        InputError: there is no such model, or none whose blocks earlybird knows.
+    """
+    if length < 1:
+        raise InputError(f"length must be at least 1, got {length}")
+    model = _model(name)
+    anatomy = Anatomy.of(model)
+    try:
+        example, described = _example(model, length)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f"the config at {name} says no size that an input can have: {first_line(error)}") from error
+    pruned = None
+    ratios: dict[str, float] = {
+        kind: getattr(config, kind) for kind in KINDS if getattr(config, kind, None) is not None
+    }
+    if config is not None and ratios:
+        pruned = _cost(prune(copy.deepcopy(model), Ticket.random(anatomy, config)), example)
+    return Inspection(anatomy, _cost(model, example), pruned, ratios, described)
+
+
+def _model(name: str) -> PreTrainedModel:
+    path = Path(name)
+    if path.is_dir() and any(path.glob("*.safetensors")):
+        return load(path)
+    if path.exists() and path.name != "config.json" and not (path / "config.json").is_file():
+        raise InputError(f"{path} is neither a config.json nor a directory that holds one")
+    try:
+        written, _ = PreTrainedConfig.get_config_dict(name)
+        # Before transformers reads them: configs make lists as long as there are layers.
+        for key, number in numbers_in(written):
+            if key.endswith(_COUNTS_OF_LAYERS) and number > _MOST_LAYERS:
+                raise InputError(
+                    f"the config at {name} claims {key} = {reprlib.repr(number)}, more than {_MOST_LAYERS}"
+                )
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"there is no model or config at {name}, nor one of that name on the hub: {error}") from error
+    except Exception as error:  # a damaged config makes transformers raise nearly anything
+        raise InputError(f"the config at {name} is damaged: {first_line(error)}") from error
+    try:
+        with on_meta_up_to(MOST_PARTS, f"the config at {name}"):
+            model = _built(config)
+        kept = getattr(config, "quantization_config", None)
+        if is_ours(kept):
+            resize(model, PrunedConfig(**kept))
+        return model
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"no model can be built by the config at {name}: {first_line(error)}") from error
+
+
+def _built(config: PreTrainedConfig) -> PreTrainedModel:
+    """The model of a config, of transformers' own code."""
+    named = getattr(transformers, str(next(iter(config.architectures or ()), "")), None)
+    if isinstance(named, type) and issubclass(named, PreTrainedModel):
+        return named(config)
+    model = AutoModel.from_config(config, trust_remote_code=False)
+    assert isinstance(model, PreTrainedModel)
+    return model
+
+
+def _cost(model: PreTrainedModel, example: dict[str, Tensor]) -> Cost:
+    try:
+        flops = forward_flops(model, example) if example else None
+    except Exception:  # some forward passes look at values, of which there are none
+        flops = None
+    return Cost(parameter_count(model), flops)
+
+
+def _example(model: PreTrainedModel, length: int) -> tuple[dict[str, Tensor], str]:
+    """One example on the meta device by the model's main input, and what it is; nothing where that is not known."""
+    parameters = inspect.signature(model.forward).parameters
+    bounds = [_first(model, name) for name in ("max_position_embeddings", "n_positions", "max_target_positions")]
+    length = min([length, *(bound for bound in bounds if type(bound) is int and bound > 0)])
+    images = _first(model, "num_channels"), _first(model, "image_size")
+    made: dict[str, Tensor] = {}
+    said = []
+    with torch.device("meta"):
+        tokens = torch.zeros(1, length, dtype=torch.long)
+        if "pixel_values" in parameters and all(images):
+            channels, size = images
+            height, width = size if isinstance(size, (list, tuple)) else (size, size)
+            made["pixel_values"] = torch.zeros(1, channels, height, width)
+            said.append(f"an image of {height} x {width}")
+        if model.main_input_name == "input_features" and (bins := _first(model, "num_mel_bins")):
+            frames = 2 * (_first(model, "max_source_positions") or length)
+            made["input_features"] = torch.zeros(1, bins, frames)
+            said.append(f"{frames} frames of sound")
+        if "input_ids" in parameters and model.main_input_name in ("input_ids", "pixel_values"):
+            made["input_ids"] = tokens
+        if "decoder_input_ids" in parameters and model.config.is_encoder_decoder:
+            made["decoder_input_ids"] = tokens
+        if {"input_ids", "decoder_input_ids"} & made.keys():
+            said.append(f"{length} tokens")
+    return made, " and ".join(said)
+
+
+def _first(model: nn.Module, name: str) -> Any:
+    """A setting of the model's config, or of the first part of it that has one."""
+    config = model.config
+    assert isinstance(config, PreTrainedConfig)
+    parts = [config, *(getattr(config, part, None) for part in config.sub_configs)]
+    return next((value for part in parts if (value := getattr(part, name, None)) is not None), None)

@@ -1,0 +1,74 @@
+"""Loading what `earlybird.save` wrote: weights, shape and config have to fit one another."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import transformers
+from transformers import PreTrainedModel
+
+from earlybird.checkpoint import integrity
+from earlybird.checkpoint.claimed_size import refuse_larger_than_weights
+from earlybird.errors import InputError, first_line
+from earlybird.models.mean_pooling import MeanPoolingViTForImageClassification
+
+
+def load(directory: str | os.PathLike[str], *, dtype: Any = "auto") -> PreTrainedModel:
+    """Load what `save` wrote, on the CPU and in evaluation mode.
+
+    Args:
+        directory: holds config.json and safetensors files.
+        dtype: a torch dtype, or "auto" for the saved one.
+
+    Raises:
+        InputError: no model is there, its config is damaged or claims a larger model than the weights, or these are
+            missing, were changed after they were saved, or do not fit the config.
+    """
+    source = Path(directory)
+    config_file = source / "config.json"
+    if not config_file.is_file():
+        raise InputError(f"{source} holds no model: there is no config.json in it")
+    try:
+        config = json.loads(config_file.read_text(encoding="utf-8"))
+        architecture = config["architectures"][0]
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise InputError(f"{config_file} is damaged: {error!r}") from error
+    integrity.check(source)
+    found = _class_of(architecture, config_file)
+    try:
+        refuse_larger_than_weights(found, source, config)
+        loaded: Any = found.from_pretrained(
+            source,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            # What does not fit is said below, in one sentence.
+            ignore_mismatched_sizes=True,
+        )
+    except InputError:
+        raise
+    except Exception as error:  # a damaged config makes transformers raise nearly anything
+        raise InputError(f"{source} cannot be loaded: {first_line(error)}") from error
+    model: PreTrainedModel
+    model, report = loaded
+    wrong = [f"{name} is missing" for name in sorted(report["missing_keys"])]
+    wrong += [f"{name} is not part of it" for name in sorted(report["unexpected_keys"])]
+    wrong += [
+        f"{name} is {tuple(found)} and should be {tuple(said)}"
+        for name, found, said in sorted(report["mismatched_keys"])
+    ]
+    if wrong:
+        raise InputError(f"the weights in {source} do not fit its config: {', '.join(wrong[:4])}")
+    return model
+
+
+def _class_of(architecture: Any, config_file: Path) -> type[PreTrainedModel]:
+    ours = {MeanPoolingViTForImageClassification.__name__: MeanPoolingViTForImageClassification}
+    found = ours.get(str(architecture)) or getattr(transformers, str(architecture), None)
+    if not (isinstance(found, type) and issubclass(found, PreTrainedModel)):
+        raise InputError(f"{config_file} names the architecture {architecture!r}, which transformers does not know")
+    return found

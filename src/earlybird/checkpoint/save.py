@@ -1,0 +1,129 @@
+"""Saving a pruned model the Hugging Face way: config.json, safetensors and a model card."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+
+from earlybird.anatomy import Anatomy
+from earlybird.anatomy.wrappers import is_adapted, unwrapped
+from earlybird.checkpoint import integrity
+from earlybird.checkpoint.model_card import write_card
+from earlybird.errors import InputError
+from earlybird.slimming.scaling import refuse_while_slimming
+from earlybird.surgery.pruned_shape import record_shape
+from earlybird.ticket import Ticket
+
+_log = logging.getLogger(__name__)
+
+
+class Processor(Protocol):
+    """A tokenizer, an image processor, a feature extractor, or what holds several of them."""
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], /) -> Any:
+        """Write its files into a directory."""
+
+
+def save(
+    model: PreTrainedModel,
+    directory: str | os.PathLike[str],
+    *,
+    ticket: Ticket | None = None,
+    accuracy: float | None = None,
+    processor: Processor | None = None,
+    max_shard_size: int | str = "50GB",
+) -> Path:
+    """Write a (pruned) model to a directory that `load` and, after `import earlybird`, `from_pretrained` take.
+
+    Where the config's own fields can say the pruned shape (see `earlybird.surgery.plain_config`), they do, and the
+    directory loads in a process that has never seen earlybird.
+
+    Args:
+        model: a Hugging Face model, pruned or not, of any dtype and on any device.
+        directory: made if needed; what it holds of the same names is replaced.
+        ticket: by which the model was pruned, for the model card.
+        accuracy: in percent, for the model card.
+        processor: the tokenizer or image processor, to be saved beside the model; `pipeline` needs it there.
+        max_shard_size: of a weights file, in bytes or as text ("5GB").
+
+    Returns:
+        The directory.
+
+    Raises:
+        InputError: it is a file, the model is none of Hugging Face's, has adapters on it or a search, or the accuracy
+            is no percentage.
+    """
+    model = writable(model)
+    target = directory_for(directory)
+    if accuracy is not None and not (math.isfinite(accuracy) and 0 <= accuracy <= 100):
+        raise InputError(f"accuracy must be a percentage in [0, 100], got {accuracy}")
+    anatomy = Anatomy.of(model)
+    reason = record_shape(model, anatomy)
+    # In one file or in several: what is left of the other would be loaded in place of what is saved now.
+    index = target / SAFE_WEIGHTS_INDEX_NAME
+    aside = index.with_name(index.name + ".old")
+    if index.exists():
+        os.replace(index, aside)
+    try:
+        model.save_pretrained(target, max_shard_size=max_shard_size)
+    except BaseException:
+        if aside.exists():
+            os.replace(aside, index)
+        raise
+    aside.unlink(missing_ok=True)
+    if index.exists():
+        (target / SAFE_WEIGHTS_NAME).unlink(missing_ok=True)
+    integrity.seal(target)
+    if processor is not None:
+        processor.save_pretrained(target)
+    write_card(model, target, reason=reason, ticket=ticket, accuracy=accuracy)
+    if reason and all(len(set(units)) == 1 for units in anatomy.units.values()):
+        _log.warning(
+            "every block in %s keeps the same number of units, but it loads after `import earlybird` only: %s; for"
+            " other tools see earlybird.export",
+            target,
+            reason,
+        )
+    return target
+
+
+def directory_for(directory: str | os.PathLike[str]) -> Path:
+    """The directory to write to.
+
+    Raises:
+        InputError: there is a file of that name.
+    """
+    target = Path(directory)
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file; give a directory to save to")
+    return target
+
+
+def writable(model: Any) -> PreTrainedModel:
+    """A Hugging Face model, without the wrapper that compiles it.
+
+    Raises:
+        InputError: it is another model, in the middle of a search, or has adapters beside its weights.
+    """
+    inner = unwrapped(model) if isinstance(model, nn.Module) else model
+    if not isinstance(inner, PreTrainedModel):
+        raise InputError(
+            f"this needs a Hugging Face model, got {type(model).__name__}; of any other save the ticket and the state"
+            " dict, prune a fresh model with the ticket, and let it load the state dict"
+        )
+    refuse_while_slimming(inner)
+    adapted = next((name for name, module in inner.named_modules() if is_adapted(module)), None)
+    if adapted is not None:
+        raise InputError(
+            f"there is an adapter on {adapted}: merge it into the weights, model = model.merge_and_unload(), or keep it"
+            " beside them: model.save_pretrained(...) writes the adapter alone, and model.unload() gives the model to"
+            " write here"
+        )
+    return inner

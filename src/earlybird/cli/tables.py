@@ -1,0 +1,97 @@
+"""What the commands print: tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from earlybird.detectors.comparison import Verdict
+from earlybird.recipes.metric_names import deciding_metric, metric_title
+from earlybird.report.amount import amount
+from earlybird.vocabulary import KINDS
+
+_ROWS = {
+    "dense": "dense",
+    "ticket": "early-bird ticket",
+    "random": "random ticket",
+    "ticket_continued": "early-bird ticket",
+    "random_continued": "random ticket",
+}
+_STARTS = {"rewind": "rewound", "continue": "continued"}
+
+
+def results_table(summary: Mapping[str, Any]) -> Table:
+    """Dense, ticket and random side by side, from the content of summary.json."""
+    table = Table(title="Results", title_style="bold", title_justify="left")
+    table.add_column("network")
+    metric = deciding_metric(summary)
+    for heading in (metric_title(metric), "parameters", "FLOPs", "training", "search", "drawn at"):
+        table.add_column(heading, justify="right")
+    for key, name in _ROWS.items():
+        entry = summary.get(key)
+        if entry is None:
+            continue
+        start = _STARTS.get(entry.get("start", ""), "")
+        step = entry.get("draw_step")
+        table.add_row(
+            f"{name}, {start}" if start else name,
+            f"{entry[metric]:.1f}%",
+            amount(entry["parameters"]),
+            amount(entry["flops"]),
+            f"{entry['train_seconds']:,.0f} s",
+            f"{entry['search_seconds']:,.0f} s" if "search_seconds" in entry else "",
+            "" if step is None else f"step {step}, {100 * entry['draw_fraction']:.0f}%",
+        )
+    return table
+
+
+def detectors_table(rows: Sequence[Mapping[str, str]]) -> Table:
+    """The detectors' names, what they do, their null hypotheses and settings."""
+    table = Table(
+        show_lines=True,
+        caption="Costs count operations, n values in a window and u units, beside the mask and criterion of each step.",
+        caption_justify="left",
+    )
+    table.add_column("detector", no_wrap=True)  # a name that can be copied
+    table.add_column("draws when, null hypothesis, settings, cost of a check")
+    for row in rows:
+        lines = (row["draws_when"], f"Null: {row['null_hypothesis']}", row["settings"], row["cost"])
+        table.add_row(row["detector"], Text("\n".join(lines)))
+    return table
+
+
+def verdicts_table(verdicts: Mapping[str, Verdict], steps: int, total_steps: int) -> Table:
+    """What each detector says of a trajectory: when each kind settles, when it draws, or why it does not."""
+
+    def when(step: int) -> str:
+        return f"step {step:,}, {100 * (step + 1) / total_steps:.1f}%"
+
+    table = Table(caption=f"{steps:,} recorded steps of {total_steps:,}", caption_justify="left")
+    table.add_column("detector", no_wrap=True)
+    for heading in (*KINDS, "draw", "statistic", "threshold", ""):
+        table.add_column(heading, overflow="fold")
+    for name, verdict in verdicts.items():
+        settled = [when(verdict.settled[kind].step) if kind in verdict.settled else "" for kind in KINDS]
+        last = max(verdict.settled.values(), key=lambda kind: kind.step, default=None)
+        table.add_row(
+            name,
+            *settled,
+            "" if verdict.draw is None else when(verdict.draw.step),
+            "" if last is None else "constant" if last.statistic is None else f"{last.statistic:.3g}",
+            "" if last is None or last.threshold is None else f"{last.threshold:.3g}",
+            verdict.reason,
+        )
+    return table
+
+
+def grid_table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
+    """Plain text in rows and columns."""
+    table = Table()
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for line in lines:
+        table.add_row(*(Text(field) for field in line))
+    return table

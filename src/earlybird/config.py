@@ -1,0 +1,298 @@
+"""Every setting of a search, once: what is pruned, when the masks count as settled, how coefficients are trained.
+
+Python, the callbacks, recipes, sweeps and the command line all take these classes. Construction checks bounds and
+contradictions; the names of detectors are looked up where they are used. The help beside a field is what the command
+line prints of it. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from numbers import Real
+from typing import Any, Self, cast, get_args
+
+from earlybird.errors import InputError, nearest
+from earlybird.spans import Span, SpanLike, parse_span
+from earlybird.vocabulary import CRITERIA, KINDS, SCORES, CriterionName, Joint, Kind, KvGroups, Place, Scope, Score
+
+# A ratio for all blocks of a kind, or ratios by name of the block, with wildcards: {"*.layers.0.*": 0, "*": 0.5}.
+Ratio = float | Mapping[str, float] | None
+
+SPANS = ("smoothing", "window", "every", "start", "lag")
+# What belongs to one detector, and not to the one that takes its place.
+DETECTOR_SETTINGS = (*SPANS, "criterion", "threshold")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruningConfig:
+    """Which units are pruned: the ratios, and what holds of the masks.
+
+    Raises:
+        InputError: a value out of bounds, or two that contradict each other.
+    """
+
+    heads: Ratio = field(
+        default=None,
+        metadata={
+            "help": "Ratio of heads to prune, in [0, 1); 0 or nothing leaves them alone. In Python also ratios by name"
+            " of the block, the first that fits."
+        },
+    )
+    neurons: Ratio = field(default=None, metadata={"help": "Ratio of neurons to prune, in [0, 1)."})
+    heads_scope: Scope = field(
+        default="layer",
+        metadata={"help": "Where the heads' threshold is taken: in each layer, or global, over all of them."},
+    )
+    neurons_scope: Scope | None = field(
+        default=None,
+        metadata={"help": "As heads_scope. By default global; layer where the ratios are given by name."},
+    )
+    uniform: bool = field(
+        default=False,
+        metadata={"help": "Keep the same count in every block; of heads the nearest that the model's config can hold."},
+    )
+    kv_groups: KvGroups | None = field(
+        default=None,
+        metadata={
+            "help": "What is pruned of heads that share keys and values: whole groups, or equally many heads within"
+            " every group; by default whole where there are at least four groups."
+        },
+    )
+    round_to: int = field(
+        default=1, metadata={"help": "Keep a multiple of so many neurons in every block, for instance 8 or 64."}
+    )
+    exclude: tuple[str, ...] = field(
+        default=(), metadata={"help": "Names of blocks to leave alone, with wildcards: *.layers.0.*"}
+    )
+
+    def __post_init__(self) -> None:
+        for kind in KINDS:
+            _check_ratio(kind, getattr(self, kind))
+        if self.neurons_scope is None:
+            object.__setattr__(self, "neurons_scope", "layer" if isinstance(self.neurons, Mapping) else "global")
+        for name in ("heads_scope", "neurons_scope"):
+            _check_name(name, getattr(self, name), get_args(Scope))
+        if self.kv_groups is not None:
+            _check_name("kv_groups", self.kv_groups, get_args(KvGroups))
+        if type(self.uniform) is not bool:
+            raise InputError(f"uniform must be True or False, got {self.uniform!r}")
+        if type(self.round_to) is not int or self.round_to < 1:
+            raise InputError(f"round_to must be a whole number of at least 1, got {self.round_to!r}; 1 rounds nothing")
+        names = self.exclude
+        if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"exclude must hold names of blocks, got {self.exclude!r}; for one give exclude=[NAME]")
+        object.__setattr__(self, "exclude", tuple(self.exclude))
+        by_name = [kind for kind in KINDS if isinstance(getattr(self, kind), Mapping)]
+        if self.uniform and by_name:
+            raise InputError(
+                f"uniform=True keeps the same number in every block, and {by_name[0]} has ratios by name of the block:"
+                " give one ratio, or leave out uniform"
+            )
+
+    def scope(self, kind: Kind) -> Scope:
+        """Where a kind's threshold is taken."""
+        return cast(Scope, self.heads_scope if kind == "heads" else self.neurons_scope)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorConfig:
+    """When the masks count as settled, by which score; None leaves a setting to the detector's own default.
+
+    Spans are steps (300), a fraction of the run (0.02 or "2%") or epochs ("3ep").
+
+    Raises:
+        InputError: a value out of bounds, or an object that is no detector.
+    """
+
+    score: Score = field(
+        default="coefficient",
+        metadata={
+            "help": "What ranks the units: the coefficient, trained beside the weights, or with it at 1 its mean"
+            " |gradient| or mean squared-gradient, which leave the training as it would be without a search."
+        },
+    )
+    detector: Any = field(
+        default=None,
+        metadata={
+            "help": "What decides, see `earlybird detectors`: a name, or several put together as all(equivalence, ols);"
+            " by default rank-correlation, or fixed-time where a training goes on from its draw. In Python also a"
+            " Detector."
+        },
+    )
+    smoothing: SpanLike = field(default=None, metadata={"help": "Moving average of the series, a span."})
+    window: SpanLike = field(default=None, metadata={"help": "Values in a test, a span."})
+    every: SpanLike = field(default=None, metadata={"help": "From one check to the next, a span."})
+    start: SpanLike = field(default=None, metadata={"help": "No check before, a span."})
+    lag: SpanLike = field(
+        default=None, metadata={"help": "How long ago the mask or order is that today's is compared with, a span."}
+    )
+    criterion: CriterionName | None = field(
+        default=None,
+        metadata={"help": "The series that a windowed detector reads: nuclear-norm, overlap, captured, ..."},
+    )
+    threshold: float | None = field(default=None, metadata={"help": "What the statistic is compared with, in (0, 1)."})
+    joint: Joint = field(
+        default="latched",
+        metadata={
+            "help": "Whether kinds may settle one after the other (latched) or must at one check (simultaneous)."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        _check_name("score", self.score, SCORES)
+        _check_name("joint", self.joint, get_args(Joint))
+        for name in SPANS:
+            try:
+                object.__setattr__(self, name, parse_span(getattr(self, name)))
+            except InputError as error:
+                raise InputError(f"{name}: {error}") from error
+        if self.criterion is not None:
+            _check_name("criterion", self.criterion, CRITERIA)
+        if self.threshold is not None and not (_is_number(self.threshold) and 0 < self.threshold < 1):
+            raise InputError(f"threshold must lie in (0, 1), got {self.threshold!r}")
+        if self.detector is not None and not isinstance(self.detector, str):
+            _check_detector(self.detector)
+            given = [name for name in DETECTOR_SETTINGS if getattr(self, name) is not None]
+            if given:
+                raise InputError(
+                    f"{given[0]} cannot be set beside a detector of your own, {type(self.detector).__name__}, which"
+                    " brings its settings: leave it out"
+                )
+
+    def with_detector(self, detector: Any) -> Self:
+        """The same decided by another detector with its own default settings."""
+        own: dict[str, Any] = dict.fromkeys(DETECTOR_SETTINGS)
+        return replace(self, **own, detector=detector)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlimmingConfig:
+    """The coefficients: where they act, how they are penalised and trained (network slimming, arXiv 1708.06519).
+
+    Raises:
+        InputError: a value out of bounds.
+    """
+
+    slim: Place = field(
+        default="after", metadata={"help": "Where a head's coefficient acts: after or before the softmax."}
+    )
+    neuron_slim: Place = field(
+        default="after",
+        metadata={"help": "Where a neuron's coefficient acts: after or before the activation function."},
+    )
+    l1_heads: float = field(default=1e-4, metadata={"help": "Weight of the L1 penalty on the heads' coefficients."})
+    l1_neurons: float = field(default=1e-4, metadata={"help": "Weight of the L1 penalty on the neurons' coefficients."})
+    learning_rate: float | None = field(
+        default=None,
+        metadata={
+            "help": "Learning rate of the coefficients; by default the weights' where that is known, elsewhere 1e-3."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("slim", "neuron_slim"):
+            _check_name(name, getattr(self, name), get_args(Place))
+        for name in ("l1_heads", "l1_neurons"):
+            weight = getattr(self, name)
+            if not (_is_number(weight) and weight >= 0):
+                raise InputError(f"{name} must be a number of at least 0, got {weight!r}; 0 penalises nothing")
+        if self.learning_rate is not None and not (_is_number(self.learning_rate) and self.learning_rate > 0):
+            raise InputError(f"learning_rate must be a number above 0, got {self.learning_rate!r}")
+
+
+# The bases from the last to the first, so that the fields stand in the order in which they are told.
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig(SlimmingConfig, DetectorConfig, PruningConfig):
+    """All settings of a search, flat; see `PruningConfig`, `DetectorConfig` and `SlimmingConfig`.
+
+    Raises:
+        InputError: see there; ratios by name of the block, which a search does not take.
+    """
+
+    def __post_init__(self) -> None:
+        PruningConfig.__post_init__(self)
+        DetectorConfig.__post_init__(self)
+        SlimmingConfig.__post_init__(self)
+        refuse_ratios_by_name(self)
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Self:
+        """The config that `plain_values` told.
+
+        Raises:
+            InputError: a field that there is not, or a value out of bounds.
+        """
+        known = [each.name for each in fields(cls)]
+        unknown = next((name for name in values if name not in known), None)
+        if unknown is not None:
+            raise InputError(f"there is no setting {unknown!r}; {nearest(unknown, known)}")
+        return cls(**values)
+
+
+def refuse_ratios_by_name(config: PruningConfig) -> None:
+    """Raise InputError for ratios by name of the block, which a search does not take."""
+    for kind in KINDS:
+        if isinstance(ratio := getattr(config, kind), Mapping):
+            raise InputError(
+                f"{kind}: a search prunes each kind by one ratio, got ratios by name ({dict(ratio)}): give one, and"
+                " exclude=[...] for blocks to leave alone"
+            )
+
+
+def plain_values(config: PruningConfig | DetectorConfig | SlimmingConfig) -> dict[str, Any]:
+    """Field -> value, all of them, as JSON can hold them: spans as text, a detector of the user's own by its class."""
+    return {each.name: _plain(getattr(config, each.name)) for each in fields(config)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Span):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, tuple):
+        return list(value)
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    return float(value) if isinstance(value, Real) else type(value).__name__
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
+
+
+def _check_ratio(kind: Kind, ratio: Any) -> None:
+    if ratio is None:
+        return
+    for one in ratio.values() if isinstance(ratio, Mapping) else (ratio,):
+        if not (_is_number(one) and 0 <= one < 1):
+            raise InputError(f"{kind}: ratio must lie in [0, 1), got {one!r}; to prune nothing use 0")
+
+
+def _check_name(setting: str, value: Any, known: Sequence[str]) -> None:
+    if value not in known:
+        raise InputError(f"{setting} must be one of {', '.join(known)}, got {value!r}; {nearest(str(value), known)}")
+
+
+# What `earlybird.detectors.Detector` promises.
+_CONTRACT = ("update", "settled", "checked", "statistic", "first_check", "criteria")
+
+
+def _check_detector(detector: Any) -> None:
+    """Refuse an object that cannot decide; a class instead of an object of it, too."""
+    if isinstance(detector, type):
+        raise InputError(f"detector takes an object, got the class {detector.__name__}: give {detector.__name__}(...)")
+    lacking = [name for name in _CONTRACT if not hasattr(detector, name)]
+    if lacking:
+        public = [name for name in dir(detector) if not name.startswith("_")]
+        near = get_close_matches(lacking[0], public, n=1)
+        hint = f", but {near[0]!r}" if near else ""
+        raise InputError(
+            f"detector must be a name, or an object with {', '.join(_CONTRACT)}, as a subclass of"
+            f" earlybird.detectors.Detector has them; {type(detector).__name__} has no {lacking[0]!r}{hint}"
+        )

@@ -1,0 +1,184 @@
+"""What decides, as the user chose it, with its settings resolved to the steps of one run."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from numbers import Real
+from typing import Any, TypeVar
+
+from earlybird.config import DETECTOR_SETTINGS, DetectorConfig
+from earlybird.detectors.base import Detector
+from earlybird.detectors.criterion import NUCLEAR_NORM, Criterion, has_lag
+from earlybird.detectors.specification import DetectorSpecification, ResolvedSettings
+from earlybird.errors import InputError
+from earlybird.masks import MaskRule
+from earlybird.spans import Span, SpanLike, parse_span
+from earlybird.vocabulary import Kind, Score
+
+Config = TypeVar("Config", bound=DetectorConfig)
+
+# How far a criterion looks back where the user does not say.
+_DEFAULT_LAG = Span(0.05, "fraction")
+
+
+class DetectorFactory(ABC):
+    """What decides, as the user chose it: builds one detector for each kind of unit.
+
+    Attributes:
+        name: as the user wrote it.
+    """
+
+    name: str
+
+    @property
+    @abstractmethod
+    def summary(self) -> str:
+        """What it does, in sentences."""
+
+    @property
+    @abstractmethod
+    def threshold(self) -> float | None:
+        """What the statistic is compared with, where that is known."""
+
+    @property
+    @abstractmethod
+    def settled_below(self) -> bool:
+        """Whether a statistic below the threshold speaks for settled masks, or one above it."""
+
+    @abstractmethod
+    def member(
+        self, kind: Kind, rule: MaskRule, score: Score, total_steps: int, steps_per_epoch: float | None
+    ) -> Detector:
+        """The detector of one kind for a run of so many steps, whenever its first check comes."""
+
+    def build(
+        self, kind: Kind, rule: MaskRule, score: Score, total_steps: int, steps_per_epoch: float | None
+    ) -> Detector:
+        """The detector of one kind for a run of so many steps.
+
+        Raises:
+            InputError: a setting that the detector does not have, an optional package that is not installed, or
+                a first check after the end of the run.
+        """
+        detector = self.member(kind, rule, score, total_steps, steps_per_epoch)
+        if detector.first_check > total_steps:
+            raise InputError(
+                f"the first check of {self.name} would come at step {detector.first_check}, after the run's"
+                f" {total_steps} steps; choose a shorter window or train longer"
+            )
+        return detector
+
+
+@dataclass(frozen=True)
+class NamedDetector(DetectorFactory):
+    """A specification with what a config sets differently; None there leaves a setting to the specification."""
+
+    name: str
+    specification: DetectorSpecification
+    chosen: DetectorConfig = field(default_factory=DetectorConfig)
+
+    @property
+    def summary(self) -> str:
+        """As the specification says, whose settings are the defaults."""
+        return self.specification.summary
+
+    @property
+    def threshold(self) -> float:
+        """The user's, or the specification's."""
+        return self.specification.threshold if self.chosen.threshold is None else self.chosen.threshold
+
+    @property
+    def settled_below(self) -> bool:
+        """As the specification says."""
+        return self.specification.settled_below
+
+    def member(
+        self, kind: Kind, rule: MaskRule, score: Score, total_steps: int, steps_per_epoch: float | None
+    ) -> Detector:
+        """Resolve the spans and build."""
+        defaults, chosen = self.specification, self.chosen
+        for name in given_settings(chosen):
+            if not defaults.has(name, chosen.criterion):
+                raise InputError(
+                    f"detector {self.name} has no setting {name!r}; leave it out, or name a detector that has it"
+                )
+
+        def steps(wanted: SpanLike, default: Span | None) -> int:
+            span = default if wanted is None else parse_span(wanted)
+            return 0 if span is None else span.steps(total_steps, steps_per_epoch)
+
+        smoothing = steps(chosen.smoothing, defaults.smoothing)
+        if chosen.smoothing is None and kind in defaults.unsmoothed:
+            smoothing = 1
+        window = steps(chosen.window, defaults.window)
+        if chosen.window is None and defaults.window is not None:
+            window = max(window, defaults.least_window)
+        criterion = NUCLEAR_NORM
+        if defaults.criterion is not None:
+            name = chosen.criterion or defaults.criterion
+            criterion = Criterion(name, steps(chosen.lag, _DEFAULT_LAG) if has_lag(name) else 0)
+        return defaults.build(
+            ResolvedSettings(
+                kind,
+                rule,
+                score,
+                total_steps,
+                smoothing,
+                window,
+                steps(chosen.every, defaults.every),
+                steps(chosen.start, defaults.start),
+                steps(chosen.lag, defaults.lag),
+                criterion,
+                self.threshold,
+            )
+        )
+
+
+@dataclass(frozen=True)
+class OwnDetector(DetectorFactory):
+    """A detector of the user's own: every kind gets a copy of the object."""
+
+    detector: Detector
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """Its class."""
+        return type(self.detector).__name__
+
+    @property
+    def summary(self) -> str:
+        """The first line of its documentation."""
+        return (inspect.getdoc(type(self.detector)) or "").partition("\n")[0]
+
+    @property
+    def threshold(self) -> float | None:
+        """Its own, where it has a number of that name."""
+        threshold = getattr(self.detector, "threshold", None)
+        return float(threshold) if isinstance(threshold, Real) else None
+
+    @property
+    def settled_below(self) -> bool:
+        """As it says, if it says."""
+        return bool(getattr(self.detector, "settled_below", False))
+
+    def member(
+        self, kind: Kind, rule: MaskRule, score: Score, total_steps: int, steps_per_epoch: float | None
+    ) -> Detector:
+        """A copy."""
+        return copy.deepcopy(self.detector)
+
+
+def given_settings(config: DetectorConfig) -> list[str]:
+    """The detector's own settings that a config sets."""
+    return [name for name in DETECTOR_SETTINGS if getattr(config, name) is not None]
+
+
+def restricted(config: Config, specification: DetectorSpecification) -> Config:
+    """A config without the settings that a detector does not have."""
+    foreign: dict[str, Any] = {
+        name: None for name in given_settings(config) if not specification.has(name, config.criterion)
+    }
+    return replace(config, **foreign)

@@ -1,0 +1,71 @@
+"""A pruned model for tools that do not know earlybird."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from earlybird.errors import InputError
+from earlybird.ticket import Ticket
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from earlybird.checkpoint.save import Processor
+
+ExportFormat = Literal["dense", "onnx", "per-layer-config"]
+
+
+def export(
+    model: PreTrainedModel,
+    directory: str | os.PathLike[str],
+    format: ExportFormat = "dense",
+    *,
+    ticket: Ticket | None = None,
+    processor: Processor | None = None,
+) -> Path:
+    """Write a pruned model in a format that needs no earlybird to be read; the model is unchanged.
+
+    - "dense": the original shape, with zeros where units were removed. Whatever loads the original loads it, and
+      computes what the pruned model computes; nothing is smaller.
+    - "onnx": model.onnx, for encoders that take input ids or pixel values; it takes batches and sequences of any
+      size. Needs the extra: pip install 'earlybird[onnx]'.
+    - "per-layer-config": the pruned weights, and a config.json whose `per_layer_config` says the shape of each layer
+      (transformers 5.14 and newer, for servers that read it; transformers' own models do not read it yet).
+
+    Args:
+        model: a pruned Hugging Face model.
+        directory: made if needed; what it holds of the same names is replaced.
+        format: "dense", "onnx" or "per-layer-config".
+        ticket: by which the model was pruned. For "dense" it says where the removed units were; without it the units
+            kept come first in each block.
+        processor: the tokenizer or image processor, to be saved beside the model.
+
+    Returns:
+        The directory.
+
+    Raises:
+        InputError: another format, or a model that the format cannot hold.
+    """
+    from earlybird.checkpoint.save import directory_for, writable
+
+    model = writable(model)
+    target = directory_for(directory)
+    if format == "dense":
+        from earlybird.exports.dense import write_dense
+
+        write_dense(model, target, ticket)
+    elif format == "onnx":
+        from earlybird.exports.onnx import write_onnx
+
+        write_onnx(model, target)
+    elif format == "per-layer-config":
+        from earlybird.exports.per_layer_config import write_per_layer_config
+
+        write_per_layer_config(model, target)
+    else:
+        raise InputError(f'format must be "dense", "onnx" or "per-layer-config", got {format!r}')
+    if processor is not None:
+        processor.save_pretrained(target)
+    return target

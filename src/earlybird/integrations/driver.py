@@ -1,0 +1,228 @@
+"""One search driven from the steps of somebody else's training loop, whatever framework runs it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Self, get_args
+
+import torch
+from torch import nn
+
+from earlybird.anatomy import Block
+from earlybird.anatomy.distributed import is_first
+from earlybird.anatomy.paths import tensor_at
+from earlybird.anatomy.wrappers import unwrapped
+from earlybird.config import SearchConfig
+from earlybird.detectors.factory import given_settings
+from earlybird.errors import InputError
+from earlybird.integrations.metrics import SearchCurves
+from earlybird.search.recording import Recording
+from earlybird.search.search import Search
+from earlybird.surgery.optimizer import unsliceable
+from earlybird.surgery.prune import prune
+from earlybird.ticket import Ticket
+from earlybird.vocabulary import AtDraw
+
+_log = logging.getLogger(__name__)
+
+
+class SearchDriver:
+    """Does at each event of a training what the search asks for; an adapter only passes the events on.
+
+    `before_step` and `after_step` around every optimizer step; then `end`, or `abandon` where the training failed.
+
+    Args:
+        search: on the model that trains, made after this has come to its device.
+        then: at the draw, "stop" leaves the search on the model until `end`; "continue" ends it there, prunes the model
+            in place and slices the optimizer's state along.
+        draw_at_end: if nothing has settled by the end of the training, draw there all the same.
+        penalise: add the penalty's gradient to the coefficients, instead of relying on the loss.
+        follow_weights: let the coefficients train at the weights' rate. Otherwise they train at the search's own, in
+            proportion to the weights' schedule.
+        highest_rate: of the weights' schedule, which the search's own rate is given for; by default what the schedule
+            has noted in the optimizer, and without a schedule the search's rate stays as it is.
+
+    Attributes:
+        search: which is driven.
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        *,
+        then: AtDraw = "stop",
+        draw_at_end: bool = False,
+        penalise: bool = True,
+        follow_weights: bool = False,
+        highest_rate: float | None = None,
+    ) -> None:
+        self.search = search
+        self._then = then
+        self._draw_at_end = draw_at_end
+        self._penalise = penalise
+        self._own_rate = None if follow_weights else search.learning_rate
+        self._highest_rate = highest_rate
+        self._curves = SearchCurves(search)
+        self._stepped = False
+
+    @classmethod
+    def begin(
+        cls,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        config: SearchConfig,
+        *,
+        total_steps: int,
+        steps_per_epoch: int | None,
+        then: AtDraw,
+        draw_at_end: bool,
+        recording: Recording | None,
+    ) -> Self:
+        """Attach a search to a model that is about to train by an optimizer, whose loss stays as it is.
+
+        Raises:
+            InputError: see `Search`.
+        """
+        follow_weights = config.learning_rate is None
+        if follow_weights and (rate := _highest_rate(optimizer)) > 0:
+            config = replace(config, learning_rate=rate)  # the ticket tells it
+        if then == "continue":
+            config = config_to_continue(config)
+        search = Search(model, config, total_steps=total_steps, steps_per_epoch=steps_per_epoch, recording=recording)
+        return cls(search, then=then, draw_at_end=draw_at_end, follow_weights=follow_weights)
+
+    @property
+    def active(self) -> bool:
+        """Whether the search is on the model still; if not, there is nothing left to drive."""
+        return self.search.slimming.attached
+
+    @property
+    def ticket(self) -> Ticket | None:
+        """Once it is drawn."""
+        return self.search.ticket
+
+    def before_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Give the coefficients this step's rate, before the schedule moves on, and their penalty."""
+        if not self.active:
+            return
+        if self._penalise:
+            self.search.apply_penalty()
+        rate = float(optimizer.param_groups[0]["lr"])
+        if self._own_rate is None:
+            self.search.learning_rate = rate
+        elif highest := self._highest_rate or _highest_rate(optimizer):
+            self.search.learning_rate = self._own_rate / highest * rate
+
+    def after_step(self, model: nn.Module, optimizer: torch.optim.Optimizer, *, last: bool) -> Ticket | None:
+        """Look at the step; the ticket, once it is drawn, for the caller to stop at where that is wanted.
+
+        Args:
+            model: that trains, to prune where the training continues.
+            optimizer: of the model.
+            last: whether the training ends with this step.
+
+        Raises:
+            InputError: the training continues, by an optimizer whose state cannot be sliced (at the first step, which
+                shows it); see `Search.step`.
+            JobError: see `Search.step`.
+        """
+        if not self.active:
+            return self.ticket
+        if self._then == "continue" and not self._stepped:
+            _refuse_unsliceable(optimizer, model, self.search)
+        self._stepped = True
+        ticket = self.search.step()
+        if ticket is None and last and self._draw_at_end:
+            ticket = self.search.draw_now()
+        if ticket is not None and self._then == "continue":
+            self.end(model, optimizer)
+        return ticket
+
+    def metrics(self) -> dict[str, float]:
+        """What the search sees at the newest step, by name, see `SearchCurves`; {} once it is off the model."""
+        return self._curves.newest() if self.active else {}
+
+    def close(self) -> None:
+        """Look at the newest steps, too, and draw if nothing has settled and that is wanted; `end` does so itself.
+
+        Raises:
+            JobError: see `Search.step`.
+        """
+        self.search.close()
+        if self._draw_at_end and self.ticket is None and self.search.steps:
+            self.search.draw_now()  # of a training that something else has stopped
+
+    def end(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Fold the coefficients into the weights, and prune where the training continues; what fails leaves none.
+
+        Says so in the log where nothing was drawn. Does nothing after the search has ended.
+
+        Raises:
+            InputError: see `Search.finish` and `earlybird.prune`.
+            JobError: see `Search.step`.
+        """
+        if not self.active:
+            return
+        try:
+            self.close()
+            self.search.finish()
+        finally:
+            self.abandon()
+        if self.ticket is None:
+            _warn_unsettled()
+        elif self._then == "continue":
+            prune(model, self.ticket, optimizer=optimizer)
+
+    def abandon(self) -> None:
+        """Take the coefficients off a model whose training has failed, without folding them."""
+        if self.active:
+            self.search.detach()
+
+
+def check_then(then: AtDraw) -> None:
+    """Raise InputError for anything but what a callback can do at the draw."""
+    if then not in get_args(AtDraw):
+        raise InputError(f'then must be "stop" or "continue", got {then!r}')
+
+
+def config_to_continue(config: SearchConfig) -> SearchConfig:
+    """The config of a training that goes on from its draw: at a fifth of it, where nothing else is asked for.
+
+    Measured on three workloads, what the default detector draws leaves too little of the training to mend what pruning
+    broke; docs/choosing-a-detector.md has the numbers.
+    """
+    if config.detector is not None or given_settings(config):
+        return config
+    return replace(config, detector="fixed-time")
+
+
+def _highest_rate(optimizer: torch.optim.Optimizer) -> float:
+    """Of the weights, as a schedule has noted it; without a schedule their rate."""
+    group = optimizer.param_groups[0]
+    return float(group.get("initial_lr", group["lr"]))
+
+
+def _refuse_unsliceable(optimizer: torch.optim.Optimizer, model: nn.Module, search: Search) -> None:
+    """Refuse an optimizer that the draw could not slice; it shows once there is a state, after the first step.
+
+    Raises:
+        InputError: its state of a parameter that may be cut has neither the parameter's shape nor a single number.
+    """
+    model, kinds = unwrapped(model), search.slimming.coefficients.keys()
+    blocks: list[Block] = [block for block in search.anatomy.attention if "heads" in kinds]
+    blocks += [block for block in search.anatomy.mlp if "neurons" in kinds]
+    names = dict.fromkeys(part.parameter for block in blocks for part in block.parts)
+    if reason := unsliceable(optimizer, {name: tensor_at(model, name) for name in names}):
+        raise InputError(
+            f'{reason}, which then="continue" would have to do: train by AdamW or SGD, or with then="stop"'
+            ' (train_early_bird: weights="rewind")'
+        )
+
+
+def _warn_unsettled() -> None:
+    if is_first():
+        _log.warning(
+            "the masks did not settle; nothing was pruned, and the ticket is None: train longer, name another detector"
+            " in the SearchConfig, or give draw_at_end=True to draw at the end all the same"
+        )

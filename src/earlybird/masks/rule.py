@@ -1,0 +1,180 @@
+"""The rule that makes masks of one kind's scores, and the rules that a config asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from earlybird.config import PruningConfig
+from earlybird.errors import InputError
+from earlybird.masks.counts import pruned_count, pruned_per_block, rounded_count
+from earlybird.masks.key_value_groups import shared_heads
+from earlybird.masks.selection import split
+from earlybird.masks.threshold import Split, cut_blocks, cut_together, keep_last_unit, rounded, valid_units
+from earlybird.vocabulary import KINDS, Kind, KvGroups, Scope
+
+
+@dataclass(frozen=True)
+class MaskRule:
+    """How scores of one kind become masks; what the parts mean is said at `mask_at_ratio`.
+
+    Attributes:
+        ratio: the fraction of units to prune.
+        scope: where its threshold is taken.
+        units: of each block.
+        uniform: whether every block keeps the same number.
+        key_value_groups: of each block, where heads share keys and values.
+        kv_groups: what is pruned of those.
+        round_to: of which every block keeps a multiple.
+        valid_counts: the numbers that every block may keep, with `uniform`.
+
+    Raises:
+        InputError: ratio outside [0, 1), an unknown scope or way with groups, or `round_to` below 1.
+    """
+
+    ratio: float
+    scope: Scope
+    units: Sequence[int]
+    uniform: bool = False
+    key_value_groups: Sequence[int] | None = None
+    kv_groups: KvGroups | None = None
+    round_to: int = 1
+    valid_counts: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        pruned_count(self.ratio, 1)
+        rounded_count(1, 1, self.round_to)
+        if self.scope not in ("layer", "global"):
+            raise InputError(f'scope must be "layer" or "global", got {self.scope!r}')
+        if self.kv_groups not in (None, "whole", "within"):
+            raise InputError(f'kv_groups must be "whole" or "within", got {self.kv_groups!r}')
+
+    @property
+    def by_block(self) -> bool:
+        """Whether each block has a threshold of its own."""
+        return self.scope == "layer" or self.uniform
+
+    def valid(self, width: int) -> NDArray[np.bool_]:
+        """Where rows of `width` hold a unit and no padding, (layers, width)."""
+        return valid_units(self.units, width)
+
+    def masks(self, scores: ArrayLike) -> NDArray[np.bool_]:
+        """Masks of scores (..., layers, units).
+
+        Raises:
+            InputError: a score is not finite, or the scores do not have the blocks' shape.
+        """
+        masks, _ = self.masks_and_ties(checked_scores(scores, self.units))
+        return masks
+
+    def masks_and_ties(
+        self, scores: NDArray[np.floating], global_split: Split = split
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Masks of finite scores (..., layers, units), and where a mask is an accident of position, (...).
+
+        That is where the units on both sides of the threshold share one score, and those equal are more than 5% of the
+        scope's units and more than two, in any block where each has a threshold of its own. Over all blocks the
+        threshold is that before rounding.
+        """
+        shared = shared_heads(self.units, self.key_value_groups, self.kv_groups)
+        if shared is not None:
+            slots = MaskRule(
+                self.ratio,
+                self.scope,
+                shared.slots,
+                self.uniform,
+                round_to=self.round_to,
+                valid_counts=shared.valid_slots(self.valid_counts),
+            )
+            masks, tied = slots.masks_and_ties(shared.gathered(scores), global_split)
+            return shared.spread(masks, scores), tied
+        if self.by_block:
+            pruned = pruned_per_block(self.units, self.ratio, self.uniform, self.round_to, self.valid_counts)
+            return cut_blocks(scores, self.units, pruned)
+        kept, tied = cut_together(scores, self.units, pruned_count(self.ratio, sum(self.units)), global_split)
+        keep_last_unit(kept, scores, self.units)
+        whole = self.round_to == 1 or self.ratio == 0
+        return kept if whole else rounded(kept, scores, self.units, self.round_to), tied
+
+    def kept_by_minimum(self, scores: NDArray[np.floating]) -> tuple[int, ...]:
+        """Blocks of (layers, units) that keep a unit only because none may lose its last one."""
+        shared = shared_heads(self.units, self.key_value_groups, self.kv_groups)
+        if shared is not None:
+            return MaskRule(self.ratio, self.scope, shared.slots, self.uniform).kept_by_minimum(shared.gathered(scores))
+        if self.by_block:
+            blocks = np.array([0 < n <= pruned_count(self.ratio, n) for n in self.units])
+        else:
+            kept, _ = cut_together(scores, self.units, pruned_count(self.ratio, sum(self.units)), split)
+            blocks = ~kept.any(-1) & (np.asarray(self.units) > 0)
+        return tuple(np.flatnonzero(blocks).tolist())
+
+
+class Prunable(Protocol):
+    """What tells how many units there are and which of them go together: an anatomy, or a record's shape."""
+
+    @property
+    def units(self) -> Mapping[Kind, tuple[int, ...]]: ...  # noqa: D102
+    @property
+    def key_value_groups(self) -> tuple[int, ...] | None: ...  # noqa: D102
+    @property
+    def valid_head_counts(self) -> tuple[int, ...] | None: ...  # noqa: D102
+
+
+def mask_rules(config: PruningConfig, source: Prunable) -> dict[Kind, MaskRule]:
+    """The rule of each kind whose ratio is above 0.
+
+    Args:
+        config: the ratios, one for each kind, and what holds of the masks; `round_to` concerns the neurons.
+        source: of the units.
+
+    Raises:
+        InputError: nothing is to be pruned, a ratio is for a kind that is not there, or ratios are by name.
+    """
+    rules: dict[Kind, MaskRule] = {}
+    for kind in KINDS:
+        ratio = config.heads if kind == "heads" else config.neurons
+        if not ratio:
+            continue
+        if isinstance(ratio, Mapping):
+            raise InputError(f"ratios by name are for Ticket.random, got {dict(ratio)} for {kind}: give one ratio")
+        units = source.units.get(kind)
+        if not units:
+            raise InputError(f"a ratio for {kind} was given ({ratio}), but there are no {kind} to prune")
+        rules[kind] = rule_of(kind, ratio, config, source)
+    if not rules:
+        raise InputError("give a ratio above 0 for heads, for neurons or for both: there is nothing to prune")
+    return rules
+
+
+def rule_of(kind: Kind, ratio: float, config: PruningConfig, source: Prunable) -> MaskRule:
+    """The rule of one kind at a ratio, whatever the config's is."""
+    units, scope = tuple(source.units[kind]), config.scope(kind)
+    if kind == "neurons":
+        return MaskRule(ratio, scope, units, config.uniform, round_to=config.round_to)
+    valid_counts = source.valid_head_counts if config.uniform else None
+    groups = source.key_value_groups
+    return MaskRule(ratio, scope, units, config.uniform, groups, config.kv_groups, valid_counts=valid_counts)
+
+
+def checked_scores(scores: ArrayLike, units: Sequence[int] | None) -> NDArray[np.floating]:
+    """The scores as a float array (..., layers, units), finite where there is a unit."""
+    values = np.asarray(scores)
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float64)
+    if values.ndim < 2:
+        raise InputError(f"scores must be (..., layers, units), got shape {values.shape}")
+    layers, width = values.shape[-2:]
+    counts = np.full(layers, width) if units is None else np.asarray(units)
+    if counts.shape != (layers,) or (counts > width).any() or (counts < 0).any():
+        raise InputError(f"units must give each of the {layers} blocks a count up to {width}, got {counts.tolist()}")
+    finite = np.isfinite(values) | ~valid_units(counts, width)
+    if not finite.all():
+        first = tuple(np.argwhere(~finite)[0])
+        *leading, layer, unit = first
+        step = f" at step {leading[0]}" if leading else ""
+        raise InputError(f"scores must be finite, got {values[first]}{step} in layer {layer}, unit {unit}")
+    return values

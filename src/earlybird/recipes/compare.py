@@ -1,0 +1,53 @@
+"""Many detectors asked about one record, without drawing a ticket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from earlybird.config import SearchConfig
+from earlybird.detectors.comparison import Verdict, detect_each, every_detector
+from earlybird.errors import InputError
+from earlybird.trajectory import Trajectory
+
+ALL = "all"
+
+
+def compare(source: Path, changes: Mapping[str, Any]) -> tuple[Trajectory, dict[str, Verdict]]:
+    """What one detector, or all, say of a record, with their own default settings and what is given here.
+
+    Args:
+        source: a run's directory, whose recipe says what is pruned, or a trajectory's own.
+        changes: fields of the config; `detector` may be "all", each then takes the settings that it has.
+
+    Raises:
+        InputError: a setting out of bounds, a ratio that is missing, scores that are not recorded or not finite.
+    """
+    name = changes.get("detector", ALL)
+    others = {key: value for key, value in changes.items() if key != "detector"}
+    if (source / "trajectory.json").is_file():
+        trajectory = Trajectory.open(source)
+        config = config_for_record(source, others)
+    else:
+        # Imports torch, which a record does not need.
+        from earlybird.recipes.stages.job import Job
+
+        job = Job.open(source)
+        trajectory = Trajectory.open(job.files.trajectory)
+        # The recipe's spans are those of its own detector.
+        config = replace(job.recipe.search_config.with_detector(None), **others)
+    configs = every_detector(config) if name == ALL else {name: replace(config, detector=name)}
+    return trajectory, detect_each(trajectory, configs)
+
+
+def config_for_record(source: Path, settings: Mapping[str, Any]) -> SearchConfig:
+    """The config for a trajectory that stands by itself: what is given, nothing else pruned, the rest by default.
+
+    Raises:
+        InputError: there is no ratio, or a value is out of bounds.
+    """
+    if not {"heads", "neurons"} & set(settings):
+        raise InputError(f"{source} is a trajectory without a recipe: give --heads, --neurons or both")
+    return SearchConfig(**settings)

@@ -1,0 +1,51 @@
+"""The section on which units the ticket keeps."""
+
+from __future__ import annotations
+
+from earlybird.report.amount import percent
+from earlybird.report.page.frames import framed, missing
+from earlybird.report.page.markup import Markup, element
+from earlybird.report.page.plots.plot import Plot
+from earlybird.report.page.plots.survivors import survivors_plot
+from earlybird.report.run import Run
+from earlybird.vocabulary import KINDS, Kind
+
+
+def survivors(run: Run, plots: list[Plot]) -> list[Markup]:
+    """The section's parts; the plots in them are added to `plots`."""
+    if run.ticket is None:
+        return [missing(run.missing["ticket"])]
+    parts: list[Markup] = []
+    for kind in KINDS:
+        plot = survivors_plot(run.ticket, kind)
+        if plot is None:
+            parts.append(element("p", f"All {kind} are kept."))
+            continue
+        plots.append(plot)
+        kept, units = sum(run.ticket.kept(kind)), sum(run.ticket.units[kind])
+        sentences = [f"{kept:,} of {units:,} {kind} are kept."]
+        if plot.spec["data"][0]["type"] == "heatmap":
+            sentences.append("A coloured cell is a kept head, a pale one is pruned.")
+        sentences += [*_kept_by_minimum(run, kind), *_shared(run, kind)]
+        parts.append(framed(plot, f"{kind.capitalize()} kept per layer", " ".join(sentences)))
+    return parts
+
+
+def _kept_by_minimum(run: Run, kind: Kind) -> list[str]:
+    """Which layers keep a unit only because none may lose its last one."""
+    kept_by_minimum = run.draw.get("kept_by_minimum") if run.draw is not None else None
+    layers = kept_by_minimum.get(kind) if isinstance(kept_by_minimum, dict) else None
+    if not isinstance(layers, list) or not layers:
+        return []
+    named = ", ".join(str(layer) for layer in layers)
+    return [f"Layer {named} keeps one only because no layer may lose its last."]
+
+
+def _shared(run: Run, kind: Kind) -> list[str]:
+    """How many of the kept units the random ticket happens to keep too."""
+    if run.ticket is None or run.random is None or kind not in run.random.masks:
+        return []
+    mine, other = run.ticket.masks[kind], run.random.masks[kind]
+    if mine.shape != other.shape or not mine.any():
+        return []
+    return [f"The random ticket keeps {percent(float((mine & other).sum() / mine.sum()))} of the same ones."]

@@ -1,0 +1,1 @@
+"""The search for a ticket, as one object for any training loop."""

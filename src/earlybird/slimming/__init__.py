@@ -1,0 +1,1 @@
+"""Slimming coefficients on a model, without touching its code or its parameters."""

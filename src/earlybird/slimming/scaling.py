@@ -1,0 +1,211 @@
+"""Hooks that scale the inputs or the outputs of a projection, unit by unit.
+
+Scaling the columns of a weight scales what enters it, scaling its rows and bias what leaves it. That costs as much as
+the weight is large, and scaling the features themselves as much as there are features: the cheaper of the two is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+from transformers.pytorch_utils import Conv1D
+
+from earlybird.anatomy.distributed import replicated_like
+from earlybird.anatomy.wrappers import is_lora, lora_matrices
+from earlybird.errors import InputError
+
+
+class UnitScale:
+    """Scales features by 1 + deviation of the unit that they belong to.
+
+    Args:
+        deviation: (units,) float32, a leaf of the autograd graph.
+        unit_of: (features,) int: the unit of each feature; -1 for a feature that stays as it is.
+    """
+
+    def __init__(self, deviation: Tensor, unit_of: NDArray[np.int64]) -> None:
+        self.deviation = deviation
+        self.every_feature = bool((unit_of >= 0).all())
+        # Features of a unit that lie side by side, as many of every unit: expanding and its backward are far cheaper
+        # than indexing and its own, which sorts.
+        self.width = len(unit_of) // len(deviation)
+        in_a_row = np.array_equal(unit_of, np.repeat(np.arange(len(deviation)), self.width))
+        places = torch.from_numpy(np.where(unit_of < 0, len(deviation), unit_of))
+        self.unit_of = None if in_a_row else places.to(deviation.device)
+
+    def scale(self) -> Tensor:
+        """What each feature is multiplied by, (features,) float32."""
+        scale = 1 + self.deviation
+        if self.unit_of is None:
+            return scale if self.width == 1 else scale[:, None].expand(-1, self.width).reshape(-1)
+        if not self.every_feature:
+            scale = torch.cat([scale, scale.new_ones(1)])
+        return scale[self.unit_of]
+
+    def scaled(self, features: Tensor) -> Tensor:
+        """features (..., features) scaled, in their own dtype; the product is taken in float32."""
+        return (features * self.scale()).to(features.dtype)
+
+    def refuse_what_misleads(self, inputs: tuple[Any, ...]) -> None:
+        """Refuse what trains under float16 autocast, and a call whose input cannot be seen.
+
+        Raises:
+            InputError: autocast computes in float16 and gradients are wanted, or the input comes by keyword.
+        """
+        if not inputs:
+            raise InputError(
+                "a projection with slimming coefficients was called with its input by keyword: let the model call it"
+                " with a positional one, module(features)"
+            )
+        device = inputs[0].device.type
+        training = self.deviation.requires_grad and torch.is_grad_enabled()
+        if training and torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16:
+            raise InputError(
+                "training under float16 autocast scales the loss, and with it the gradients of the slimming"
+                " coefficients, by a number that changes: use bfloat16"
+            )
+
+
+class ScaleInput(UnitScale):
+    """Forward pre-hook: scales a module's input, or in its place the columns of its weight."""
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """The inputs, the first of them scaled; None where the weight is."""
+        self.refuse_what_misleads(inputs)
+        if not weight_is_smaller(module, inputs[0], other_side=0):
+            return (self.scaled(inputs[0]), *inputs[1:])
+        scale = self.scale()
+        shadow_parameter(module, "weight", scale if isinstance(module, nn.Linear) else scale[:, None])
+        return None
+
+
+class ScaleRows(UnitScale):
+    """Forward pre-hook: scales the rows of a module's weight and its bias, where that costs less than its output."""
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """Leave the inputs as they are."""
+        self.refuse_what_misleads(inputs)
+        if weight_is_smaller(module, inputs[0], other_side=1):
+            scale = self.scale()
+            shadow_parameter(module, "weight", scale[:, None] if isinstance(module, nn.Linear) else scale)
+            shadow_parameter(module, "bias", scale)
+
+
+class ScaleOutput(UnitScale):
+    """Forward hook: scales a module's output, where its rows were not."""
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        """The output, scaled; None where it is already."""
+        return None if "weight" in module.__dict__ else self.scaled(output)
+
+
+class UnshadowParameters:
+    """Forward hook, also after an error: takes away what stood in the place of a module's weight and bias."""
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        """Leave the output as it is."""
+        unshadow_parameters(module)
+
+
+def weight_is_smaller(module: nn.Module, features: Tensor, *, other_side: int) -> bool:
+    """Whether a module's own weight is smaller than the features (..., inputs) that enter it, or those that leave it.
+
+    Args:
+        module: whose weight may be scaled in place of its features, if it is plain: what comes of a weight is not known
+            beside LoRA, in a subclass of Linear, or where the weight is a tensor of another kind (sharded, quantized).
+        features: that enter the module.
+        other_side: dimension of a Linear's weight that the scale does not run over.
+    """
+    weight = module._parameters.get("weight")
+    if type(module) not in (nn.Linear, Conv1D) or type(weight) is not nn.Parameter:
+        return False
+    other = weight.shape[other_side if isinstance(module, nn.Linear) else 1 - other_side]
+    return bool(features.numel() > other * features.shape[-1])
+
+
+def shadow_parameter(module: nn.Module, name: str, scale: Tensor) -> None:
+    """Let a module find its parameter scaled, until `UnshadowParameters`; the parameter itself stays as it is."""
+    parameter = module._parameters[name]
+    if parameter is not None:
+        # An attribute of the instance goes before a parameter, and no state dict or optimizer sees it.
+        module.__dict__[name] = (parameter * scale).to(parameter.dtype)
+
+
+def unshadow_parameters(module: nn.Module) -> None:
+    """Take away what stands in the place of a module's weight and bias; an interrupt leaves it, hooks or not."""
+    for name in ("weight", "bias"):
+        module.__dict__.pop(name, None)
+
+
+def scale_input(module: nn.Module, deviation: Tensor, unit_of: NDArray[np.int64]) -> list[RemovableHandle]:
+    """Scale what enters a projection; returns what takes the scale off again. For the arguments see `UnitScale`."""
+    return [
+        module.register_forward_pre_hook(ScaleInput(deviation, unit_of)),
+        module.register_forward_hook(UnshadowParameters(), always_call=True),
+    ]
+
+
+def scale_output(module: nn.Module, deviation: Tensor, unit_of: NDArray[np.int64]) -> list[RemovableHandle]:
+    """Scale what leaves a projection; returns what takes the scale off again. For the arguments see `UnitScale`."""
+    return [
+        module.register_forward_pre_hook(ScaleRows(deviation, unit_of)),
+        module.register_forward_hook(ScaleOutput(deviation, unit_of)),
+        module.register_forward_hook(UnshadowParameters(), always_call=True),
+    ]
+
+
+def fold(model: nn.Module) -> None:
+    """Multiply all scales into the weights that they act on, and take them off: outputs stay the same."""
+    with torch.no_grad():
+        for module in model.modules():
+            for hooks in (module._forward_pre_hooks, module._forward_hooks):
+                for key, hook in list(hooks.items()):
+                    if isinstance(hook, (UnitScale, UnshadowParameters)):
+                        unshadow_parameters(module)
+                    if isinstance(hook, (ScaleInput, ScaleOutput)):
+                        _fold_into(module, hook)
+                    if isinstance(hook, (UnitScale, UnshadowParameters)):
+                        del hooks[key]
+                        module._forward_hooks_always_called.pop(key, None)
+
+
+def _fold_into(module: nn.Module, hook: ScaleInput | ScaleOutput) -> None:
+    scale = hook.scale().double()
+    rows = isinstance(hook, ScaleOutput)
+    for matrix in _matrices(module, "lora_B" if rows else "lora_A"):
+        inputs_last = isinstance(matrix, nn.Linear)
+        factor = scale[:, None] if rows == inputs_last else scale
+        matrix.weight.copy_(matrix.weight.double() * replicated_like(factor, matrix.weight))
+        if rows and matrix.bias is not None:
+            matrix.bias.copy_(matrix.bias.double() * replicated_like(scale, matrix.bias))
+
+
+def _matrices(module: nn.Module, adapters: str) -> Iterator[nn.Linear | Conv1D]:
+    """The matrices whose scaling scales a projection's inputs (with "lora_A") or outputs (with "lora_B")."""
+    if is_lora(module):
+        yield from (matrix for _, matrix in lora_matrices(module, adapters))
+        module = module.get_submodule("base_layer")
+    assert isinstance(module, (nn.Linear, Conv1D))
+    yield module
+
+
+def is_scaled(module: nn.Module) -> bool:
+    """Whether a module's inputs or outputs are being scaled."""
+    hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
+    return any(isinstance(hook, UnitScale) for hook in hooks)
+
+
+def refuse_while_slimming(model: nn.Module) -> None:
+    """Raise InputError if a search has its coefficients on a model."""
+    for name, module in model.named_modules():
+        if is_scaled(module):
+            raise InputError(
+                f"slimming coefficients are still attached to {name}: call the search's finish() first (it folds"
+                " them into the weights), or detach() (it drops them); of a copy, earlybird.slimming.scaling.fold(copy)"
+            )

@@ -1,0 +1,155 @@
+"""One learnable coefficient per unit on a model, without touching the model's code or its parameters.
+
+A head's coefficient scales what the head feeds into the output projection (`slim="after"`: its softmax
+output) or its query (`slim="before"`: its pre-softmax scores); a neuron's scales its activation (`"after"`) or
+what enters the activation function (`"before"`). All four are inputs or outputs of one linear module, LoRA's
+matrices beside it included, so they work under any attention kernel, and folding multiplies the coefficients into
+that module's weights. docs/slimming.md says what they can be combined with.
+
+The coefficients are no parameters of the model: they do not enter gradient clipping, weight decay, the state
+dict or a saved checkpoint. They are stored as deviations from 1 in float32 whatever the model's dtype, because
+around 1 a bfloat16 steps by 0.008 and a coefficient would never move (network slimming, Liu et al. 2017, arXiv
+1708.06519; EarlyBERT, Chen et al. 2021, arXiv 2101.00063).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from earlybird.anatomy import Anatomy
+from earlybird.anatomy.distributed import average
+from earlybird.anatomy.shared_parameters import refuse_shared_parameters
+from earlybird.anatomy.wrappers import forget_compiled_code, unwrapped
+from earlybird.errors import InputError
+from earlybird.slimming.coefficients import SlimmingCoefficients
+from earlybird.slimming.scaling import fold, is_scaled, scale_input, scale_output, unshadow_parameters
+from earlybird.vocabulary import Kind, Place
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Where a block's coefficients act: the input features (after) or output features (before) of a module."""
+
+    path: str
+    module: nn.Module
+    units: int
+    unit_of: NDArray[np.int64]
+    place: Place
+
+
+class Slimming:
+    """Coefficients attached to a model: penalty, fold, detach.
+
+    Args:
+        model: already on the device where it trains.
+        anatomy: of the model.
+        kinds: which kinds of unit get coefficients.
+        places: where the coefficients of each kind act; by default after the softmax and the activation function.
+
+    Raises:
+        InputError: the model is spread over several devices, has coefficients already, shares a parameter that would be
+            cut between modules, or has blocks whose coefficients cannot act "before" (queries normalised after their
+            projection, a position bias added to the scores, a gated MLP).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        anatomy: Anatomy,
+        *,
+        kinds: Sequence[Kind] = ("heads", "neurons"),
+        places: Mapping[Kind, Place] = MappingProxyType({}),
+    ) -> None:
+        self._model = unwrapped(model)
+        targets_of = {kind: _targets(self._model, anatomy, kind, places.get(kind, "after")) for kind in kinds}
+        devices = {next(site.module.parameters()).device for sites in targets_of.values() for site in sites}
+        if len(devices) != 1:
+            raise InputError(f"the model's blocks lie on several devices ({', '.join(map(str, devices))}); use one")
+        if any(is_scaled(site.module) for sites in targets_of.values() for site in sites):
+            raise InputError("the model has slimming coefficients already: finish or detach the search that owns them")
+        blocks = [block for kind in kinds for block in (anatomy.attention if kind == "heads" else anatomy.mlp)]
+        refuse_shared_parameters(self._model, (part.parameter for block in blocks for part in block.parts))
+        device = devices.pop()
+        self.coefficients = {
+            kind: SlimmingCoefficients([site.units for site in sites], device) for kind, sites in targets_of.items()
+        }
+        self._targets = [site for sites in targets_of.values() for site in sites]
+        self._handles: list[RemovableHandle] = []
+        for kind, sites in targets_of.items():
+            for site, leaf in zip(sites, self.coefficients[kind].leaves, strict=True):
+                scale = scale_input if site.place == "after" else scale_output
+                self._handles += scale(site.module, leaf, site.unit_of)
+        forget_compiled_code()
+
+    @property
+    def attached(self) -> bool:
+        """Whether the coefficients act on the model: not any more once they were folded or taken off."""
+        return bool(self._handles)
+
+    def check_attached(self) -> None:
+        """Refuse if a projection is no longer the module that its coefficients were attached to.
+
+        Raises:
+            InputError: an adapter was put around it, or merged into it, in the meantime.
+        """
+        for target in self._targets:
+            if self._model.get_submodule(target.path) is not target.module:
+                raise InputError(
+                    f"{target.path} is another module than the one that the slimming coefficients were attached to: put"
+                    " adapters on the model before the search begins and merge them after its finish(); to go on,"
+                    " detach() this search and make a new one"
+                )
+
+    def average_gradients(self) -> None:
+        """Average the gradients over the processes: the coefficients belong to no wrapped model that would."""
+        for coefficients in self.coefficients.values():
+            average(coefficients.gradients)
+
+    def penalty(self, weights: Mapping[Kind, float]) -> Tensor:
+        """L1 penalty: for each kind its weight x sum |coefficient|; a scalar."""
+        return torch.stack([weights[kind] * values.magnitude_sum() for kind, values in self.coefficients.items()]).sum()
+
+    def fold(self) -> None:
+        """Multiply the coefficients into the weights that they scale, and take them off: outputs stay the same.
+
+        Raises:
+            InputError: see `check_attached`.
+        """
+        if self._handles:
+            self.check_attached()
+            fold(self._model)
+            self._handles.clear()
+            forget_compiled_code()
+
+    def detach(self) -> None:
+        """Take the coefficients off the model without folding them."""
+        for handle in self._handles:
+            handle.remove()
+        for target in self._targets:
+            unshadow_parameters(target.module)
+        self._handles.clear()
+        forget_compiled_code()
+
+
+def _targets(model: nn.Module, anatomy: Anatomy, kind: Kind, place: Place) -> list[_Target]:
+    if kind not in anatomy.units:
+        raise InputError(anatomy.lack_of(kind))
+    places = []
+    for block in anatomy.attention if kind == "heads" else anatomy.mlp:
+        site = block.after if place == "after" else block.before
+        if site.refusal:
+            argument = "slim" if kind == "heads" else "neuron_slim"
+            raise InputError(
+                f'{argument}="before" does not work for {block.name}: {site.refusal}; use {argument}="after"'
+            )
+        module = model.get_submodule(site.path)
+        places.append(_Target(site.path, module, block.units, site.unit_of, place))
+    return places

@@ -1,0 +1,83 @@
+"""Changes to a model that can be undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from earlybird.anatomy import AttentionBlock
+from earlybird.anatomy.blocks import Counted
+from earlybird.anatomy.projections import resize
+from earlybird.surgery.input_width import narrow
+from earlybird.surgery.plan import Cut
+from earlybird.surgery.position_bias import is_untied, tie_again, untie
+
+
+class ModelEdit:
+    """Cuts parameters, sets counts of heads, unties position biases, and remembers how to go back."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._undo: list[Callable[[], None]] = []
+
+    def undo(self) -> None:
+        """Leave the model as it was before the first change."""
+        while self._undo:
+            self._undo.pop()()
+
+    def untie(self, block: AttentionBlock) -> None:
+        """Make an attention's position bias independent of the heads that other layers keep."""
+        if not is_untied(self._model.get_submodule(block.owner)):
+            untie(self._model, block)
+            self._undo.append(lambda: tie_again(self._model, block))
+
+    def narrow(self, block: AttentionBlock) -> None:
+        """Make an attention take its width from the heads that it has, not from its input."""
+        self._undo += narrow(self._model, block)
+
+    def cut(self, cut: Cut) -> int:
+        """Keep a slice of a parameter or buffer; returns how many numbers of a parameter went."""
+        path, _, name = cut.parameter.rpartition(".")
+        module = self._model.get_submodule(path)
+        old = getattr(module, name)
+        assert isinstance(old, Tensor)
+        kept = old.detach().index_select(cut.dim, cut.index.to(old.device)).clone()
+        new = nn.Parameter(kept, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else kept
+        self._set(path, name, new)
+        self._resize(path)
+        return old.numel() - kept.numel() if isinstance(old, nn.Parameter) else 0
+
+    def count_heads(self, block: AttentionBlock, heads: int, groups: int) -> None:
+        """Let every attribute that counts a block's heads say the new number."""
+        counts: dict[Counted, int] = {
+            "heads": heads,
+            "groups": groups,
+            "ratio": heads // groups,
+            "width": heads * block.unit_size,
+            "value width": heads * block.value_size,
+            "group width": groups * block.unit_size,
+        }
+        for count in block.head_counts:
+            path, _, attribute = count.path.rpartition(".")
+            if count.counted == "bias shape":
+                shape = getattr(self._model.get_submodule(path), attribute)
+                self._set(path, attribute, (*shape[:-1], heads))
+            else:
+                self._set(path, attribute, counts[count.counted])
+
+    def _set(self, path: str, name: str, value: object) -> None:
+        module = self._model.get_submodule(path)
+        old = getattr(module, name)
+        setattr(module, name, value)
+
+        def back() -> None:
+            setattr(module, name, old)
+            self._resize(path)
+
+        self._undo.append(back)
+
+    def _resize(self, path: str) -> None:
+        """Let a projection, and the adapter that may be around it, say the sizes of its weight."""
+        for size_of in (path, path.rpartition(".")[0]):
+            resize(self._model.get_submodule(size_of))

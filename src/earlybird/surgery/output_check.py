@@ -1,0 +1,146 @@
+"""A block run by itself on random features before and after surgery: its pruned units masked first, then removed.
+
+What names and shapes cannot tell (how a fused projection is laid out, a norm between two projections, a number of
+heads that the forward pass takes from elsewhere) shows in the outputs, whatever the family. Where a block cannot
+be run alone, because its forward pass wants arguments that are not known, there is no evidence either way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from earlybird.anatomy import AttentionBlock, Block
+from earlybird.errors import InputError, first_line
+from earlybird.surgery.forward_arguments import guessed_arguments
+from earlybird.surgery.outputs import largest_difference, output_tensors
+
+_WAY_OUT = "leave such blocks out by their names: Anatomy.of(model, exclude=[...])"
+# Largest difference that rounding explains, relative to the largest output.
+_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.float16: 5e-2, torch.bfloat16: 1e-1}
+
+
+@dataclass(frozen=True)
+class OutputCheck:
+    """What a module gave with its pruned units masked.
+
+    Attributes:
+        name: of the module; "" is the whole model.
+        arguments: of its forward pass.
+        masked: its outputs, of a block the first one.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    masked: list[Tensor]
+
+    def check(self, model: nn.Module) -> None:
+        """Run the module again, now that the units are removed.
+
+        Raises:
+            InputError: it breaks, or gives something else.
+        """
+        module = model.get_submodule(self.name)
+        called = f"{self.name} ({type(module).__name__})" if self.name else type(module).__name__
+        try:
+            removed = _run(module, self.arguments)[: len(self.masked)]
+        except Exception as error:
+            raise InputError(
+                f"{called} cannot be pruned: its forward pass depends on the number of its units in a way that"
+                f" earlybird does not know ({type(error).__name__}: {first_line(error)}); {_WAY_OUT}"
+            ) from error
+        if not _same(self.masked, removed):
+            raise InputError(
+                f"{called} cannot be pruned: it gives other outputs with its units removed than with the same units"
+                f" masked, so they are laid out or joined in a way that earlybird does not know; {_WAY_OUT}"
+            )
+
+
+class _Masking:
+    """Forward pre-hook of an output projection: pruned units feed it nothing."""
+
+    def __init__(self, kept: Tensor) -> None:
+        self.kept = kept
+
+    def __call__(self, _: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (inputs[0] * self.kept, *inputs[1:])
+
+
+@contextlib.contextmanager
+def masked(model: nn.Module, masks: Iterable[tuple[Block, NDArray[np.bool_]]]) -> Iterator[None]:
+    """The model with pruned units masked, its weights untouched."""
+    handles = []
+    for block, mask in masks:
+        output = model.get_submodule(block.after.path)
+        kept = torch.from_numpy(mask[block.after.unit_of]).to(next(output.parameters()).device)
+        handles.append(output.register_forward_pre_hook(_Masking(kept)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def output_check_of(model: nn.Module, block: Block) -> OutputCheck | None:
+    """Run a block of a model whose pruned units are masked, or None where it cannot be run by itself."""
+    module = model.get_submodule(block.name)
+    for arguments in guessed_arguments(model, block):
+        try:
+            outputs = _run(module, arguments)[:1]
+        except Exception:  # the block cannot be run like that: no evidence
+            continue
+        if outputs and outputs[0].isfinite().all():
+            return OutputCheck(block.name, arguments, outputs)
+    return None
+
+
+def output_check_of_model(model: nn.Module, inputs: Mapping[str, Any]) -> OutputCheck:
+    """Run a whole model whose pruned units are masked, on inputs of the user's."""
+    return OutputCheck("", inputs, _run(model, inputs))
+
+
+def cannot_be_checked(model: nn.Module, block: AttentionBlock) -> InputError:
+    """What to say of an attention that could not be run by itself."""
+    module = type(model.get_submodule(block.name)).__name__
+    return InputError(
+        f"{block.name} ({module}) cannot be run by itself to check that its heads can be removed, because its forward"
+        f" pass wants arguments that are not known; check it on a batch of yours: prune(model, ticket, inputs=batch)"
+    )
+
+
+def check_key(model: nn.Module, block: Block) -> tuple[Any, ...]:
+    """Blocks with equal keys need one check between them."""
+    shapes = tuple((part.dim, len(part.unit_of)) for part in block.parts)
+    return type(model.get_submodule(block.name)), type(block), block.units, shapes
+
+
+def _run(module: nn.Module, arguments: Mapping[str, Any]) -> list[Tensor]:
+    with torch.no_grad(), _evaluated(module):
+        return output_tensors(module(**arguments))
+
+
+def _same(masked: list[Tensor], removed: list[Tensor]) -> bool:
+    if [tensor.shape for tensor in masked] != [tensor.shape for tensor in removed]:
+        return False
+    size = max((float(tensor.abs().nan_to_num().max()) for tensor in masked if tensor.numel()), default=0.0)
+    tolerance = max((_TOLERANCE.get(tensor.dtype, 1e-1) for tensor in masked), default=0.0)
+    return largest_difference(masked, removed) <= tolerance * max(size, 1e-6)
+
+
+@contextlib.contextmanager
+def _evaluated(module: nn.Module) -> Iterator[None]:
+    """Without dropout; every module's mode is put back."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training

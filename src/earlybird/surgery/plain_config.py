@@ -1,0 +1,174 @@
+"""A pruned shape said by the config's own fields, so that a process without earlybird loads the model.
+
+That takes the same count in every block, and a field for it: the number of neurons in most families, the number
+of heads only where the config has a size of heads of its own (Llama, Mistral, Qwen 2, Gemma): elsewhere a head is
+the hidden size over the number of heads. Which fields those are is guessed by name and proven by building the
+model that the changed config describes, without storage.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from earlybird.anatomy import Anatomy, AttentionBlock, MlpBlock
+from earlybird.anatomy.config_fields import CannotSayError, changed, get_field, has_field, parts_of, set_field
+from earlybird.errors import first_line
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+# Under this name the config keeps what its changed fields said before pruning.
+NOTE = "earlybird"
+NEURON_FIELDS = (
+    "intermediate_size",
+    "ffn_dim",
+    "encoder_ffn_dim",
+    "decoder_ffn_dim",
+    "hidden_dim",
+    "d_ff",
+    "n_inner",
+    "ffn_hidden_size",
+    "moe_intermediate_size",
+)
+
+
+def say_plainly(model: PreTrainedModel, anatomy: Anatomy) -> None:
+    """Change the fields of a model's config so that they say its shape, and note what they said before.
+
+    Raises:
+        CannotSayError: they cannot; the config is as it was.
+    """
+    if type(model).__module__.partition(".")[0] != "transformers":
+        raise CannotSayError(f"{type(model).__name__} is not a class of transformers")
+    said = built(model, model.config)
+    said_anatomy = Anatomy.of(said)
+    changes = _changes(model, anatomy, said_anatomy)
+    if changes:
+        said = built(model, changed(model.config, changes))
+        said_anatomy = Anatomy.of(said)
+    _prove(said, said_anatomy, model, anatomy)
+    before = {path: get_field(model.config, path) for path in changes}
+    for path, value in changes.items():
+        set_field(model.config, path, value)
+    if before:
+        noted = getattr(model.config, NOTE, None) or {}
+        setattr(model.config, NOTE, {"dense": {**before, **noted.get("dense", {})}})
+
+
+def dense_config(config: PreTrainedConfig) -> PreTrainedConfig:
+    """The config of the model before pruning: without our marks, its changed fields put back.
+
+    Raises:
+        CannotSayError: what was noted does not fit the config.
+    """
+    noted = (getattr(config, NOTE, None) or {}).get("dense", {})
+    dense = changed(config, noted)
+    for mark in (NOTE, "quantization_config"):
+        if hasattr(dense, mark):
+            delattr(dense, mark)
+    return dense
+
+
+def _changes(model: PreTrainedModel, anatomy: Anatomy, said: Anatomy) -> dict[str, Any]:
+    """Path in the config -> value, of all fields that must change for `said` to become the model's anatomy."""
+    changes: dict[str, Any] = {}
+    if anatomy.names != said.names:
+        raise CannotSayError(f"{type(model).__name__} has other blocks than its config says")
+    for kind, units in anatomy.units.items():
+        if units == said.units[kind]:
+            continue
+        for block in anatomy.attention if kind == "heads" else anatomy.mlp:
+            prefix, config = _governing(model, block.name)
+            for field, value in fields_of(config, block, anatomy):
+                if changes.setdefault(prefix + field, value) != value:
+                    raise CannotSayError(f"the blocks keep different numbers of {kind}, and {field} says one for all")
+    return {path: value for path, value in changes.items() if get_field(model.config, path) != value}
+
+
+def fields_of(
+    config: PreTrainedConfig, block: AttentionBlock | MlpBlock, anatomy: Anatomy
+) -> Iterator[tuple[str, int]]:
+    """The fields that speak of a block, and what they must say.
+
+    Raises:
+        CannotSayError: there are none.
+    """
+    name = type(config).__name__
+    if isinstance(block, MlpBlock):
+        field = next((f for f in NEURON_FIELDS if has_field(config, f) and _speaks_of(f, block.name)), None)
+        if field is None:
+            raise CannotSayError(f"{name} has no field for the number of neurons")
+        yield field, block.units
+        return
+    grouped = has_field(config, "num_key_value_heads")
+    if not has_field(config, "num_attention_heads") or not (grouped or has_field(config, "head_dim")):
+        raise CannotSayError(f"{name} has no size of a head of its own: it is the hidden size over the number of heads")
+    yield "num_attention_heads", block.units
+    yield "head_dim", block.unit_size
+    if grouped:
+        groups = anatomy.key_value_groups
+        yield "num_key_value_heads", groups[anatomy.attention.index(block)] if groups else block.units
+
+
+def _speaks_of(field: str, block: str) -> bool:
+    """Whether a field for the encoder or the decoder alone is about the stack that a block is in."""
+    stack = field.partition("_")[0]
+    return stack not in ("encoder", "decoder") or stack in block.split(".")
+
+
+def _governing(model: PreTrainedModel, block: str) -> tuple[str, PreTrainedConfig]:
+    """The part of the model's config that a block was built from, and the path to it ("" or "text_config.")."""
+    path, module = block, model.get_submodule(block)
+    parts = {id(part): prefix for prefix, part in parts_of(model.config, "")}
+    while True:
+        config = getattr(module, "config", None)
+        if id(config) in parts:
+            assert config is not None
+            return parts[id(config)], config
+        if not path:
+            return "", model.config
+        path = path.rpartition(".")[0]
+        module = model.get_submodule(path)
+
+
+def built(model: PreTrainedModel, config: PreTrainedConfig) -> PreTrainedModel:
+    """A model of the same class that a config describes, without storage."""
+    try:
+        with torch.device("meta"):
+            return type(model)(copy.deepcopy(config))
+    except Exception as error:  # each family breaks in its own way
+        raise CannotSayError(f"{type(model).__name__} cannot be built from it: {first_line(error)}") from error
+
+
+def _prove(said: nn.Module, said_anatomy: Anatomy, model: nn.Module, anatomy: Anatomy) -> None:
+    """Raise unless a model has the shapes, the blocks and the plain numbers (a scaling, say) of another."""
+    if added := sorted(model.state_dict().keys() - said.state_dict().keys()):
+        raise CannotSayError(f"{type(model).__name__} holds {added[0]}, of which its config has nothing to say")
+    sizes = [[block.unit_size for block in found.attention] for found in (said_anatomy, anatomy)]
+    same = (
+        _shapes(said) == _shapes(model)
+        and said_anatomy.units == anatomy.units
+        and said_anatomy.key_value_groups == anatomy.key_value_groups
+        and sizes[0] == sizes[1]
+        and _numbers(said) == _numbers(model)
+    )
+    if not same:
+        raise CannotSayError(f"no values of its fields give {type(model).__name__} this shape")
+
+
+def _shapes(model: nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in model.state_dict().items()}
+
+
+def _numbers(model: nn.Module) -> dict[str, float]:
+    return {
+        f"{name}.{attribute}": value
+        for name, module in model.named_modules()
+        for attribute, value in vars(module).items()
+        if type(value) is float
+    }

@@ -1,0 +1,109 @@
+"""Everything that pruning does to a model, decided before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from earlybird.anatomy import Anatomy, AttentionBlock, Block
+from earlybird.anatomy.bias_tables import copied_table, untied
+from earlybird.errors import InputError
+from earlybird.ticket import Ticket
+from earlybird.vocabulary import Kind
+
+B = TypeVar("B", bound=Block)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Keep `index` of dimension `dim` of the parameter at a path, e.g. `vit.layers.0.attention.q_proj.weight`."""
+
+    parameter: str
+    dim: int
+    index: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class SurgeryPlan:
+    """What is done to a model, in this order: position biases untied, parameters cut, heads counted anew.
+
+    Attributes:
+        blocks: all blocks of the model, as they are once position biases are untied, each with its mask
+            (units,); all True where the ticket does not speak of it.
+        untied: attention blocks, as they are before, whose position bias must not depend on the heads that other
+            layers keep.
+        copies: parameters that they get by it as copies of others: name -> name of the original.
+        cuts: of parameters and buffers, also of those that come by untying; only those that remove something.
+    """
+
+    blocks: tuple[tuple[Block, NDArray[np.bool_]], ...]
+    untied: tuple[AttentionBlock, ...]
+    copies: Mapping[str, str]
+    cuts: tuple[Cut, ...]
+
+    @property
+    def changed(self) -> list[tuple[Block, NDArray[np.bool_]]]:
+        """The blocks that lose units, each with its mask (units,)."""
+        return [(block, mask) for block, mask in self.blocks if not mask.all()]
+
+
+def plan_surgery(anatomy: Anatomy, ticket: Ticket) -> SurgeryPlan:
+    """Plan what makes a model as small as a ticket says.
+
+    Args:
+        anatomy: of the model as it is.
+        ticket: which units stay.
+
+    Raises:
+        InputError: the ticket is for another model, or takes key/value groups apart.
+    """
+    heads = _masked(anatomy.attention, "heads", anatomy, ticket)
+    neurons = _masked(anatomy.mlp, "neurons", anatomy, ticket)
+    for block, mask in heads:
+        _refuse_uneven_groups(block, mask)
+    loses_heads = any(not mask.all() for _, mask in heads)
+    apart = tuple(block for block in anatomy.attention if block.bias_argument) if loses_heads else ()
+    if loses_heads:
+        heads = [(untied(block), mask) for block, mask in heads]
+    blocks: tuple[tuple[Block, NDArray[np.bool_]], ...] = (*heads, *neurons)
+    return SurgeryPlan(
+        blocks=blocks,
+        untied=apart,
+        copies=dict(copied for block in apart if (copied := copied_table(block)) is not None),
+        cuts=tuple(cut for block, mask in blocks for cut in _cuts(block, mask)),
+    )
+
+
+def _masked(blocks: Sequence[B], kind: Kind, anatomy: Anatomy, ticket: Ticket) -> list[tuple[B, NDArray[np.bool_]]]:
+    """Blocks of a kind, each with its mask."""
+    masks = [np.ones(block.units, dtype=np.bool_) for block in blocks]
+    if kind in ticket.masks:
+        for row, mask in zip(ticket.rows(anatomy, kind), ticket.masks[kind], strict=True):
+            masks[row] = mask[: blocks[row].units]
+    return list(zip(blocks, masks, strict=True))
+
+
+def _refuse_uneven_groups(block: AttentionBlock, mask: NDArray[np.bool_]) -> None:
+    per_group = mask.reshape(block.groups, -1).sum(1)
+    if block.groups < block.units and len(set(per_group[per_group > 0].tolist())) > 1:
+        raise InputError(
+            f"{block.name} shares keys and values: its {block.groups} groups of {block.heads_per_group} heads"
+            f" would keep {per_group.tolist()} heads; every group must keep equally many, or none"
+            ' (kv_groups="whole" or kv_groups="within")'
+        )
+
+
+def _cuts(block: Block, mask: NDArray[np.bool_]) -> list[Cut]:
+    stays = block.kept(mask)
+    kept = [(part, stays[part.unit_of]) for part in block.parts]
+    return [
+        Cut(part.parameter, part.dim, torch.from_numpy(np.flatnonzero(entries)))
+        for part, entries in kept
+        if not entries.all()
+    ]

@@ -1,0 +1,68 @@
+"""Pruned units removed in place, with what goes along: the optimizer, and the config of a Hugging Face model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from earlybird.anatomy import Anatomy
+from earlybird.anatomy.distributed import refuse_spread
+from earlybird.anatomy.wrappers import unwrapped
+from earlybird.errors import InputError
+from earlybird.slimming.scaling import refuse_while_slimming
+from earlybird.surgery.apply_mask import Model, Patterns
+from earlybird.surgery.optimizer import plan_update, update_optimizer
+from earlybird.surgery.plan import plan_surgery
+from earlybird.surgery.pruned_shape import record_shape
+from earlybird.surgery.remove_units import remove_units
+from earlybird.ticket import Ticket
+
+
+def prune(
+    model: Model,
+    ticket: Ticket | None,
+    *,
+    optimizer: torch.optim.Optimizer | None = None,
+    patterns: Patterns = (),
+    inputs: Mapping[str, Any] | None = None,
+) -> Model:
+    """Remove the pruned units in place; returns the model, physically smaller.
+
+    A refusal leaves the model as it was: what can be checked is checked before the first parameter is touched,
+    and what the surgery left is looked at again (every block with its new number of units, every count of heads,
+    the number of parameters; one block of each sort is run by itself) and undone if it is not as it must be.
+    The config of a Hugging Face model then says the new shape, so that whatever saves the model writes one that
+    loads. Matrices of PEFT's LoRA are cut along.
+
+    Args:
+        model: to be made smaller.
+        ticket: which units stay.
+        optimizer: holds the model's parameters; it then holds the new ones, its state sliced along. One that is
+            not given here must be made anew: it still holds the old parameters.
+        patterns: of families that earlybird does not know.
+        inputs: keyword arguments of the model's forward pass, to compare its outputs with units masked and
+            removed; needed where an attention cannot be run by itself.
+
+    Raises:
+        InputError: there is no ticket, since the search has not settled; the ticket is for another model, a search
+            is still attached to this one, a parameter that would be cut is used elsewhere too, a block does not give
+            with its units removed what it gives with them masked, or the optimizer's state cannot be sliced.
+    """
+    refuse_while_slimming(model)
+    if ticket is None:
+        raise InputError(
+            "there is no ticket, got None: the masks have not settled; search.draw_now() draws at the newest step"
+        )
+    refuse_spread(model)
+    inner = unwrapped(model)
+    plan = plan_surgery(Anatomy.of(inner, patterns=patterns), ticket)
+    if not plan.cuts:
+        return model
+    update = None if optimizer is None else plan_update(optimizer, inner, plan)
+    after = remove_units(inner, plan, patterns=patterns, inputs=inputs)
+    if optimizer is not None and update is not None:
+        update_optimizer(optimizer, inner, update)
+    record_shape(inner, after)
+    return model

@@ -1,0 +1,127 @@
+"""The shape of a pruned model: what its config must say so that a model of that shape can be built again.
+
+Where the family's config has fields for it, they say it, and any tool loads the model. Otherwise the config keeps
+the dense shape, and a `quantization_config` with a `quant_method` of ours lists the units kept in each block:
+transformers' documented way in for a foreign checkpoint layout (see `earlybird.checkpoint.quantizer`); nothing is
+quantized.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from earlybird.anatomy import Anatomy
+from earlybird.anatomy.config_fields import CannotSayError
+from earlybird.errors import InputError
+from earlybird.surgery.plain_config import say_plainly
+from earlybird.ticket import Ticket
+from earlybird.vocabulary import KINDS, Kind
+
+QUANT_METHOD = "earlybird"
+FORMAT_VERSION = 1
+
+
+def record_shape(model: nn.Module, anatomy: Anatomy) -> str:
+    """Make the config of a Hugging Face model say the shape that its modules have; other models are left alone.
+
+    Args:
+        model: as it is now.
+        anatomy: its own.
+
+    Returns:
+        Why the config's own fields cannot say it, or "" where they do.
+    """
+    # Imported late: transformers imports the quantizer, and so this module, while it is imported itself.
+    from transformers import PreTrainedModel
+
+    from earlybird.models import off_by_one
+
+    if not isinstance(model, PreTrainedModel):
+        return ""
+    softmax = "off_by_one" if off_by_one.is_used(model) else "standard"
+    try:
+        if softmax != "standard":
+            raise CannotSayError("no config says that the softmax is off by one")
+        say_plainly(model, anatomy)
+    except CannotSayError as reason:
+        model.config.quantization_config = {
+            "quant_method": QUANT_METHOD,
+            "version": FORMAT_VERSION,
+            "kept": {kind: list(units) for kind, units in anatomy.units.items()},
+            **({"key_value_groups": list(anatomy.key_value_groups)} if anatomy.key_value_groups else {}),
+            "blocks": {kind: list(names) for kind, names in anatomy.names.items()},
+            "softmax": softmax,
+        }
+        return str(reason)
+    if is_ours(getattr(model.config, "quantization_config", None)):
+        del model.config.quantization_config
+    return ""
+
+
+def is_ours(quantization_config: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether a config's `quantization_config` describes a pruned shape."""
+    return isinstance(quantization_config, dict) and quantization_config.get("quant_method") == QUANT_METHOD
+
+
+def ticket_of_shape(
+    anatomy: Anatomy,
+    kept: Mapping[Kind, Sequence[int]],
+    key_value_groups: Sequence[int] | None = None,
+    blocks: Mapping[Kind, Sequence[str]] | None = None,
+) -> Ticket:
+    """A ticket that leaves the first units of every block: it gives a dense model the shape of a pruned one.
+
+    Args:
+        anatomy: of the dense model, or of a part of it (the encoder alone, the base without its head).
+        kept: units kept in each block.
+        key_value_groups: groups kept in each attention block; by default no heads share keys and values.
+        blocks: names of the blocks that the counts are of; by default the model's own, in order.
+
+    Raises:
+        InputError: the counts do not fit the model.
+    """
+    masks: dict[Kind, NDArray[np.bool_]] = {}
+    for kind in KINDS:
+        if kind not in kept:
+            continue
+        units, counts = anatomy.units.get(kind, ()), list(kept[kind])
+        shared = kind == "heads" and anatomy.key_value_groups is not None
+        dense_groups = anatomy.key_value_groups if shared and anatomy.key_value_groups else units
+        # Where nothing is shared, every head is a group of its own.
+        kept_groups = list(key_value_groups or counts) if shared else counts
+        rows = _rows(anatomy.names.get(kind, ()), (blocks or {}).get(kind), len(counts))
+        if rows is None or len(kept_groups) != len(counts):
+            raise InputError(
+                f"the config says how many {kind} were kept in {len(counts)} blocks, which are not the {len(units)}"
+                f" blocks of {anatomy.model}"
+            )
+        masks[kind] = np.zeros((len(units), max(units)), dtype=np.bool_)
+        for block, row in enumerate(rows):
+            name, full, full_groups = anatomy.names[kind][block], units[block], dense_groups[block]
+            count, share = counts[row], kept_groups[row]
+            fits = type(count) is int and type(share) is int and 0 < count <= full and 0 < share <= full_groups
+            if not fits or count % share or count // share > full // full_groups:
+                grouped = f" in {share} key/value groups" if shared else ""
+                raise InputError(f"the config says that {name} kept {count} {kind}{grouped}, but the model has {full}")
+            unit = np.arange(full)
+            per_group = full // full_groups
+            masks[kind][block, :full] = (unit // per_group < share) & (unit % per_group < count // share)
+    return Ticket.of(anatomy, masks, how="given")
+
+
+def _rows(names: Sequence[str], said: Sequence[str] | None, count: int) -> list[int] | None:
+    """For each block the index of what the config says of it: by name, where a prefix may differ, else in order."""
+    if said is not None and len(said) == count:
+        found = [next((i for i, other in enumerate(said) if _same_block(name, other)), None) for name in names]
+        if names and None not in found:
+            return [index for index in found if index is not None]
+    return list(range(count)) if len(names) == count else None
+
+
+def _same_block(name: str, other: str) -> bool:
+    return name == other or name.endswith(f".{other}") or other.endswith(f".{name}")

@@ -1,0 +1,117 @@
+"""A plan carried out on a model: pruned units removed in place, the result looked at, undone where it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from earlybird.anatomy import Anatomy, AttentionBlock, AttentionPattern
+from earlybird.anatomy.flops import parameter_count
+from earlybird.anatomy.shared_parameters import refuse_shared_parameters
+from earlybird.errors import InputError
+from earlybird.surgery.apply_mask import Patterns
+from earlybird.surgery.input_width import wanting_width
+from earlybird.surgery.model_edit import ModelEdit
+from earlybird.surgery.output_check import (
+    OutputCheck,
+    cannot_be_checked,
+    check_key,
+    masked,
+    output_check_of,
+    output_check_of_model,
+)
+from earlybird.surgery.plan import SurgeryPlan
+
+
+def remove_units(
+    model: nn.Module, plan: SurgeryPlan, *, patterns: Patterns = (), inputs: Mapping[str, Any] | None = None
+) -> Anatomy:
+    """Carry out a plan in place, and look at what it left; the model's config is not touched.
+
+    Every block must be found again with its new number of units and every count of heads, the parameters must be as
+    many as planned, and one block of each sort must give what it gave masked. Otherwise the model is as it was.
+
+    Args:
+        model: itself, without wrappers; on the meta device no outputs are compared.
+        plan: made from its anatomy.
+        patterns: by which that anatomy was found.
+        inputs: keyword arguments of the model's forward pass, to compare its outputs masked and pruned, too.
+
+    Returns:
+        The anatomy of the model as it is now.
+
+    Raises:
+        InputError: a parameter that would be cut is used elsewhere too, an attention cannot be checked, or the
+            model is not as it must be.
+    """
+    own = dict(model.named_parameters(remove_duplicate=False))
+    refuse_shared_parameters(model, [cut.parameter for cut in plan.cuts if cut.parameter in own])
+    edit = ModelEdit(model)
+    try:
+        for attention in plan.untied:
+            edit.untie(attention)
+        expected = parameter_count(model)
+        checks = _output_checks(model, plan, patterns, inputs)
+        for cut in plan.cuts:
+            expected -= edit.cut(cut)
+        for block, mask in plan.changed:
+            if isinstance(block, AttentionBlock):
+                edit.count_heads(block, int(mask.sum()), int(block.kept(mask)[block.units :].sum()))
+        after = Anatomy.of(model, patterns=patterns)
+        _refuse_other_counts(model, after, plan)
+        if parameter_count(model) != expected:
+            raise InputError(
+                f"{type(model).__name__} cannot be pruned: it would have {parameter_count(model):,} parameters after"
+                f" surgery instead of {expected:,}"
+            )
+        changed = {block.name for block, _ in plan.changed}
+        for attention in wanting_width(model, [block for block in after.attention if block.name in changed]):
+            edit.narrow(attention)
+        for check in checks:
+            check.check(model)
+    except Exception:
+        edit.undo()
+        raise
+    return after
+
+
+def _output_checks(
+    model: nn.Module, plan: SurgeryPlan, patterns: Patterns, inputs: Mapping[str, Any] | None
+) -> list[OutputCheck]:
+    """One check of each sort of block that loses units, and of the whole on inputs; none without weights.
+
+    Raises:
+        InputError: an attention cannot be run by itself, is not described by the user, and not seen on inputs.
+    """
+    if any(parameter.is_meta for parameter in model.parameters()):
+        return []
+    vouched = tuple(pattern.query for pattern in patterns if isinstance(pattern, AttentionPattern))
+    sorts: dict[tuple[Any, ...], OutputCheck | None] = {}
+    with masked(model, plan.changed):
+        for block, _ in plan.changed:
+            if (key := check_key(model, block)) in sorts:
+                continue
+            sorts[key] = output_check_of(model, block)
+            unchecked = sorts[key] is None and inputs is None
+            if unchecked and isinstance(block, AttentionBlock) and not block.query.endswith(vouched):
+                raise cannot_be_checked(model, block)
+        if inputs is not None:
+            sorts[(model,)] = output_check_of_model(model, inputs)
+    return [check for check in sorts.values() if check is not None]
+
+
+def _refuse_other_counts(model: nn.Module, after: Anatomy, plan: SurgeryPlan) -> None:
+    """Refuse unless a model just pruned is found again block by block, with the counts that were to be kept."""
+    found = {(type(block), block.name): block for block in after.blocks}
+    for block, mask in plan.blocks:
+        expected = int(mask.sum())
+        again = found.get((type(block), block.name))
+        if again is None or again.units != expected:
+            seen = "is not found any more" if again is None else f"has {again.units} units"
+            left = next((f" ({left.reason})" for left in after.left_out if left.name == block.name), "")
+            raise InputError(
+                f"{type(model).__name__} cannot be pruned: after surgery {block.name} {seen} where it should have"
+                f" {expected}{left}"
+            )
