@@ -8,42 +8,11 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from datasets import Dataset
-from tokenizers import Tokenizer, models, pre_tokenizers
+from surroundings import STEPS, batches, classifier, tokenizer, trainer
 from torch import nn
-from transformers import (
-    AutoModelForSequenceClassification,
-    BertConfig,
-    BertForSequenceClassification,
-    PreTrainedTokenizerFast,
-    Trainer,
-    TrainingArguments,
-)
+from transformers import AutoModelForSequenceClassification
 
 import earlybird
-
-STEPS = 200
-
-
-def classifier() -> BertForSequenceClassification:
-    """BERT with two layers of four heads, for two classes."""
-    torch.manual_seed(0)
-    return BertForSequenceClassification(
-        BertConfig(
-            vocab_size=50,
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=64,
-            max_position_embeddings=32,
-        )
-    )
-
-
-def batches() -> list[dict[str, torch.Tensor]]:
-    """Texts whose class is that of their second token."""
-    ids = torch.randint(5, 50, (STEPS, 8, 10), generator=torch.Generator().manual_seed(0))
-    return [{"input_ids": here, "labels": (here[:, 1] > 27).long()} for here in ids]
 
 
 def loop(place: Path) -> dict[str, Any]:
@@ -60,32 +29,14 @@ def loop(place: Path) -> dict[str, Any]:
     }
 
 
-def trainer(place: Path) -> Trainer:
-    """One that trains for as many steps."""
-    rows = [{key: value[i].tolist() for key, value in batch.items()} for batch in batches() for i in range(8)]
-    arguments = TrainingArguments(
-        str(place / "trainer"),
-        per_device_train_batch_size=8,
-        num_train_epochs=1,
-        report_to="none",
-        save_strategy="no",
-        disable_tqdm=True,
-        use_cpu=True,
-    )
-    return Trainer(classifier(), arguments, train_dataset=Dataset.from_list(rows))
-
-
 def saving(place: Path) -> dict[str, Any]:
     """A model, its tokenizer and its ticket."""
-    words = {word: index for index, word in enumerate(["[UNK]", "[PAD]", *"abcdefgh"])}
-    tokens = Tokenizer(models.WordLevel(words, "[UNK]"))
-    tokens.pre_tokenizer = pre_tokenizers.Whitespace()
     model = classifier()
-    ticket = earlybird.Ticket.random(earlybird.Anatomy.of(model), heads=0.3, neurons=0.4)
+    ticket = earlybird.Ticket.random(earlybird.Anatomy.of(model), earlybird.PruningConfig(heads=0.3, neurons=0.4))
     return {
         "model": earlybird.prune(model, ticket),
         "ticket": ticket,
-        "tokenizer": PreTrainedTokenizerFast(tokenizer_object=tokens, unk_token="[UNK]", pad_token="[PAD]"),
+        "tokenizer": tokenizer(),
         "AutoModelForSequenceClassification": AutoModelForSequenceClassification,
     }
 
@@ -148,7 +99,7 @@ PREPARATIONS: Mapping[str, Callable[[Path], dict[str, Any]]] = MappingProxyType(
     {
         "README.md": lambda place: {"earlybird": earlybird, **saving(place), **loop(place)},
         "docs/anatomy.md": own_family,
-        "docs/extending.md": nothing,
+        "docs/extending.md": loop,
         "docs/fine-tune-bert.md": loop,
         "docs/index.md": loop,
         "docs/load-and-serve.md": unpruned,

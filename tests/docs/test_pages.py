@@ -13,8 +13,8 @@ import typer
 from preparations import PREPARATIONS
 
 import earlybird
-from earlybird.cli import app
-from earlybird.recipes.reading import read_recipe, shipped_recipes
+from earlybird.cli.commands import app
+from earlybird.recipes.recipe_file import read_recipe, shipped_recipes
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from earlybird import SearchConfig
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,6 +34,13 @@ def test_pages_outside_the_docs_are_part_of_the_site(site: Path) -> None:
     page = (site / "choosing-a-detector/index.html").read_text()
     assert "../benchmarks/detectors/figure.png" in page
     assert (site / "benchmarks/detectors/figure.png").is_file()
+
+
+def test_the_reference_tells_the_help_of_every_setting(site: Path) -> None:
+    page = re.sub(r"<[^>]+>", "", (site / "reference/index.html").read_text())
+    told = " ".join(html.unescape(page).split())
+    for field in fields(SearchConfig):
+        assert field.metadata["help"].replace("`", "") in told
 
 
 def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
