@@ -213,10 +213,10 @@ class SearchConfig(SlimmingConfig, DetectorConfig, PruningConfig):
     """
 
     def __post_init__(self) -> None:
+        refuse_ratios_by_name(self)
         PruningConfig.__post_init__(self)
         DetectorConfig.__post_init__(self)
         SlimmingConfig.__post_init__(self)
-        refuse_ratios_by_name(self)
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Self:
@@ -293,6 +293,6 @@ def _check_detector(detector: Any) -> None:
         near = get_close_matches(lacking[0], public, n=1)
         hint = f", but {near[0]!r}" if near else ""
         raise InputError(
-            f"detector must be a name, or an object with {', '.join(_CONTRACT)}, as a subclass of"
-            f" earlybird.detectors.Detector has them; {type(detector).__name__} has no {lacking[0]!r}{hint}"
+            "detector must be a name, or an object of a subclass of earlybird.detectors.Detector:"
+            f" {type(detector).__name__} has no {lacking[0]!r}{hint}"
         )

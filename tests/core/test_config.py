@@ -104,6 +104,7 @@ class Still(Detector):
         (PruningConfig, {"exclude": None}, "exclude must hold names of blocks, got None"),
         (PruningConfig, {"exclude": 5}, "exclude must hold names of blocks, got 5"),
         (PruningConfig, {"uniform": True, "heads": {"*": 0.5}}, "give one ratio, or leave out uniform"),
+        (SearchConfig, {"neurons": {"*": 0.5}, "uniform": True}, "a search prunes each kind by one ratio"),
         (SearchConfig, {"neurons": {"*": 0.5}}, r"give one, and exclude=\[...\] for blocks to leave alone"),
         (DetectorConfig, {"score": "gradients"}, "did you mean 'gradient'?"),
         (DetectorConfig, {"joint": "latch"}, "did you mean 'latched'?"),

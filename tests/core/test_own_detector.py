@@ -82,3 +82,9 @@ def test_a_draw_is_told_in_plain_values_whatever_a_detector_computes_with(detect
     draw = eb.detect(recording([]), eb.SearchConfig(heads=0.5, detector=detector))
     told = json.loads(json.dumps(draw.description()))["kinds"]["heads"]
     assert told == {"step": 0, "statistic": 0.5, "threshold": threshold}
+
+
+@pytest.mark.parametrize("steps", [{"every": "1%"}, {"earliest": 0.1}])
+def test_an_objects_steps_are_whole_numbers(steps):
+    with pytest.raises(eb.InputError, match="must be a whole number of steps, got"):
+        HammingDistance(**steps) if "every" in steps else Float32(**steps)

@@ -292,6 +292,11 @@ def test_the_last_planned_step_is_looked_at_at_once():
     assert search.draw.step == 59
 
 
+def test_settings_that_are_no_config_are_refused():
+    with pytest.raises(eb.InputError, match="config must be a SearchConfig, got "):
+        eb.Search(tiny_vit(), {"heads": 0.3}, total_steps=STEPS)
+
+
 def test_a_delay_that_is_none_is_refused():
     with pytest.raises(eb.InputError, match="delay must be at least 0"):
         eb.Search(tiny_vit(), CONFIG, total_steps=STEPS, delay=-1)

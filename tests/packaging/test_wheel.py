@@ -79,7 +79,7 @@ def test_a_command_of_a_bare_install_says_in_one_sentence_which_extra_to_install
     done = bare.run(*command, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     (sentence,) = done.stderr.splitlines()
-    assert sentence.endswith("pip install 'earlybird[recipes]'")
+    assert sentence.endswith("pip install 'earlybird[recipes,report]'")
 
 
 def test_a_run_without_the_extra_of_reports_does_all_but_the_report_and_says_why(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,7 @@ class Detector(ABC):
         first_check: steps observed when the first check happens.
 
     Raises:
-        InputError: `every` is below 1.
+        InputError: `every` is below 1, or no number of steps.
 
     >>> class Still(Detector):
     ...     def check(self, observation):
@@ -84,6 +85,9 @@ class Detector(ABC):
     """
 
     def __init__(self, *, every: int = 1, earliest: int = 1, criteria: tuple[Criterion, ...] = ()) -> None:
+        for name, steps in (("every", every), ("earliest", earliest)):
+            if not isinstance(steps, Integral):
+                raise InputError(f"{name} must be a whole number of steps, got {steps!r}")
         if every < 1:
             raise InputError(f"every must be at least 1 step, got {every}")
         self.every = every

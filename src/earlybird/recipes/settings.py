@@ -88,11 +88,11 @@ class SearchSettings(DetectorConfig, PruningConfig):
     def __post_init__(self) -> None:
         if self.detector is not None and not isinstance(self.detector, str):
             raise InputError(f"detector: a recipe names its detector, got {self.detector!r}; see `earlybird detectors`")
+        refuse_ratios_by_name(self)
         PruningConfig.__post_init__(self)
         DetectorConfig.__post_init__(self)
         if not self.heads and not self.neurons:
             raise InputError("heads and neurons are both 0: there is nothing to prune")
-        refuse_ratios_by_name(self)
         name = detector_factory(self).name
         if self.detector is None:
             object.__setattr__(self, "detector", name)  # so that a written recipe says it

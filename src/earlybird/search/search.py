@@ -86,6 +86,10 @@ class Search:
         recording: Recording | None = None,
         delay: int | None = None,
     ) -> None:
+        if not isinstance(config, SearchConfig):
+            raise InputError(
+                f"config must be a SearchConfig, got {config!r}; write SearchConfig(heads=0.3, neurons=0.4)"
+            )
         if total_steps < 1:
             raise InputError(f"total_steps must be at least 1, got {total_steps}")
         if delay is not None and delay < 0:

@@ -65,7 +65,12 @@ def _drawn(draw: Mapping[str, Any]) -> str:
         known = ", ".join(f"{name} {value:.3g}" for name, value in numbers if value is not None)
         verb = "" if found else "settled "
         found.append(f"the {kind} {verb}at step {one['step']:,}" + (f" ({known})" if known else ""))
-    return f"Drawn at step {step:,} by {detector}: {', '.join(found)}."
+    config = draw.get("config")
+    latched = not isinstance(config, Mapping) or config.get("joint", "latched") == "latched"
+    rule = (
+        " A kind that has settled counts as settled from there on; all masks are those of the draw." if latched else ""
+    )
+    return f"Drawn at step {step:,} by {detector}: {', '.join(found)}.{rule}"
 
 
 _NORM = (
