@@ -17,7 +17,6 @@ from earlybird.spans import Span
 
 RECIPE_VERSION = 1
 
-Ratio = Annotated[float, Field(ge=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Epochs = Annotated[float, Field(gt=0, le=1e6)]  # so that their steps can be counted
 

@@ -17,8 +17,6 @@ from earlybird.recipes.training import last_whole_checkpoint, planned_steps, sch
 from earlybird.search.search import Search
 from earlybird.trajectory import Trajectory
 
-REPLAY = "replay.json"
-
 
 def replay(job: Job, steps: Collection[int], target: Path) -> bool:
     """Run a finished search again and keep weights and optimizer state at some steps; False if they are all there.

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from earlybird.errors import InputError
 from earlybird.recipes.recipe_file import first_problem
 from earlybird.recipes.run_directory import read_json
-from earlybird.recipes.settings import Ratio
 from earlybird.vocabulary import Kind
 
 CELL = "cell.json"
@@ -33,7 +32,7 @@ class _Labels(BaseModel):
     model_config = ConfigDict(strict=True)
 
     draw: str
-    ratio: dict[Kind, Ratio] | None
+    ratio: dict[Kind, Annotated[float, Field(ge=0, lt=1)]] | None
     score: str | None
     coefficients: str | None
     start: str | None
