@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from earlybird.atomic_write import write_whole
 from earlybird.config import PruningConfig, plain_values
-from earlybird.errors import InputError
+from earlybird.errors import InputError, nearest
 from earlybird.masks.by_name import mask_by_name
 from earlybird.masks.rule import rule_of
 from earlybird.vocabulary import KINDS, Kind
@@ -51,19 +51,53 @@ class Ticket:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.masks:
+            raise InputError(f"a ticket needs masks of {' or '.join(KINDS)}, or of both; got no masks")
+        for name in ("units", "blocks"):
+            if (given := set(getattr(self, name))) != set(self.masks):
+                raise InputError(f"the ticket's {name} are of {_listed(given)}, its masks of {_listed(self.masks)}")
         for kind, mask in self.masks.items():
-            counts = self.units[kind]
-            if mask.ndim != 2 or len(mask) != len(counts) or len(counts) != len(self.blocks[kind]):
-                raise InputError(f"the ticket's {kind} do not fit together: mask {mask.shape}, {len(counts)} blocks")
-            padding = np.arange(mask.shape[1]) >= np.asarray(counts)[:, None]
-            if (mask & padding).any() or not mask.any(-1).all():
-                raise InputError(f"the ticket's mask of {kind} keeps units that are not there, or none of a block")
+            counts, names = self.units[kind], self.blocks[kind]
+            expected = (len(counts), max(counts, default=0))
+            if mask.shape != expected or len(counts) != len(names):
+                raise InputError(
+                    f"masks of {kind} must be {expected}, blocks x units of the widest, got shape {mask.shape} and"
+                    f" {len(names)} names of blocks"
+                )
+            for name, count, row in zip(names, counts, mask, strict=True):
+                if row[count:].any():
+                    raise InputError(f"the ticket keeps {kind} of {name!r} that are not there: it has {count}")
+                if not row.any():
+                    raise InputError(
+                        f"the ticket keeps none of the {count} {kind} of {name}: a block keeps at least one"
+                    )
 
     @classmethod
     def of(cls, anatomy: Anatomy, masks: Mapping[Kind, NDArray[np.bool_]], **provenance: Any) -> Ticket:
-        """A ticket for a model from masks per kind; what is said of their origin is recorded with versions."""
+        """A ticket for a model from masks per kind; what is said of their origin is recorded with versions.
+
+        Args:
+            anatomy: of the model it is for.
+            masks: per kind (blocks, units of the widest block), True = kept, also as 1 and 0; False where a block has
+                no unit.
+            provenance: where the masks came from.
+
+        Raises:
+            InputError: the masks do not fit the anatomy: another kind or shape, units that are not there, a block that
+                would keep none, values that are neither true nor false.
+        """
+        _check_anatomy(anatomy)
+        if not isinstance(masks, Mapping):
+            raise InputError(
+                f'masks must be given by kind, {{"heads": mask, "neurons": mask}}, got {type(masks).__name__}'
+            )
+        for kind in masks:
+            if kind not in KINDS:
+                raise InputError(f"no kind of unit is called {kind!r}; {nearest(str(kind), KINDS)}")
+            if kind not in anatomy.units:
+                raise InputError(f"masks of {kind} were given, but {anatomy.model} has no {kind} to prune")
         return cls(
-            masks={kind: np.asarray(mask, dtype=np.bool_) for kind, mask in masks.items()},
+            masks={kind: _as_mask(kind, mask, anatomy.units[kind]) for kind, mask in masks.items()},
             units={kind: anatomy.units[kind] for kind in masks},
             blocks={kind: anatomy.names[kind] for kind in masks},
             provenance={
@@ -96,6 +130,11 @@ class Ticket:
             InputError: a ratio for a kind that the model does not have, or for a name that fits no block; an excluded
                 name that fits none.
         """
+        _check_anatomy(anatomy)
+        if not isinstance(config, PruningConfig):
+            raise InputError(
+                f"config must be a PruningConfig, got {config!r}; write PruningConfig(heads=0.3, neurons=0.4)"
+            )
         generator = np.random.default_rng(seed)
         anatomy = anatomy.excluding(config.exclude)
         masks: dict[Kind, NDArray[np.bool_]] = {}
@@ -234,6 +273,38 @@ class Ticket:
         ]
         step = self.provenance.get("draw_step")
         return "Ticket: " + ", ".join(parts) + (f", drawn at step {step}" if step is not None else "")
+
+
+def _check_anatomy(anatomy: Any) -> None:
+    # By what it can do: its class lies in a room that knows tickets.
+    if not hasattr(anatomy, "excluding"):
+        raise InputError(f"anatomy must be an Anatomy, got {type(anatomy).__name__}; write Anatomy.of(model)")
+
+
+def _as_mask(kind: Kind, mask: Any, units: Sequence[int]) -> NDArray[np.bool_]:
+    """A mask of any array-like as bool.
+
+    Raises:
+        InputError: its rows have different lengths, or it holds other values than true and false.
+    """
+    try:
+        values = np.asarray(mask)
+    except ValueError as error:  # rows of different lengths
+        expected = (len(units), max(units, default=0))
+        raise InputError(f"masks of {kind} must be {expected}, blocks x units of the widest: {error}") from error
+    if values.dtype == np.bool_ or values.ndim != 2:
+        return values.astype(np.bool_)
+    neither = ~np.isin(values, (0, 1))
+    if neither.any():
+        raise InputError(
+            f"masks of {kind} must hold True and False, or 1 and 0, got {values[neither][0]};"
+            " of scores make masks with mask_at_ratio"
+        )
+    return values.astype(np.bool_)
+
+
+def _listed(kinds: Iterable[str]) -> str:
+    return " and ".join(kinds) or "no kind"
 
 
 def _packed(row: NDArray[np.bool_]) -> str:

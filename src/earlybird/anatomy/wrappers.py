@@ -22,9 +22,11 @@ def unwrapped(model: nn.Module) -> nn.Module:
     """The model itself, inside what wraps it whole: its modules have the names that they have without wrapper.
 
     Raises:
-        InputError: a module inside it was replaced by a compiled one, which renames all below it; PEFT puts learned
-            prompts before its inputs.
+        InputError: it is no module; one inside it was replaced by a compiled one, which renames all below it; PEFT puts
+            learned prompts before its inputs.
     """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model must be a torch.nn.Module, got {model!r}: load it first")
     peft: Any = sys.modules.get("peft")
     while True:
         if _COMPILED in model._modules:

@@ -31,10 +31,10 @@ def apply_mask(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Mode
         patterns: of families that earlybird does not know.
 
     Raises:
-        InputError: the ticket is for another model.
+        InputError: it is no ticket, or one for another model.
     """
-    refuse_while_slimming(model)
     inner = unwrapped(model)
+    refuse_while_slimming(inner)
     plan = plan_surgery(Anatomy.of(inner, patterns=patterns), ticket)
     modules = dict(inner.named_modules())
     with torch.no_grad():

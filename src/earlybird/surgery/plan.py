@@ -61,8 +61,13 @@ def plan_surgery(anatomy: Anatomy, ticket: Ticket) -> SurgeryPlan:
         ticket: which units stay.
 
     Raises:
-        InputError: the ticket is for another model, or takes key/value groups apart.
+        InputError: it is no ticket, or one for another model, or it takes key/value groups apart.
     """
+    if not isinstance(ticket, Ticket):
+        raise InputError(
+            f"ticket must be a Ticket, got {ticket!r}: a saved one is read by Ticket.load(path), a random one made by"
+            " Ticket.random(Anatomy.of(model), PruningConfig(heads=0.3)), and a search draws one"
+        )
     heads = _masked(anatomy.attention, "heads", anatomy, ticket)
     neurons = _masked(anatomy.mlp, "neurons", anatomy, ticket)
     for block, mask in heads:
