@@ -151,7 +151,7 @@ class DetectorConfig:
                 raise InputError(f"{name}: {error}") from error
         if self.criterion is not None:
             _check_name("criterion", self.criterion, CRITERIA)
-        if self.threshold is not None and not (_is_number(self.threshold) and 0 < self.threshold < 1):
+        if self.threshold is not None and not (is_number(self.threshold) and 0 < self.threshold < 1):
             raise InputError(f"threshold must lie in (0, 1), got {self.threshold!r}")
         if self.detector is not None and not isinstance(self.detector, str):
             _check_detector(self.detector)
@@ -197,9 +197,9 @@ class SlimmingConfig:
             _check_name(name, getattr(self, name), get_args(Place))
         for name in ("l1_heads", "l1_neurons"):
             weight = getattr(self, name)
-            if not (_is_number(weight) and weight >= 0):
+            if not (is_number(weight) and weight >= 0):
                 raise InputError(f"{name} must be a number of at least 0, got {weight!r}; 0 penalises nothing")
-        if self.learning_rate is not None and not (_is_number(self.learning_rate) and self.learning_rate > 0):
+        if self.learning_rate is not None and not (is_number(self.learning_rate) and self.learning_rate > 0):
             raise InputError(f"learning_rate must be a number above 0, got {self.learning_rate!r}")
 
 
@@ -259,7 +259,8 @@ def _plain(value: Any) -> Any:
     return float(value) if isinstance(value, Real) else type(value).__name__
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite real number; True and False are none."""
     try:
         return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:  # an integer beyond all floats
@@ -270,7 +271,7 @@ def _check_ratio(kind: Kind, ratio: Any) -> None:
     if ratio is None:
         return
     for one in ratio.values() if isinstance(ratio, Mapping) else (ratio,):
-        if not (_is_number(one) and 0 <= one < 1):
+        if not (is_number(one) and 0 <= one < 1):
             raise InputError(f"{kind}: ratio must lie in [0, 1), got {one!r}; to prune nothing use 0")
 
 

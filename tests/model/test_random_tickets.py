@@ -9,6 +9,7 @@ import pytest
 from families import build
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import LlamaConfig, LlamaForCausalLM, ViTConfig, ViTModel
 
 import earlybird as eb
 
@@ -35,12 +36,16 @@ RATIO = st.floats(0, 0.95)
 @given(first=RATIO, second=RATIO, multiple=st.sampled_from([1, 2, 8, 16]), seed=st.integers(0, 99))
 def test_every_block_has_the_ratio_of_the_first_pattern_that_fits_rounded(first, second, multiple, seed):
     config = eb.PruningConfig(neurons={"*.0.*": first, "*": second}, round_to=multiple)
-    ticket = eb.Ticket.random(anatomy(), config, seed=seed)
     wanted = [max(1, 40 - pruned(ratio, 40)) for ratio in (first, second)]
     expected = [
         nearest_multiple(kept, multiple, 40) if ratio else 40
         for kept, ratio in zip(wanted, (first, second), strict=True)
     ]
+    if any(ratio and kept == 40 for ratio, kept in zip((first, second), expected, strict=True)):
+        with pytest.raises(eb.InputError, match=r"'\*.*': ratio .* prunes nothing"):
+            eb.Ticket.random(anatomy(), config, seed=seed)
+        return
+    ticket = eb.Ticket.random(anatomy(), config, seed=seed)
     assert list(ticket.kept("neurons")) == expected
 
 
@@ -61,7 +66,7 @@ def test_what_is_excluded_is_no_part_of_it(ratio, seed):
     assert ticket.kept("heads") == (8 - pruned(ratio, 8),)
 
 
-@given(ratio=st.floats(0.01, 0.95), multiple=st.sampled_from([1, 8, 16]), seed=st.integers(0, 99))
+@given(ratio=st.floats(0.2, 0.95), multiple=st.sampled_from([1, 8, 16]), seed=st.integers(0, 99))
 def test_a_uniform_ticket_keeps_as_many_everywhere(ratio, multiple, seed):
     ticket = eb.Ticket.random(anatomy(), eb.PruningConfig(neurons=ratio, uniform=True, round_to=multiple), seed=seed)
     assert len(set(ticket.kept("neurons"))) == 1
@@ -95,3 +100,41 @@ def test_what_was_excluded_before_may_be_named_again():
 def test_what_cannot_hold_is_refused(fields, said):
     with pytest.raises(eb.InputError, match=said):
         eb.Ticket.random(anatomy(), eb.PruningConfig(**fields))
+
+
+@cache
+def llama(groups=8):
+    """Two blocks of 32 heads, of which the config accepts the divisors of its hidden size of 64."""
+    sizes = {"vocab_size": 10, "hidden_size": 64, "intermediate_size": 16, "num_hidden_layers": 2, "head_dim": 2}
+    return LlamaForCausalLM(LlamaConfig(**sizes, num_attention_heads=32, num_key_value_heads=groups))
+
+
+NOTHING = pytest.mark.parametrize(
+    ("groups", "fields", "said"),
+    [
+        (8, {"heads": 0.25, "uniform": True}, "heads: ratio 0.25 prunes nothing.* 1, 2, 4, 8.* something is 0.286"),
+        (1, {"heads": 0.25, "kv_groups": "whole"}, 'heads: ratio 0.25 prunes nothing.*kv_groups="within"'),
+        (8, {"neurons": 0.1, "round_to": 16}, "neurons: ratio 0.1 prunes nothing.*so does every ratio"),
+    ],
+)
+
+
+@NOTHING
+def test_a_ratio_that_would_prune_nothing_is_refused_before_anything_trains(groups, fields, said):
+    model = llama(groups)
+    with pytest.raises(eb.InputError, match=said):
+        eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(**fields))
+    with pytest.raises(eb.InputError, match=said):
+        eb.Search(model, eb.SearchConfig(**fields), total_steps=1000)
+
+
+def test_the_named_ratio_prunes():
+    ticket = eb.Ticket.random(eb.Anatomy.of(llama()), eb.PruningConfig(heads=0.286, uniform=True))
+    assert ticket.kept("heads") == (16, 16)
+
+
+def test_heads_that_are_alone_in_their_blocks_cannot_be_pruned():
+    config = ViTConfig(hidden_size=8, num_hidden_layers=2, num_attention_heads=1, intermediate_size=8, image_size=4)
+    alone = eb.Anatomy.of(ViTModel(config))
+    with pytest.raises(eb.InputError, match=r"heads: ratio 0.5 prunes nothing, since every block has one unit"):
+        eb.Ticket.random(alone, eb.PruningConfig(heads=0.5))

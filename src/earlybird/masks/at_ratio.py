@@ -48,7 +48,8 @@ def mask_at_ratio(
     score stays, whatever the ratio.
 
     Raises:
-        InputError: ratio outside [0, 1), an unknown scope, scores that are not finite, or `round_to` below 1.
+        InputError: ratio outside [0, 1), an unknown scope, scores that are not finite, `round_to` below 1, or a ratio
+            above 0 that prunes nothing because of groups or rounding.
     """
     values = checked_scores(scores, units)
     counts = [values.shape[-1]] * values.shape[-2] if units is None else units

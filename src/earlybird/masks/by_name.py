@@ -27,7 +27,7 @@ def mask_by_name(
         rule: all but the ratio.
 
     Raises:
-        InputError: a pattern fits no block.
+        InputError: a pattern fits no block, or its ratio is above 0 and prunes nothing.
     """
     for pattern in ratios:
         if not any(fnmatchcase(name, pattern) for name in names):
@@ -37,11 +37,14 @@ def mask_by_name(
     for fitting in dict.fromkeys(first):
         here = [block for block, pattern in enumerate(first) if pattern == fitting]
         groups = rule.key_value_groups
-        own = replace(
-            rule,
-            ratio=0.0 if fitting is None else ratios[fitting],
-            units=tuple(rule.units[block] for block in here),
-            key_value_groups=None if groups is None else tuple(groups[block] for block in here),
-        )
+        try:
+            own = replace(
+                rule,
+                ratio=0.0 if fitting is None else ratios[fitting],
+                units=tuple(rule.units[block] for block in here),
+                key_value_groups=None if groups is None else tuple(groups[block] for block in here),
+            )
+        except InputError as error:
+            raise InputError(f"{fitting!r}: {error}") from error
         result[here] = own.masks(scores[here])
     return result

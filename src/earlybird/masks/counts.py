@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from earlybird.config import is_number
 from earlybird.errors import InputError
 
 
@@ -17,8 +18,8 @@ def pruned_count(ratio: float, units: int) -> int:
     Raises:
         InputError: the ratio lies outside [0, 1).
     """
-    if not 0 <= ratio < 1:
-        raise InputError(f"ratio must lie in [0, 1), got {ratio}; to prune nothing use 0")
+    if not (is_number(ratio) and 0 <= ratio < 1):
+        raise InputError(f"ratio must lie in [0, 1), got {ratio!r}; to prune nothing use 0")
     if ratio == 0 or units == 0:
         return 0
     return math.floor(ratio * (units - 1)) + 1

@@ -13,6 +13,7 @@ from earlybird.config import PruningConfig
 from earlybird.errors import InputError
 from earlybird.masks.counts import pruned_count, pruned_per_block, rounded_count
 from earlybird.masks.key_value_groups import shared_heads
+from earlybird.masks.nothing_pruned import refuse_rounding_to_nothing
 from earlybird.masks.selection import split
 from earlybird.masks.threshold import Split, cut_blocks, cut_together, keep_last_unit, rounded, valid_units
 from earlybird.vocabulary import KINDS, Kind, KvGroups, Scope
@@ -33,7 +34,8 @@ class MaskRule:
         valid_counts: the numbers that every block may keep, with `uniform`.
 
     Raises:
-        InputError: ratio outside [0, 1), an unknown scope or way with groups, or `round_to` below 1.
+        InputError: ratio outside [0, 1), an unknown scope or way with groups, `round_to` below 1, or a ratio above 0
+            that prunes nothing because of groups or rounding.
     """
 
     ratio: float
@@ -52,6 +54,26 @@ class MaskRule:
             raise InputError(f'scope must be "layer" or "global", got {self.scope!r}')
         if self.kv_groups not in (None, "whole", "within"):
             raise InputError(f'kv_groups must be "whole" or "within", got {self.kv_groups!r}')
+        self._refuse_to_prune_nothing()
+
+    def _refuse_to_prune_nothing(self) -> None:
+        shared = shared_heads(self.units, self.key_value_groups, self.kv_groups)
+        counts, valid_counts = tuple(self.units), self.valid_counts
+        if shared is not None:
+            counts, valid_counts = shared.slots, shared.valid_slots(valid_counts)
+        if self.ratio and max(counts, default=0) == 1 < max(self.units):
+            raise InputError(
+                f"ratio {self.ratio} prunes nothing: all heads of a block share one group of keys and values, and a"
+                ' block keeps at least one; prune heads within it, kv_groups="within"'
+            )
+        refuse_rounding_to_nothing(
+            self.ratio,
+            counts,
+            uniform=self.uniform,
+            by_block=self.by_block,
+            round_to=self.round_to,
+            valid_counts=valid_counts,
+        )
 
     @property
     def by_block(self) -> bool:
@@ -151,13 +173,22 @@ def mask_rules(config: PruningConfig, source: Prunable) -> dict[Kind, MaskRule]:
 
 
 def rule_of(kind: Kind, ratio: float, config: PruningConfig, source: Prunable) -> MaskRule:
-    """The rule of one kind at a ratio, whatever the config's is."""
+    """The rule of one kind at a ratio, whatever the config's is.
+
+    Raises:
+        InputError: the ratio is above 0 and prunes nothing.
+    """
     units, scope = tuple(source.units[kind]), config.scope(kind)
-    if kind == "neurons":
-        return MaskRule(ratio, scope, units, config.uniform, round_to=config.round_to)
-    valid_counts = source.valid_head_counts if config.uniform else None
-    groups = source.key_value_groups
-    return MaskRule(ratio, scope, units, config.uniform, groups, config.kv_groups, valid_counts=valid_counts)
+    if ratio and max(units) == 1:
+        raise InputError(f"{kind}: ratio {ratio} prunes nothing, since every block has one unit and keeps it; use 0")
+    try:
+        if kind == "neurons":
+            return MaskRule(ratio, scope, units, config.uniform, round_to=config.round_to)
+        valid_counts = source.valid_head_counts if config.uniform else None
+        groups = source.key_value_groups
+        return MaskRule(ratio, scope, units, config.uniform, groups, config.kv_groups, valid_counts=valid_counts)
+    except InputError as error:
+        raise InputError(f"{kind}: {error}") from error
 
 
 def checked_scores(scores: ArrayLike, units: Sequence[int] | None) -> NDArray[np.floating]:
