@@ -33,7 +33,7 @@ def write_search_state(
     for kind, own in coefficients.items():
         tensors[kind] = own.values.detach()
         state = optimizer.state.get(own.values, {})
-        tensors |= {f"{kind}.{name}": torch.as_tensor(value) for name, value in state.items()}
+        tensors |= {f"{kind}.{name}": torch.as_tensor(value, device="cpu") for name, value in state.items()}
     metadata = {"steps": str(steps), "model": model, "record": str(record)}
     with replaced_whole(path) as temporary:
         save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, temporary, metadata)

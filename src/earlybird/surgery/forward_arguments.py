@@ -32,10 +32,10 @@ def guessed_arguments(model: nn.Module, block: Block) -> Iterator[dict[str, Any]
         return
     names = {parameter.name for parameter in parameters}
     required = {parameter.name for parameter in parameters[1:] if parameter.default is parameter.empty}
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator("cpu").manual_seed(0)
 
     def random(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator).to(weight.device, weight.dtype)
+        return torch.randn(shape, generator=generator, device="cpu").to(weight.device, weight.dtype)
 
     path = block.query if isinstance(block, AttentionBlock) else block.input
     size = block.unit_size if isinstance(block, AttentionBlock) else 1

@@ -122,7 +122,7 @@ def check_key(model: nn.Module, block: Block) -> tuple[Any, ...]:
 
 
 def _run(module: nn.Module, arguments: Mapping[str, Any]) -> list[Tensor]:
-    with torch.no_grad(), _evaluated(module):
+    with torch.no_grad(), _evaluated(module), _default_device(next(module.parameters()).device):
         return output_tensors(module(**arguments))
 
 
@@ -132,6 +132,11 @@ def _same(masked: list[Tensor], removed: list[Tensor]) -> bool:
     size = max((float(tensor.abs().nan_to_num().max()) for tensor in masked if tensor.numel()), default=0.0)
     tolerance = max((_TOLERANCE.get(tensor.dtype, 1e-1) for tensor in masked), default=0.0)
     return largest_difference(masked, removed) <= tolerance * max(size, 1e-6)
+
+
+def _default_device(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Where a forward pass makes tensors of its own: on the device of the model, whatever the user's default is."""
+    return contextlib.nullcontext() if torch.get_default_device() == device else device
 
 
 @contextlib.contextmanager
