@@ -15,7 +15,9 @@ from earlybird.anatomy.attention import attention_at
 from earlybird.anatomy.bias_tables import with_bias_tables
 from earlybird.anatomy.blocks import AttentionBlock, Block, LeftOut, MlpBlock
 from earlybird.anatomy.head_counts import valid_head_counts
+from earlybird.anatomy.hugging_face import outermost_models
 from earlybird.anatomy.mlp import mlp_at
+from earlybird.anatomy.paths import is_in
 from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS, POSITION_MLPS, AttentionPattern, MlpPattern
 from earlybird.anatomy.unknown import nothing_found, unknown_blocks
 from earlybird.anatomy.wrappers import unwrapped
@@ -35,14 +37,14 @@ class Anatomy:
         attention: its attention blocks.
         mlp: its MLP blocks.
         left_out: blocks that cannot be pruned, with the reasons.
-        config: of a Hugging Face model, its config.
+        configs: of the Hugging Face models in it that no other one holds: path -> config.
     """
 
     model: str
     attention: tuple[AttentionBlock, ...]
     mlp: tuple[MlpBlock, ...]
     left_out: tuple[LeftOut, ...] = ()
-    config: Any = field(default=None, repr=False, compare=False)
+    configs: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -77,8 +79,8 @@ class Anatomy:
                 f"{type(model).__name__} has blocks that cannot be pruned: {'; '.join(map(str, left[:4]))}; describe"
                 " them by patterns=[...], or leave out strict"
             )
-        config = getattr(model, "config", None)
-        found = cls(type(model).__name__, tuple(attention), tuple(mlp), tuple(left), config).excluding(exclude)
+        configs = {path: part.config for path, part in outermost_models(model).items()}
+        found = cls(type(model).__name__, tuple(attention), tuple(mlp), tuple(left), configs).excluding(exclude)
         if not found.attention and not found.mlp:
             raise InputError(nothing_found(model, modules, found.left_out))
         return found
@@ -130,10 +132,14 @@ class Anatomy:
 
     @property
     def valid_head_counts(self) -> tuple[int, ...] | None:
-        """The numbers of heads that the model's config can say where they are the same in all blocks; None: any."""
-        if not self.attention:
-            return None
-        return valid_head_counts(self.config, self.attention[0].units, self.attention[0].unit_size)
+        """The numbers of heads that the models' configs can say where they are the same in all blocks; None: any."""
+        accepted: set[int] | None = None
+        for path, config in self.configs.items():
+            first = next((block for block in self.attention if is_in(block.name, path)), None)
+            counts = None if first is None else valid_head_counts(config, first.units, first.unit_size)
+            if counts is not None:
+                accepted = set(counts) if accepted is None else accepted & set(counts)
+        return tuple(sorted(accepted)) if accepted else None
 
     @property
     def names(self) -> dict[Kind, tuple[str, ...]]:

@@ -10,6 +10,11 @@ def below(name: str, part: str) -> str:
     return f"{name}.{part}" if name else part
 
 
+def is_in(name: str, path: str) -> bool:
+    """Whether a name is that of the module at a path, or of a part of it."""
+    return not path or name == path or name.startswith(f"{path}.")
+
+
 def tensor_at(model: nn.Module, path: str) -> Tensor:
     """The parameter or buffer at a path."""
     owner, _, name = path.rpartition(".")

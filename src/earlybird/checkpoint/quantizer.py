@@ -89,8 +89,8 @@ class PrunedLoader(HfQuantizer):
         from transformers import PreTrainedModel
 
         from earlybird.models.off_by_one import use_off_by_one
+        from earlybird.surgery.inner_models import record_shapes
         from earlybird.surgery.input_width import narrow, wanting_width
-        from earlybird.surgery.pruned_shape import record_shape
 
         # transformers 5.20 takes weights of any shape where there is a quantizer; 5.24 has refused already.
         for name, value in model.state_dict().items():
@@ -110,7 +110,7 @@ class PrunedLoader(HfQuantizer):
         # Its shapes are those that it had when this was found.
         for block in wanting_width(model, self._anatomy.attention):
             narrow(model, block)
-        record_shape(model, self._anatomy)
+        record_shapes(model, self._anatomy)
         return model
 
     @property

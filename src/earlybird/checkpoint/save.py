@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from earlybird.anatomy import Anatomy
+from earlybird.anatomy.hugging_face import outermost_models
 from earlybird.anatomy.wrappers import is_adapted, unwrapped
 from earlybird.checkpoint import integrity
 from earlybird.checkpoint.model_card import write_card
@@ -114,6 +115,12 @@ def writable(model: Any) -> PreTrainedModel:
     """
     inner = unwrapped(model) if isinstance(model, nn.Module) else model
     if not isinstance(inner, PreTrainedModel):
+        inside = [f"model.{path}" for path in outermost_models(inner)] if isinstance(inner, nn.Module) else []
+        if inside:
+            raise InputError(
+                f"this needs a Hugging Face model, got {type(model).__name__}; its config says nothing of other"
+                f" modules: give the model inside it, {' or '.join(inside[:4])}"
+            )
         raise InputError(
             f"this needs a Hugging Face model, got {type(model).__name__}; of any other save the ticket and the state"
             " dict, prune a fresh model with the ticket, and let it load the state dict"

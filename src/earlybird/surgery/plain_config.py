@@ -66,11 +66,16 @@ def dense_config(config: PreTrainedConfig) -> PreTrainedConfig:
     Raises:
         CannotSayError: what was noted does not fit the config.
     """
-    noted = (getattr(config, NOTE, None) or {}).get("dense", {})
+    noted = {
+        f"{prefix}{path}": value
+        for prefix, part in parts_of(config, "")
+        for path, value in (getattr(part, NOTE, None) or {}).get("dense", {}).items()
+    }
     dense = changed(config, noted)
-    for mark in (NOTE, "quantization_config"):
-        if hasattr(dense, mark):
-            delattr(dense, mark)
+    for _, part in parts_of(dense, ""):
+        for mark in (NOTE, "quantization_config"):
+            if hasattr(part, mark):
+                delattr(part, mark)
     return dense
 
 

@@ -13,9 +13,9 @@ from earlybird.anatomy.wrappers import unwrapped
 from earlybird.errors import InputError
 from earlybird.slimming.scaling import refuse_while_slimming
 from earlybird.surgery.apply_mask import Model, Patterns
+from earlybird.surgery.inner_models import record_shapes
 from earlybird.surgery.optimizer import plan_update, update_optimizer
 from earlybird.surgery.plan import plan_surgery
-from earlybird.surgery.pruned_shape import record_shape
 from earlybird.surgery.remove_units import remove_units
 from earlybird.ticket import Ticket
 
@@ -34,7 +34,7 @@ def prune(
     and what the surgery left is looked at again (every block with its new number of units, every count of heads,
     the number of parameters; one block of each sort is run by itself) and undone if it is not as it must be.
     The config of a Hugging Face model then says the new shape, so that whatever saves the model writes one that
-    loads. Matrices of PEFT's LoRA are cut along.
+    loads; so does that of every one inside the module that was given. Matrices of PEFT's LoRA are cut along.
 
     Args:
         model: to be made smaller.
@@ -50,13 +50,13 @@ def prune(
             is still attached to this one, a parameter that would be cut is used elsewhere too, a block does not give
             with its units removed what it gives with them masked, or the optimizer's state cannot be sliced.
     """
-    refuse_while_slimming(model)
+    inner = unwrapped(model)
+    refuse_while_slimming(inner)
     if ticket is None:
         raise InputError(
             "there is no ticket, got None: the masks have not settled; search.draw_now() draws at the newest step"
         )
     refuse_spread(model)
-    inner = unwrapped(model)
     plan = plan_surgery(Anatomy.of(inner, patterns=patterns), ticket)
     if not plan.cuts:
         return model
@@ -64,5 +64,5 @@ def prune(
     after = remove_units(inner, plan, patterns=patterns, inputs=inputs)
     if optimizer is not None and update is not None:
         update_optimizer(optimizer, inner, update)
-    record_shape(inner, after)
+    record_shapes(inner, after, patterns)
     return model

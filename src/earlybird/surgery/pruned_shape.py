@@ -9,7 +9,7 @@ quantized.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from earlybird.errors import InputError
 from earlybird.surgery.plain_config import say_plainly
 from earlybird.ticket import Ticket
 from earlybird.vocabulary import KINDS, Kind
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 QUANT_METHOD = "earlybird"
 FORMAT_VERSION = 1
@@ -58,9 +61,14 @@ def record_shape(model: nn.Module, anatomy: Anatomy) -> str:
             "softmax": softmax,
         }
         return str(reason)
-    if is_ours(getattr(model.config, "quantization_config", None)):
-        del model.config.quantization_config
+    remove_mark(model.config)
     return ""
+
+
+def remove_mark(config: PreTrainedConfig) -> None:
+    """Let a config say no more that its model is pruned in a way that its own fields cannot say."""
+    if is_ours(getattr(config, "quantization_config", None)):
+        del config.quantization_config
 
 
 def is_ours(quantization_config: Any) -> TypeGuard[dict[str, Any]]:

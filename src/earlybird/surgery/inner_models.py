@@ -1,0 +1,64 @@
+"""Every Hugging Face model in a module says its shape, so that whatever saves one of them writes what loads."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from earlybird.anatomy import Anatomy
+from earlybird.anatomy.config_fields import parts_of
+from earlybird.anatomy.hugging_face import models_with_own_config, outermost_models
+from earlybird.errors import InputError
+from earlybird.surgery.apply_mask import Patterns
+from earlybird.surgery.pruned_shape import record_shape, remove_mark
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def record_shapes(module: nn.Module, anatomy: Anatomy, patterns: Patterns = ()) -> None:
+    """Make the configs of the Hugging Face models in a module say the shapes that they have.
+
+    A model inside another one (a tower of CLIP, the encoder of an encoder-decoder) that has a config of its own can be
+    saved alone, so it says its shape, too. Models that shared one config get one each.
+
+    Args:
+        module: as it is now; a Hugging Face model, or what holds any.
+        anatomy: its own.
+        patterns: of families that earlybird does not know.
+    """
+    models = outermost_models(module).values()
+    _give_each_its_config(models)
+    for model in models:
+        said_plainly = not record_shape(model, anatomy) if model is module else _record(model, patterns)
+        for part in models_with_own_config(model)[1:]:
+            # transformers reads a mark of the text part as one of the whole, so there is none unless the whole has one.
+            if said_plainly:
+                remove_mark(part.config)
+            else:
+                _record(part, patterns)
+
+
+def _record(model: PreTrainedModel, patterns: Patterns) -> bool:
+    """Whether the config's own fields say it, or there is nothing to say."""
+    try:
+        anatomy = Anatomy.of(model, patterns=patterns)
+    except InputError:  # a model without blocks
+        return True
+    return not record_shape(model, anatomy)
+
+
+def _give_each_its_config(models: Iterable[PreTrainedModel]) -> None:
+    taken: set[int] = set()
+    for model in models:
+        parts = [part for _, part in parts_of(model.config, "")]
+        if not taken.isdisjoint(map(id, parts)):
+            own = copy.deepcopy(model.config)
+            replaced = {id(part): new for part, (_, new) in zip(parts, parts_of(own, ""), strict=True)}
+            for module in model.modules():
+                if new := replaced.get(id(getattr(module, "config", None))):
+                    module.config = new  # type: ignore[assignment]
+        taken |= {id(part) for _, part in parts_of(model.config, "")}
