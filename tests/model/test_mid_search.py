@@ -141,3 +141,39 @@ def test_an_interrupt_within_a_projection_leaves_no_scaled_weight(end, monkeypat
         torch.testing.assert_close(model(**tokens).logits, saved(**tokens).logits, rtol=0, atol=0)
         assert torch.allclose(model(**tokens).logits, scaled, atol=1e-4) == (end == "finish")
     eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.5, neurons=0.4)))
+
+
+def test_a_search_copied_with_its_model_goes_on_as_the_original():
+    model = bert().eval()
+    config = eb.SearchConfig(heads=0.5, neurons=0.4, learning_rate=0.1)
+    search = eb.Search(model, config, total_steps=6)
+
+    def train(model, search, steps):
+        for step in range(steps):
+            (model(**batch(step)).loss + search.penalty()).backward()
+            model.zero_grad()
+            search.step()
+        return {kind: own.values.detach().clone() for kind, own in search.slimming.coefficients.items()}
+
+    train(model, search, 2)
+    for copied in (copy.deepcopy((model, search)), copy.deepcopy((search, model))[::-1]):
+        before = train(model, search, 0)
+        found = train(*copied, 2)
+        # The original has seen nothing of it.
+        assert all(torch.equal(value, before[kind]) for kind, value in train(model, search, 0).items())
+        assert all((found[kind] - value).abs().max() > 1e-3 for kind, value in before.items())
+    expected = train(model, search, 2)
+    assert all(torch.equal(found[kind], value) for kind, value in expected.items())
+    copied_model, copied_search = copied
+    assert (copied_search.draw_now().masks["heads"] == search.draw_now().masks["heads"]).all()
+    copied_search.finish()
+    eb.prune(copied_model, copied_search.ticket)
+    with pytest.raises(eb.InputError, match="slimming coefficients are still attached"):
+        eb.prune(model, search.ticket)
+
+
+def test_a_search_that_keeps_a_record_is_not_copied(tmp_path):
+    model = bert()
+    search = eb.Search(model, eb.SearchConfig(heads=0.5), total_steps=6, recording=eb.Recording(tmp_path))
+    with pytest.raises(eb.InputError, match="two searches cannot write one record"):
+        copy.deepcopy((model, search))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,21 @@ class SlimmingCoefficients:
             leaf.grad = self.task_gradient[block, :count]
             self.leaves.append(leaf)
         self._own_gradients = [leaf.grad for leaf in self.leaves]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Coefficients of their own for a copied model, whose hooks hold copies of the leaves."""
+        copied = type(self)(self.units, self.values.device)
+        # What was copied before these, with the model's hooks or the optimizer, keeps its identity.
+        copied.values = memo.setdefault(id(self.values), copied.values)
+        with torch.no_grad():
+            copied.values.copy_(self.values)
+            copied.gradients.copy_(self.gradients)
+        copied.values.grad = copied.penalty_gradient
+        copied.leaves = [memo.setdefault(id(leaf), new) for leaf, new in zip(self.leaves, copied.leaves, strict=True)]
+        for block, (leaf, gradient) in enumerate(zip(copied.leaves, copied._own_gradients, strict=True)):
+            leaf.data = copied.values.detach()[block, : self.units[block]]
+            leaf.grad = gradient
+        return copied
 
     def check_gradients(self) -> None:
         """Refuse gradients that were not accumulated where they are looked for.

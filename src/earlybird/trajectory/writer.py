@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +82,12 @@ class TrajectoryWriter:
         self._index = _open_for_appending(directory / CHUNKS)
         self._index_size = self._index.tell()
         self.steps = keep_steps
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Refuse."""
+        raise InputError(
+            "two searches cannot write one record: copy the model without its search, or a search that keeps no record"
+        )
 
     def append(self, evidence: Mapping[tuple[Kind, Channel], NDArray[np.float32]]) -> None:
         """Add one step: for every kind and channel a (layers, units) float32 array, not changed afterwards.
