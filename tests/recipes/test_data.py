@@ -219,6 +219,22 @@ def test_an_unusable_image_is_named_by_row(parquet, damaged, complaint):
         load_images(settings(source=parquet), 4, 3)
 
 
+def test_an_unusable_image_is_named_by_the_part_that_holds_it(parquet):
+    write_parquet(parquet / "train-00001-of-00002.parquet", [flat(1), b"no image", flat(2)], [0, 1, 2])
+    for ask in (fetch_images, lambda asked: load_images(asked, 4, 3)):
+        with pytest.raises(InputError, match=r"'train' of .*, train-00001-of-00002.parquet, row 1: .*cannot identify"):
+            ask(settings(source=parquet))
+
+
+def test_an_unusable_image_is_named_by_the_path_in_its_row(parquet):
+    kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    rows = [{"bytes": flat(1), "path": "bee.png"}, {"bytes": b"no image", "path": "cow.png"}]
+    table = pyarrow.table({"image": pyarrow.array(rows, type=kind), "label": [0, 1]})
+    pyarrow.parquet.write_table(table, parquet / "test.parquet")
+    with pytest.raises(InputError, match=r"test.parquet, row 1 \(cow.png\): the image cannot be used"):
+        fetch_images(settings(source=parquet))
+
+
 def test_images_of_one_value_cannot_be_normalised(tmp_path):
     for split in ("train", "test"):
         write_parquet(tmp_path / f"{split}.parquet", [flat(7), flat(7)], [0, 1])
@@ -257,9 +273,9 @@ def test_the_config_chooses_among_folders(parquet, tmp_path):
 
 def test_another_split_with_the_same_beginning_is_left_alone(parquet):
     for name in ("train_extra.parquet", "training.parquet"):
-        write_parquet(parquet / name, [flat(1)], [0])
+        write_parquet(parquet / name, [flat(1), flat(2), flat(3), flat(4)], [0, 1, 2, 0])
     assert fetch_images(settings(source=parquet)).train == 6
-    assert fetch_images(settings(source=parquet, train_split="train_extra", eval_split="train")).train == 1
+    assert fetch_images(settings(source=parquet, train_split="train_extra", eval_split="train")).train == 4
 
 
 def test_a_relative_source_starts_at_the_current_directory(parquet, monkeypatch):
@@ -313,10 +329,15 @@ def test_the_only_fitting_columns_are_taken(tmp_path):
 
 def test_a_missing_column_lists_those_that_are_there(tmp_path):
     for split in ("train", "test"):
-        write_parquet(tmp_path / f"{split}.parquet", [flat(1)], [0], "image", "kind")
+        write_parquet(tmp_path / f"{split}.parquet", [flat(1), flat(2)], [0, 1], "image", "kind")
     with pytest.raises(InputError, match=r"no column 'label': set data.label_column .* image, kind"):
         load_images(settings(source=tmp_path), 4, 1)
-    assert fetch_images(settings(source=tmp_path, label_column="kind")).labels == ("0",)
+    assert fetch_images(settings(source=tmp_path, label_column="kind")).labels == ("0", "1")
+
+
+def test_a_named_column_of_labels_is_not_replaced_by_another(parquet):
+    with pytest.raises(InputError, match=r"no column 'coarse': set data.label_column .* image, label"):
+        fetch_images(settings(source=parquet, label_column="coarse"))
 
 
 def test_two_image_columns_need_a_choice(tmp_path):
@@ -373,6 +394,88 @@ def test_class_names_of_the_file_are_kept_and_bound_the_labels(parquet):
     assert fetch_images(named).labels == ("no", "yes")
     with pytest.raises(InputError, match=r"'test' of .*, row 0: label 2 is beyond the 2 named classes"):
         fetch_images(settings(source=parquet, train_split="named"))
+
+
+def test_names_and_numbers_of_classes_do_not_mix(parquet):
+    write_parquet(parquet / "named.parquet", [flat(1), flat(2)], ["dog", "ant"])
+    for splits in ({"train_split": "named"}, {"eval_split": "named"}):
+        with pytest.raises(InputError, match=r"do not label alike: .*'named'.* has names of classes, .* has integers"):
+            fetch_images(settings(source=parquet, **splits))
+
+
+# Classes without examples
+
+
+def write_named(path, labels, names=("ant", "bee", "cow")):
+    """Write images whose labels are numbers that the file itself names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = {"image": [{"bytes": flat(row), "path": None} for row in range(len(labels))], "label": labels}
+    features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=list(names)))
+    datasets.Dataset.from_dict(table, features).to_parquet(path)
+
+
+@pytest.mark.parametrize("kind", ["integers", "strings", "names", "idx"])
+def test_training_examples_of_one_class_are_no_task(tmp_path, kind):
+    for split in ("train", "test"):
+        if kind == "idx":
+            write_idx(tmp_path / f"{split}-images-idx3-ubyte", np.arange(75).reshape(3, 5, 5))
+            write_idx(tmp_path / f"{split}-labels-idx1-ubyte", [1, 1, 1])
+        elif kind == "names":
+            write_named(tmp_path / f"{split}.parquet", [1, 1, 1])
+        else:
+            write_parquet(
+                tmp_path / f"{split}.parquet", [flat(1), flat(2), flat(3)], [1 if kind == "integers" else "bee"] * 3
+            )
+    asked = settings("idx" if kind == "idx" else "parquet", tmp_path)
+    name = "1" if kind in ("integers", "idx") else "bee"
+    for ask in (fetch_images, lambda asked: load_images(asked, 4, 1)):
+        with pytest.raises(InputError, match=f"train.* holds the one class '{name}': there is nothing to tell apart"):
+            ask(asked)
+
+
+def test_a_limit_that_leaves_one_class_is_no_task(parquet):
+    with pytest.raises(InputError, match=r"data.train_limit=1 holds the one class"):
+        fetch_images(settings(source=parquet, train_limit=1))
+
+
+def test_all_classes_with_examples_need_no_note(parquet):
+    assert fetch_images(settings(source=parquet)).notes == ()
+
+
+def test_a_class_in_evaluation_alone_is_told(tmp_path):
+    write_named(tmp_path / "named" / "train.parquet", [0, 1])
+    write_named(tmp_path / "named" / "test.parquet", [0, 2])
+    write_parquet(tmp_path / "integers" / "train.parquet", [flat(1), flat(2)], [0, 1])
+    write_parquet(tmp_path / "integers" / "test.parquet", [flat(1), flat(2)], [0, 2])
+    for kind, name in (("named", "cow"), ("integers", "2")):
+        expected = (f"the class '{name}' occurs in evaluation alone, no training example shows it",)
+        assert fetch_images(settings(source=tmp_path / kind)).notes == expected
+        assert load_images(settings(source=tmp_path / kind), 4, 1).notes == expected
+
+
+def test_a_class_in_no_example_is_told(tmp_path):
+    for split in ("train", "test"):
+        write_named(tmp_path / "named" / f"{split}.parquet", [0, 1])
+        write_parquet(tmp_path / "from one" / f"{split}.parquet", [flat(1), flat(2), flat(3)], [1, 2, 1])
+    for kind, name in (("named", "cow"), ("from one", "0")):
+        assert fetch_images(settings(source=tmp_path / kind)).notes == (
+            f"the class '{name}' occurs in no training and no evaluation example",
+        )
+
+
+def test_many_classes_without_examples_are_told_in_one_sentence(tmp_path):
+    for split in ("train", "test"):
+        write_named(tmp_path / f"{split}.parquet", [0, 1], [f"c{number}" for number in range(1500)])
+    (note,) = fetch_images(settings(source=tmp_path)).notes
+    assert note.startswith("1,498 classes ('c2', 'c3', ")
+    assert note.endswith("'c11' and 1,488 more) occur in no training and no evaluation example")
+
+
+def test_evaluation_examples_of_one_class_are_told(parquet):
+    write_parquet(parquet / "test.parquet", [flat(1), flat(2)], [1, 1])
+    assert fetch_images(settings(source=parquet)).notes == (
+        "all evaluation examples are of the class '1': the others are not judged",
+    )
 
 
 # Image folders

@@ -213,7 +213,10 @@ def test_limits_and_batches(tsv, tiny_bert):
         (["0", "99", "1"], [], "a label 99: labels must count"),
         (["1.0", "high", "2.0"], ["metric=spearman"], "row 1: the label 'high' is not a finite number"),
         (["1.0", "nan", "2.0"], ["metric=spearman"], "row 1: the label 'nan' is not a finite number"),
-        (["no", "no", "no"], [], "one class 'no'"),
+        (["no", "no", "no"], [], "one class 'no': there is nothing to tell apart"),
+        (["1", "1", "1"], [], "one class '1': there is nothing to tell apart"),
+        (["0", "1", "1"], ["data.train_limit=1"], "data.train_limit=1 holds the one class"),
+        (["2.5", "2.5", "2.5"], ["metric=pearson"], "all labels are '2.5': there is nothing to predict"),
     ],
 )
 def test_labels_that_make_no_sense(tmp_path, tiny_bert, labels, overrides, complaint):
@@ -221,6 +224,52 @@ def test_labels_that_make_no_sense(tmp_path, tiny_bert, labels, overrides, compl
     write_tsv(tmp_path / "validation.tsv", [("good film", labels[0])])
     with pytest.raises(InputError, match=complaint):
         _ = task(tmp_path, tiny_bert, NAMES, *overrides).train
+
+
+@pytest.mark.parametrize("form", ["tsv", "csv", "json-lines", "parquet", "hub"])
+def test_one_class_is_no_task_in_any_format(tmp_path, tiny_bert, monkeypatch, form):
+    write_classes(tmp_path, form, monkeypatch, train=[1, 1, 1], validation=[1, 1])
+    with pytest.raises(InputError, match="holds the one class '1': there is nothing to tell apart"):
+        task(tmp_path, tiny_bert, form=form).fetch()
+
+
+@pytest.mark.parametrize("form", ["tsv", "csv", "json-lines", "parquet", "hub"])
+def test_a_class_without_training_examples_is_told_in_any_format(tmp_path, tiny_bert, monkeypatch, form):
+    write_classes(tmp_path, form, monkeypatch, train=[0, 2, 0], validation=[2, 3])
+    read = task(tmp_path, tiny_bert, form=form)
+    assert read.notes == (
+        "the class '3' occurs in evaluation alone, no training example shows it",
+        "the class '1' occurs in no training and no evaluation example",
+    )
+    assert read.fetch().notes == read.notes
+
+
+def write_classes(directory, form, monkeypatch, **labels):
+    """Write splits of texts with these labels; the hub's are numbers with the names "0" to "3"."""
+    tables = {split: {"sentence": ["good film"] * len(numbers), "label": numbers} for split, numbers in labels.items()}
+    features = datasets.Features(
+        sentence=datasets.Value("string"), label=datasets.ClassLabel(names=["0", "1", "2", "3"])
+    )
+    sets = {split: datasets.Dataset.from_dict(table, features) for split, table in tables.items()}
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, config: datasets.DatasetDict(sets))
+    for split, table in tables.items():
+        rows = list(zip(*table.values(), strict=True))
+        if form == "tsv":
+            write_tsv(directory / f"{split}.tsv", rows, tuple(table))
+        elif form == "csv":
+            lines = [",".join(map(str, row)) for row in (tuple(table), *rows)]
+            (directory / f"{split}.csv").write_text("\n".join(lines) + "\n")
+        elif form == "json-lines":
+            lines = [json.dumps(dict(zip(table, row, strict=True))) for row in rows]
+            (directory / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
+        elif form == "parquet":
+            datasets.Dataset.from_dict(table).to_parquet(directory / f"{split}.parquet")
+
+
+def test_values_have_no_classes_to_tell_of(tmp_path, tiny_bert):
+    for split in ("train", "validation"):
+        write_tsv(tmp_path / f"{split}.tsv", [("good film", 1.5), ("bad film", 0.5)])
+    assert task(tmp_path, tiny_bert, NAMES, "metric=pearson").fetch().notes == ()
 
 
 def test_splits_that_do_not_label_alike(tsv, tiny_bert):

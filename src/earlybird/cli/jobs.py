@@ -59,6 +59,7 @@ def search(
     job = _begin(recipe, [*(overrides or []), *(["search.to_the_end=true"] if to_the_end else [])], force=force)
     from earlybird.recipes.stages.search import search as run_search
 
+    _tell_notes(job)
     done = run_search(job)
     result = read_search(job.files.search / RESULT)
     drawn = f"drawn at step {result['draw_step']}" if result["settled"] else "not settled"
@@ -132,6 +133,7 @@ def train(
     from earlybird.recipes.run_directory import RESULT, read_result
 
     job = _open(run_path)
+    _tell_notes(job)
     target = job.files.dense if which == "dense" else job.files.trained(weights, which)
     if which == "dense":
         from earlybird.recipes.stages.dense import train_dense
@@ -157,17 +159,24 @@ def data(recipe: RecipeName, overrides: Overrides = None, as_json: AsJson = Fals
     from earlybird.recipes.tasks import task_of
 
     counts = task_of(settings).fetch()
-    show({"train": counts.train, "evaluation": counts.evaluation, "labels": list(counts.labels)}, str(counts), as_json)
+    content = {"train": counts.train, "evaluation": counts.evaluation, "labels": list(counts.labels)}
+    show({**content, "notes": list(counts.notes)}, str(counts), as_json)
 
 
 def _run(recipe: str, overrides: list[str], *, force: bool, as_json: bool) -> None:
     job = _begin(recipe, overrides, force=force)
     from earlybird.recipes.stages.run import run_stages
 
+    _tell_notes(job)
     for stage, done in run_stages(job):
         if not done:
             print(f"{stage}: was done before", file=sys.stderr)
     show_results(job.files.root, as_json=as_json)
+
+
+def _tell_notes(job: Job) -> None:
+    for note in job.task.notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _begin(recipe: str, overrides: list[str], *, force: bool) -> Job:

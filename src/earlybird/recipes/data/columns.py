@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earlybird.errors import InputError
-from earlybird.recipes.data.settings import ImageDataSettings
+from earlybird.recipes.data.settings import DEFAULT_LABEL_COLUMN, ImageDataSettings
 from earlybird.recipes.data.split import Split
 from earlybird.recipes.data.table import Table
 
@@ -32,8 +32,8 @@ class EncodedImages:
 def split_of_table(table: Table, settings: ImageDataSettings) -> Split:
     """Return the split that a table holds.
 
-    The configured columns are taken; where one is absent, the only column that can be meant is: the one with
-    images, or the one called "label", "labels" or "fine_label".
+    The configured columns are taken. Where there is no such column of images, the only one with images is; where no
+    column of labels was named, the only one called "label", "labels" or "fine_label" is.
 
     Raises:
         InputError: there is no such column, or not exactly one, or it holds something else.
@@ -46,11 +46,13 @@ def split_of_table(table: Table, settings: ImageDataSettings) -> Split:
             f"column {image!r} of {where} holds {rows.features[image]}, expected images "
             f"(an Image feature, or a struct of bytes and path): set data.image_column{_listed(rows)}"
         )
-    candidates = [name for name in LABEL_NAMES if name in rows.features]
-    label = _choose(rows, "label_column", settings.label_column, candidates, where)
+    wanted = settings.label_column or DEFAULT_LABEL_COLUMN
+    candidates = [name for name in LABEL_NAMES if name in rows.features] if wanted == DEFAULT_LABEL_COLUMN else []
+    label = _choose(rows, "label_column", wanted, candidates, where)
     labels, names = _class_numbers(rows, label, where)
     encoded = rows.select_columns([image]).cast_column(image, datasets.Image(decode=False))
-    return Split(labels, names, where, EncodedImages(encoded, image))
+    numbered = isinstance(rows.features[label], datasets.ClassLabel)
+    return Split(labels, names, where, EncodedImages(encoded, image), table.parts, numbered=numbered)
 
 
 def _is_image(feature: Any) -> bool:

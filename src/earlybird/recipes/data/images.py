@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from earlybird.errors import InputError
+from earlybird.recipes.data.decoding import decoded, decoded_in_order
 from earlybird.recipes.data.limit import limited
-from earlybird.recipes.data.pixels import decode_image
 from earlybird.recipes.data.split import Split
 
 DECODED_LIMIT = 2**30  # bytes; a larger set is decoded item by item, again in every epoch
@@ -33,7 +33,7 @@ class ImageDataset(Dataset[dict[str, Any]]):
         limit: take so many, see `limited`.
 
     Raises:
-        InputError: an image cannot be decoded (the message names its row); for a large set on access.
+        InputError: an image cannot be decoded (the message names its file or row); for a large set on access.
     """
 
     def __init__(self, split: Split, image_size: int, channels: int, limit: int | None = None) -> None:
@@ -43,8 +43,8 @@ class ImageDataset(Dataset[dict[str, Any]]):
         self._decoded: torch.Tensor | None = None
         if len(rows) * channels * image_size**2 < DECODED_LIMIT:
             pixels = np.empty((len(rows), *self._shape), dtype=np.uint8)
-            for index in range(len(rows)):
-                pixels[index] = self._decode(index)
+            for index, image in enumerate(decoded_in_order(split, rows, image_size, channels)):
+                pixels[index] = image
             self._decoded = torch.from_numpy(pixels)
 
     def __len__(self) -> int:
@@ -62,13 +62,8 @@ class ImageDataset(Dataset[dict[str, Any]]):
         return self._split.labels[self._rows]
 
     def _decode(self, index: int) -> NDArray[np.uint8]:
-        row = int(self._rows[index])
         channels, image_size, _ = self._shape
-        try:
-            # A copy, since the array may be a view of Pillow's read-only buffer.
-            return decode_image(self._split.images[row], image_size, channels).copy()
-        except Exception as error:  # A damaged file can raise nearly anything in Pillow's decoders.
-            raise InputError(f"{self._split.where}, row {row}: the image cannot be used: {error}") from error
+        return decoded(self._split, int(self._rows[index]), image_size, channels)
 
     def channel_statistics(self) -> Statistics:
         """Return mean and standard deviation per channel, values in [0, 1].
@@ -110,9 +105,14 @@ class Statistics:
 
 @dataclass(frozen=True)
 class ImageData:
-    """What a run trains and evaluates on; `labels` names the classes that the items' integers index."""
+    """What a run trains and evaluates on.
+
+    `labels` names the classes that the items' integers index. `notes` are sentences on files that are not read and
+    classes without examples.
+    """
 
     train: ImageDataset
     evaluation: ImageDataset
     labels: tuple[str, ...]
     statistics: Statistics
+    notes: tuple[str, ...]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from earlybird.errors import InputError
-from earlybird.recipes.data.classes import share_classes
+from earlybird.recipes.data.classes import check_several_classes, class_notes, share_classes
 from earlybird.recipes.data.counts import Counts
+from earlybird.recipes.data.decoding import decoded_in_order
 from earlybird.recipes.data.images import ImageData, ImageDataset, Statistics
+from earlybird.recipes.data.limit import limited
 from earlybird.recipes.data.pixels import MODES
 from earlybird.recipes.data.settings import ImageDataSettings
 from earlybird.recipes.data.split import Split
@@ -28,20 +31,41 @@ def load_images(
     """
     if channels not in MODES:
         raise InputError(f"model.channels must be 1 (grey) or 3 (RGB) for images, got {channels}")
-    train_split, evaluation_split, labels = share_classes(*_read_source(settings))
-    train = ImageDataset(train_split, image_size, channels, settings.train_limit)
-    evaluation = ImageDataset(evaluation_split, image_size, channels, settings.eval_limit)
-    return ImageData(train, evaluation, labels, statistics or train.channel_statistics())
+    source = _read(settings)
+    train = ImageDataset(source.train, image_size, channels, settings.train_limit)
+    evaluation = ImageDataset(source.evaluation, image_size, channels, settings.eval_limit)
+    return ImageData(train, evaluation, source.labels, statistics or train.channel_statistics(), source.notes)
 
 
-def fetch_images(settings: ImageDataSettings) -> Counts:
-    """Download (hub) or check (local) a recipe's data ahead of training; images are not decoded yet.
+def fetch_images(settings: ImageDataSettings, channels: int = 3) -> Counts:
+    """Download (hub) or check (local) a recipe's data ahead of training; every image that it uses is decoded once.
 
     Raises:
         InputError: data are missing or malformed; the message names the path and what was expected there.
     """
-    train, evaluation, labels = share_classes(*_read_source(settings))
-    return Counts(len(train.labels), len(evaluation.labels), labels)
+    source = _read(settings)
+    for split, limit in ((source.train, settings.train_limit), (source.evaluation, settings.eval_limit)):
+        for _ in decoded_in_order(split, limited(len(split.labels), limit), 1, channels):
+            pass
+    return Counts(len(source.train.labels), len(source.evaluation.labels), source.labels, source.notes)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Both splits before any limit, with one numbering of the classes, and what is to be told of those in use."""
+
+    train: Split
+    evaluation: Split
+    labels: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def _read(settings: ImageDataSettings) -> _Source:
+    train, evaluation, names = share_classes(*_read_source(settings))
+    taken = train.labels[limited(len(train.labels), settings.train_limit)]
+    judged = evaluation.labels[limited(len(evaluation.labels), settings.eval_limit)]
+    check_several_classes(taken, names, f"{train.where} under data.train_limit={settings.train_limit}")
+    return _Source(train, evaluation, names, (*train.notes, *evaluation.notes, *class_notes(taken, judged, names)))
 
 
 def _read_source(settings: ImageDataSettings) -> tuple[Split, Split]:

@@ -32,14 +32,15 @@ def _read_split(directory: Path, settings: SourceSettings, split: str) -> Table:
     where = f"split {split!r} of {directory}"
     try:
         # `datasets` stumbles over a file without rows.
-        filled = [str(file) for file in files if pyarrow.parquet.read_metadata(file).num_rows]
-        rows = datasets.Dataset.from_parquet(filled) if filled else None
+        counts = {file: pyarrow.parquet.read_metadata(file).num_rows for file in files}
+        filled = [file for file in files if counts[file]]
+        rows = datasets.Dataset.from_parquet([str(file) for file in filled]) if filled else None
     except Exception as error:  # The reader passes on whatever pyarrow and the builder raise.
         names = ", ".join(file.name for file in files)
         raise InputError(f"{where} cannot be read as Parquet ({names}): {error.__cause__ or error}") from error
     if rows is None:
         raise InputError(f"{where} is empty: expected at least one row")
-    return Table(rows, where)
+    return Table(rows, where, tuple((file.name, counts[file]) for file in filled))
 
 
 def _split_files(directory: Path, config: str | None, split: str) -> list[Path]:

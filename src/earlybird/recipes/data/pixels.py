@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 MODES = {1: "L", 3: "RGB"}  # Pillow's name of the pixel format, by number of channels.
 
@@ -19,7 +19,8 @@ def decode_image(image: Any, image_size: int, channels: int) -> NDArray[np.uint8
     another size is cut to its centred square, which bicubic resampling brings to `image_size` pixels.
 
     Raises:
-        ValueError: the image has more than 8 bits per channel, or neither bytes nor a path.
+        ValueError: the image has more than 8 bits per channel, is in no format that Pillow reads, or has neither bytes
+            nor a path.
         Exception: whatever Pillow's decoders raise for a damaged file.
     """
     picture = _open(image)
@@ -43,4 +44,8 @@ def _open(image: Any) -> Image.Image:
         return Image.fromarray(image)
     if image is None or (image["bytes"] is None and image["path"] is None):
         raise ValueError("it has neither bytes nor a path")
-    return Image.open(image["path"] if image["bytes"] is None else io.BytesIO(image["bytes"]))
+    try:
+        return Image.open(image["path"] if image["bytes"] is None else io.BytesIO(image["bytes"]))
+    except UnidentifiedImageError as error:
+        # Pillow would name an object in memory.
+        raise ValueError("Pillow cannot identify its format") from error

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from earlybird.recipes.settings_base import Settings
 
+DEFAULT_LABEL_COLUMN = "label"
+
 
 class SourceSettings(Settings):
     """Where the examples are; each task adds the formats and the columns that it reads.
@@ -32,11 +34,16 @@ class ImageDataSettings(SourceSettings):
     the hub's layout (`parquet`: `train*.parquet`, `test*.parquet`), one folder per class below one folder per
     split (`image-folder`), the four IDX files of MNIST and its successors (`idx`), or scikit-learn's bundled
     handwritten digits (`digits`, which needs no source).
+
+    `label_column` is "label" unless it is said otherwise. The classes of an image folder are its folders; where
+    `metadata.csv`, `.jsonl` or `.parquet` lies in every split, `label_column` takes them from a column of it instead.
     """
 
     format: Literal["hub", "parquet", "image-folder", "idx", "digits"]
     image_column: str = "image"
-    label_column: str = "label"
+    label_column: str | None = Field(
+        default_factory=lambda data: None if data.get("format") == "image-folder" else DEFAULT_LABEL_COLUMN
+    )
 
     @model_validator(mode="after")
     def _source_is_named(self) -> ImageDataSettings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,16 +21,40 @@ class Labels:
     """The classes of one split of a source.
 
     `labels` holds one int64 per row, an index into `names` where the source names its classes. `where` names
-    the split in error messages.
+    the split in error messages. `numbered` says that the source itself numbers the names, as a `ClassLabel` does;
+    otherwise the names are those found among the examples, in alphabetical order.
     """
 
     labels: NDArray[np.int64]
     names: tuple[str, ...] | None
     where: str
+    numbered: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
 class Split(Labels):
-    """One split of images."""
+    """One split of images.
+
+    `parts` names the files that the rows lie in, each with its number of rows, in order; () where a row is a file,
+    or its file is not known. `notes` says what of the source was not read.
+    """
 
     images: RawImages
+    parts: tuple[tuple[str, int], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def place(self, row: int) -> str:
+        """Where the image of a row lies, for error messages: its own file, or else the file and row that hold it."""
+        image = self.images[row]
+        path = image["path"] if isinstance(image, dict) else None
+        if path is not None and image["bytes"] is None:
+            return str(path)
+        where, place = self.where, row
+        for name, rows in self.parts:
+            if place < rows:
+                where = f"{where}, {name}"
+                break
+            place -= rows
+        else:
+            place = row
+        return f"{where}, row {place}" + ("" if path is None else f" ({path})")

@@ -9,7 +9,11 @@ import datasets
 
 @dataclass(frozen=True)
 class Table:
-    """Rows in memory-mapped Arrow, and what to call them in error messages."""
+    """Rows in memory-mapped Arrow, and what to call them in error messages.
+
+    `parts` names the files that they lie in, each with its number of rows, in order; () where they are not known.
+    """
 
     rows: datasets.Dataset
     where: str
+    parts: tuple[tuple[str, int], ...] = ()

@@ -68,9 +68,14 @@ class Task(ABC):
         """Number of examples behind the metrics."""
         return len(self.evaluation)
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """Sentences on the data that a reader of the results should know, such as on classes without examples."""
+        return ()
+
     @abstractmethod
     def fetch(self) -> Counts:
-        """Download or check data and pretrained weights ahead of a run.
+        """Download or check data and pretrained weights ahead of a run; the counts hold the notes.
 
         Raises:
             InputError: something is missing or malformed; the message names it and what was expected.

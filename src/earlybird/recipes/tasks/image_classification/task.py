@@ -54,9 +54,14 @@ class ImageClassification(Task):
         """The evaluation images."""
         return self._data.evaluation
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """On files that are not read, and classes without examples."""
+        return self._data.notes
+
     def fetch(self) -> Counts:
-        """Download or check the images, which are not decoded yet, and the network."""
-        counts = fetch_images(self._recipe.data)
+        """Download or check the images, decoding each once, and the network."""
+        counts = fetch_images(self._recipe.data, self._network.channels)
         self._network.build(counts.labels)
         return counts
 

@@ -63,7 +63,7 @@ def numbers(labels: RawLabels) -> NDArray[np.float32]:
     """The values of a split to be predicted.
 
     Raises:
-        InputError: one of them is not a finite number.
+        InputError: one of them is not a finite number, or all are the same, so that no correlation is defined.
     """
     values = [_number(label) for label in labels.values]
     for row, value in enumerate(values):
@@ -72,6 +72,11 @@ def numbers(labels: RawLabels) -> NDArray[np.float32]:
                 f"{labels.where}, row {row}: the label {labels.values[row]!r} is not a finite number; for classes"
                 " choose metric=accuracy, f1 or matthews_correlation"
             )
+    if len(set(values)) == 1:
+        raise InputError(
+            f"{labels.where}: all labels are {labels.values[0]!r}: there is nothing to predict, expected two values or"
+            " more"
+        )
     return np.array(values, dtype=np.float32)
 
 

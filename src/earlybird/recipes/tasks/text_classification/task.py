@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
+from earlybird.recipes.data.classes import check_several_classes, class_notes
 from earlybird.recipes.data.counts import Counts
 from earlybird.recipes.tasks.base import Batch, Metric, Task
 from earlybird.recipes.tasks.pretrained import pretrained_config, pretrained_tokenizer, with_new_head
@@ -43,16 +44,26 @@ class TextClassification(Task):
     @cached_property
     def train(self) -> Texts:
         """The training texts."""
-        return self._data.train.limited(self._recipe.data.train_limit)
+        limit, classes = self._recipe.data.train_limit, self._data.classes
+        texts = self._data.train.limited(limit)
+        if classes:
+            check_several_classes(texts.labels, classes, f"the training split under data.train_limit={limit}")
+        return texts
 
     @cached_property
     def evaluation(self) -> Texts:
         """The evaluation texts."""
         return self._data.evaluation.limited(self._recipe.data.eval_limit)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """On classes without examples."""
+        classes = self._data.classes
+        return class_notes(self.train.labels, self.evaluation.labels, classes) if classes else ()
+
     def fetch(self) -> Counts:
         """Download or check texts, tokenizer and model."""
-        counts = Counts(len(self._data.train), len(self._data.evaluation), self._data.classes)
+        counts = Counts(len(self._data.train), len(self._data.evaluation), self._data.classes, self.notes)
         self.initial_model()
         return counts
 
