@@ -1,51 +1,53 @@
-"""One folder per class below one folder per split."""
+"""Images in files: one folder per class below one folder per split, or a metadata file with the labels."""
 
 from __future__ import annotations
 
-import glob
 from pathlib import Path
 
-import datasets
-
 from earlybird.errors import InputError
-from earlybird.recipes.data.columns import split_of_table
+from earlybird.recipes.data.class_folders import split_of_classes
 from earlybird.recipes.data.directory import source_directory
+from earlybird.recipes.data.folder_listing import FolderListing, list_folder
 from earlybird.recipes.data.settings import ImageDataSettings
 from earlybird.recipes.data.split import Split
-from earlybird.recipes.data.table import Table
 
 
 def read_image_folder(settings: ImageDataSettings) -> tuple[Split, Split]:
     """Return the training and evaluation split of `{split}/{class}/{file}`; the folders name the classes.
 
+    Where `data.label_column` is set, or the images of a split lie in no folders, a metadata file in the folder of the
+    split labels them.
+
     Raises:
-        InputError: a folder is missing, holds no images, or holds images outside the class folders.
+        InputError: a folder is missing, holds no images, holds images outside the class folders, or holds a class
+            none of whose files can be read; or metadata are unreadable, or not there for both splits.
     """
     directory = source_directory(settings, "one folder per class below one folder per split")
-    return _read_split(directory, settings, settings.train_split), _read_split(directory, settings, settings.eval_split)
+    listings = [_listing(directory, split) for split in (settings.train_split, settings.eval_split)]
+    without = [listing.folder for listing in listings if not listing.everything.metadata]
+    if settings.label_column is not None and len(without) == 1:
+        raise InputError(
+            f"data.label_column={settings.label_column} is a column of a metadata file, and {without[0]} holds none: "
+            "put one into every split, or set data.label_column=null, so that the folders name the classes"
+        )
+    train, evaluation = (_split(listing, settings) for listing in listings)
+    return train, evaluation
 
 
-def _read_split(directory: Path, settings: ImageDataSettings, split: str) -> Split:
+def _listing(directory: Path, split: str) -> FolderListing:
     folder = directory / split
     if not folder.is_dir():
         present = ", ".join(sorted(path.name for path in directory.iterdir() if path.is_dir())[:20])
         raise InputError(
             f"{directory} has no folder {split!r}: expected {split}/CLASS/FILE, found {present or 'no folder'}"
         )
-    try:
-        # One split at a time, by pattern: the builder's own guess takes a class called "test" for a split.
-        rows = datasets.load_dataset(
-            "imagefolder",
-            data_files={"images": glob.escape(str(folder.resolve())) + "/**"},
-            drop_labels=False,
-            split="images",
-        )
-    except Exception as error:  # The builder's complaints about an empty or unreadable folder vary.
-        raise InputError(f"no images could be read below {folder}, expected {split}/CLASS/FILE: {error}") from error
-    found = split_of_table(Table(rows, str(folder)), settings)
-    stray = [name for name in found.names or () if not (folder / name).is_dir()]
-    if stray:
-        raise InputError(
-            f"{folder} holds images outside its class folders (in {', '.join(stray)}/): expected {split}/CLASS/FILE"
-        )
-    return found
+    return list_folder(folder)
+
+
+def _split(listing: FolderListing, settings: ImageDataSettings) -> Split:
+    if listing.everything.metadata and (settings.label_column is not None or not listing.has_classes):
+        # It imports `datasets`, which takes seconds.
+        from earlybird.recipes.data.folder_metadata import split_of_metadata
+
+        return split_of_metadata(listing, settings)
+    return split_of_classes(listing)
