@@ -244,8 +244,9 @@ def test_images_of_one_value_cannot_be_normalised(tmp_path):
 
 @pytest.mark.parametrize("channels", [0, 2, 4])
 def test_other_channels_are_refused(parquet, channels):
-    with pytest.raises(InputError, match=rf"model.channels must be 1 .* or 3 .*{channels}"):
-        load_images(settings(source=parquet), 4, channels)
+    for ask in (fetch_images, lambda asked, channels: load_images(asked, 4, channels)):
+        with pytest.raises(InputError, match=rf"model.channels must be 1 .* or 3 .*{channels}"):
+            ask(settings(source=parquet), channels)
 
 
 # Parquet: files, columns, labels
@@ -414,19 +415,22 @@ def write_named(path, labels, names=("ant", "bee", "cow")):
     datasets.Dataset.from_dict(table, features).to_parquet(path)
 
 
-@pytest.mark.parametrize("kind", ["integers", "strings", "names", "idx"])
-def test_training_examples_of_one_class_are_no_task(tmp_path, kind):
+@pytest.mark.parametrize("kind", ["integers", "strings", "names", "hub", "idx"])
+def test_training_examples_of_one_class_are_no_task(tmp_path, monkeypatch, kind):
     for split in ("train", "test"):
         if kind == "idx":
             write_idx(tmp_path / f"{split}-images-idx3-ubyte", np.arange(75).reshape(3, 5, 5))
             write_idx(tmp_path / f"{split}-labels-idx1-ubyte", [1, 1, 1])
-        elif kind == "names":
+        elif kind in ("names", "hub"):
             write_named(tmp_path / f"{split}.parquet", [1, 1, 1])
         else:
             write_parquet(
                 tmp_path / f"{split}.parquet", [flat(1), flat(2), flat(3)], [1 if kind == "integers" else "bee"] * 3
             )
-    asked = settings("idx" if kind == "idx" else "parquet", tmp_path)
+    if kind == "hub":
+        sets = {split: datasets.Dataset.from_parquet(str(tmp_path / f"{split}.parquet")) for split in ("train", "test")}
+        monkeypatch.setattr(datasets, "load_dataset", lambda name, config: datasets.DatasetDict(sets))
+    asked = settings(kind if kind in ("idx", "hub") else "parquet", tmp_path)
     name = "1" if kind in ("integers", "idx") else "bee"
     for ask in (fetch_images, lambda asked: load_images(asked, 4, 1)):
         with pytest.raises(InputError, match=f"train.* holds the one class '{name}': there is nothing to tell apart"):

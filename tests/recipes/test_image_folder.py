@@ -17,6 +17,7 @@ from earlybird.recipes.data.load import fetch_images, load_images
 from earlybird.recipes.data.settings import ImageDataSettings
 
 CLASSES = ("cat", "dog", "emu")
+QUICK = ["training.epochs=4", "training.warmup_epochs=0", "training.batch_size=1", "search.detector=hamming"]
 
 
 @pytest.fixture(autouse=True)
@@ -391,15 +392,11 @@ def test_data_and_run_tell_what_is_left_out(folder, tmp_path, monkeypatch, capsy
     assert f"note: {note}" in capsys.readouterr().out.splitlines()
     assert data_command(monkeypatch, folder, "--json") == 0
     assert json.loads(capsys.readouterr().out)["notes"] == [note]
-    quick = [
-        "training.epochs=4",
-        "training.warmup_epochs=0",
-        "training.batch_size=1",
-        "search.detector=hamming",
-        "search.unsettled=draw",
-    ]
     for name in ("run", "search"):
-        assert data_command(monkeypatch, folder, *quick, f"output={tmp_path / 'run'}", name=name) == 0
+        assert (
+            data_command(monkeypatch, folder, *QUICK, "search.unsettled=draw", f"output={tmp_path / 'run'}", name=name)
+            == 0
+        )
         assert f"note: {note}" in capsys.readouterr().err.splitlines()
 
 
@@ -407,3 +404,22 @@ def test_data_finds_an_image_that_cannot_be_decoded(folder, monkeypatch, capsys)
     damaged(folder / "test" / "dog" / "1.png", "truncated")
     assert data_command(monkeypatch, folder) == 2
     assert f"{folder}/test/dog/1.png: the image cannot be used" in capsys.readouterr().err
+
+
+def test_a_run_finds_a_bad_evaluation_image_of_a_large_set_before_it_trains(folder, tmp_path, monkeypatch, capsys):
+    damaged(folder / "test" / "dog" / "1.png", "truncated")
+    monkeypatch.setattr(images, "DECODED_LIMIT", 0)
+    assert data_command(monkeypatch, folder, *QUICK, f"output={tmp_path / 'run'}", name="run") == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith(f"earlybird: {folder}/test/dog/1.png: the image cannot be used")
+    assert len(said.splitlines()) == 1
+
+
+def test_a_bad_image_that_a_worker_process_meets_is_named_in_one_sentence(folder, tmp_path, monkeypatch, capsys):
+    damaged(folder / "train" / "cat" / "0.png", "foreign")
+    monkeypatch.setattr(images, "DECODED_LIMIT", 0)
+    monkeypatch.setattr(images, "STATISTICS_LIMIT", 4)  # the first is not among them
+    output = f"output={tmp_path / 'run'}"
+    assert data_command(monkeypatch, folder, *QUICK, output, "training.workers=1", name="run") == 2
+    expected = f"earlybird: {folder}/train/cat/0.png: the image cannot be used: Pillow cannot identify its format"
+    assert capsys.readouterr().err.splitlines()[-1] == expected

@@ -122,7 +122,7 @@ def train(
             the callback that drives it.
 
     Raises:
-        InputError: there are several processes, or several GPUs in this one.
+        InputError: there are several processes, or several GPUs in this one; or an image cannot be decoded.
         JobError: the loss is not finite any more.
     """
     checkpoints = directory / _CHECKPOINTS
@@ -184,6 +184,8 @@ def train(
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         seconds = clock.seconds
         metrics = trainer.metrics()
+    except InputError as error:
+        raise InputError(_own_sentence(error)) from error
     finally:
         bar.stop()
     done = trainer.state.global_step
@@ -193,6 +195,11 @@ def train(
 def discard_checkpoints(directory: Path) -> None:
     """Remove the checkpoints of a training whose outcome is written."""
     shutil.rmtree(directory / _CHECKPOINTS, ignore_errors=True)
+
+
+def _own_sentence(error: InputError) -> str:
+    """The message as it was raised: a loader's worker process sends its traceback along."""
+    return str(error).rpartition(f"{InputError.__module__}.{InputError.__qualname__}: ")[2]
 
 
 def _live(settings: TrainingSettings, directory: Path, checkpoint: Path | None) -> list[TrainerCallback]:

@@ -65,6 +65,17 @@ class ImageDataset(Dataset[dict[str, Any]]):
         channels, image_size, _ = self._shape
         return decoded(self._split, int(self._rows[index]), image_size, channels)
 
+    def check(self) -> None:
+        """Decode each image of a set that is not held decoded.
+
+        Raises:
+            InputError: some cannot be decoded; the message names the first of their files or rows.
+        """
+        if self._decoded is None:
+            channels, image_size, _ = self._shape
+            for _ in decoded_in_order(self._split, self._rows, image_size, channels):
+                pass
+
     def channel_statistics(self) -> Statistics:
         """Return mean and standard deviation per channel, values in [0, 1].
 

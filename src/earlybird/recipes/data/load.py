@@ -29,9 +29,7 @@ def load_images(
     Raises:
         InputError: data are missing or malformed; the message names the path and what was expected there.
     """
-    if channels not in MODES:
-        raise InputError(f"model.channels must be 1 (grey) or 3 (RGB) for images, got {channels}")
-    source = _read(settings)
+    source = _read(settings, channels)
     train = ImageDataset(source.train, image_size, channels, settings.train_limit)
     evaluation = ImageDataset(source.evaluation, image_size, channels, settings.eval_limit)
     return ImageData(train, evaluation, source.labels, statistics or train.channel_statistics(), source.notes)
@@ -43,7 +41,7 @@ def fetch_images(settings: ImageDataSettings, channels: int = 3) -> Counts:
     Raises:
         InputError: data are missing or malformed; the message names the path and what was expected there.
     """
-    source = _read(settings)
+    source = _read(settings, channels)
     for split, limit in ((source.train, settings.train_limit), (source.evaluation, settings.eval_limit)):
         for _ in decoded_in_order(split, limited(len(split.labels), limit), 1, channels):
             pass
@@ -60,7 +58,9 @@ class _Source:
     notes: tuple[str, ...]
 
 
-def _read(settings: ImageDataSettings) -> _Source:
+def _read(settings: ImageDataSettings, channels: int) -> _Source:
+    if channels not in MODES:
+        raise InputError(f"model.channels must be 1 (grey) or 3 (RGB) for images, got {channels}")
     train, evaluation, names = share_classes(*_read_source(settings))
     taken = train.labels[limited(len(train.labels), settings.train_limit)]
     judged = evaluation.labels[limited(len(evaluation.labels), settings.eval_limit)]

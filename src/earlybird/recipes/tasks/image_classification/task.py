@@ -36,7 +36,10 @@ class ImageClassification(Task):
     @cached_property
     def _data(self) -> ImageData:
         network = self._network
-        return load_images(self._recipe.data, network.image_size, network.channels, network.statistics)
+        data = load_images(self._recipe.data, network.image_size, network.channels, network.statistics)
+        # A damaged training image is met in the first epoch, one of these only after the last.
+        data.evaluation.check()
+        return data
 
     @cached_property
     def _augmentation(self) -> Augmentation:
