@@ -6,6 +6,7 @@ import math
 import re
 import reprlib
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
@@ -94,3 +95,17 @@ def fraction(amount: float) -> Span:
 def steps(amount: int) -> Span:
     """A number of steps."""
     return Span(amount, "steps")
+
+
+def check_run_length(total_steps: Any, steps_per_epoch: Any) -> None:
+    """Refuse a run of no whole number of steps, or with epochs of no length; `steps_per_epoch` may be None.
+
+    Raises:
+        InputError: it is one.
+    """
+    if not isinstance(total_steps, Integral) or isinstance(total_steps, bool) or total_steps < 1:
+        raise InputError(f"total_steps must be a whole number of at least 1, got {total_steps!r}")
+    if steps_per_epoch is None:
+        return
+    if not isinstance(steps_per_epoch, Real) or not 0 < float(steps_per_epoch) < math.inf:
+        raise InputError(f"steps_per_epoch must be a number above 0, got {steps_per_epoch!r}")

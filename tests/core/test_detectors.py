@@ -776,3 +776,23 @@ def test_rounding_online_and_offline_and_what_a_mask_captures_of_its_own_kind():
     assert (counts % 8 == 0).all()
     rule = MaskRule(0.5, "global", (40,) * 3, round_to=8)
     assert captured_by(rule, draw.masks["neurons"], scores[0]) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("steps", "config", "said"),
+    [
+        (350, {"detector": "published-ols"}, "step 500, .*window=300 and smoothing=200.*a shorter window or smoothing"),
+        (100, {"detector": "published-ols", "window": 50}, "smoothing=200 .*choose a shorter smoothing or every"),
+        (
+            100,
+            {"detector": "ols", "window": 5000},
+            "5004, .* since it waits for window=5000; choose a shorter window, or",
+        ),
+        (100, {"detector": "all(ols, kpss)", "window": 5000}, "it waits for window=5000"),
+        (3, {"detector": "hamming"}, "step 5, after the run's 3 steps; choose a detector that looks earlier"),
+    ],
+)
+def test_a_run_too_short_for_a_check_is_told_what_it_waits_for(steps, config, said):
+    trajectory = Trajectory.from_arrays(heads=np.ones((steps, 2, 8)), total_steps=steps)
+    with pytest.raises(InputError, match=said):
+        detect(trajectory, SearchConfig(heads=0.5, **config))

@@ -88,3 +88,13 @@ def test_a_draw_is_told_in_plain_values_whatever_a_detector_computes_with(detect
 def test_an_objects_steps_are_whole_numbers(steps):
     with pytest.raises(eb.InputError, match="must be a whole number of steps, got"):
         HammingDistance(**steps) if "every" in steps else Float32(**steps)
+
+
+@pytest.mark.parametrize("said", [True, 0.5, None, (0.5,), [0.5, True, 1]])
+def test_a_check_that_returns_something_else_is_told_what_to_return(said):
+    class Wrong(Detector):
+        def check(self, observation):
+            return said
+
+    with pytest.raises(eb.InputError, match=r"Wrong\.check must return .*`return statistic, settled`"):
+        eb.detect(recording([]), eb.SearchConfig(heads=0.5, detector=Wrong()))

@@ -6,6 +6,7 @@ import errno
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -295,6 +296,30 @@ def test_the_last_planned_step_is_looked_at_at_once():
 def test_settings_that_are_no_config_are_refused():
     with pytest.raises(eb.InputError, match="config must be a SearchConfig, got "):
         eb.Search(tiny_vit(), {"heads": 0.3}, total_steps=STEPS)
+
+
+@pytest.mark.parametrize(
+    "length",
+    [
+        *({"total_steps": steps} for steps in (0, -1, 10.0, "10", True, None)),
+        *({"total_steps": 10, "steps_per_epoch": steps} for steps in (0, -2, "2", float("nan"), float("inf"))),
+    ],
+    ids=repr,
+)
+def test_a_length_that_no_run_has_is_refused(length):
+    name = list(length)[-1]
+    with pytest.raises(eb.InputError, match=f"{name} must be a .*number .*, got {length[name]!r}"):
+        eb.Search(tiny_vit(), CONFIG, **length)
+    if length["total_steps"] is not None:
+        with pytest.raises(eb.InputError, match=f"{name} must be a .*number .*, got {length[name]!r}"):
+            eb.Trajectory.from_arrays(heads=np.ones((3, 2, 4)), **length)
+
+
+def test_what_is_no_recording_is_told_so():
+    with pytest.raises(eb.InputError, match=r"trajectory must be a Trajectory, got 'run'; .*Trajectory\.open\(path\)"):
+        eb.detect("run", CONFIG)
+    with pytest.raises(eb.InputError, match=r"config must be a SearchConfig, got 0\.3"):
+        eb.detect(eb.Trajectory.from_arrays(heads=np.ones((3, 2, 4))), 0.3)
 
 
 def test_a_delay_that_is_none_is_refused():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,11 +103,20 @@ class Detector(ABC):
         self.hold(observation)
         self.checked = self.is_due(observation)
         if self.checked:
-            statistic, settled = self.check(observation)
+            statistic, settled = self._checked(observation)
             # Plain numbers, for the files that tell of them.
             self.statistic = None if statistic is None else float(statistic)
             # A mask that ties decide says nothing, whatever the statistic.
             self.settled = bool(settled) and observation.evidence
+
+    def _checked(self, observation: Observation) -> tuple[float | None, bool]:
+        said: Any = self.check(observation)
+        if not isinstance(said, tuple) or len(said) != 2:
+            raise InputError(
+                f"{type(self).__name__}.check must return a statistic, or None, and whether the masks have settled, got"
+                f" {said!r}; write `return statistic, settled`"
+            )
+        return said
 
     def is_due(self, observation: Observation) -> bool:
         """Whether a check happens at this observation."""

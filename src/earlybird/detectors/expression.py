@@ -60,6 +60,14 @@ class Combination(DetectorFactory):
         built = [member.member(kind, rule, score, total_steps, steps_per_epoch) for member in self.members]
         return self.combine(built)
 
+    def spans(self, kind: Kind, total_steps: int, steps_per_epoch: float | None) -> dict[str, int]:
+        """The longest of the members'."""
+        longest: dict[str, int] = {}
+        for member in self.members:
+            for name, steps in member.spans(kind, total_steps, steps_per_epoch).items():
+                longest[name] = max(steps, longest.get(name, 0))
+        return longest
+
 
 def detector_factory(config: DetectorConfig) -> DetectorFactory:
     """What a config decides by: an object of the user's own, or a name or an expression with the config's settings.

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, TypeVar
 
-from earlybird.config import DETECTOR_SETTINGS, DetectorConfig
+from earlybird.config import DETECTOR_SETTINGS, SPANS, DetectorConfig
 from earlybird.detectors.base import Detector
 from earlybird.detectors.criterion import NUCLEAR_NORM, Criterion, has_lag
 from earlybird.detectors.specification import DetectorSpecification, ResolvedSettings
 from earlybird.errors import InputError
 from earlybird.masks import MaskRule
-from earlybird.spans import Span, SpanLike, parse_span
+from earlybird.spans import Span, parse_span
 from earlybird.vocabulary import Kind, Score
 
 Config = TypeVar("Config", bound=DetectorConfig)
@@ -65,11 +65,20 @@ class DetectorFactory(ABC):
         """
         detector = self.member(kind, rule, score, total_steps, steps_per_epoch)
         if detector.first_check > total_steps:
+            spans = self.spans(kind, total_steps, steps_per_epoch)
+            by_length = sorted(spans, key=lambda name: -spans[name])
+            long = [name for name in by_length if spans[name] > max(1, total_steps / 4)]
+            waits = f", since it waits for {' and '.join(f'{name}={spans[name]}' for name in long)}" if long else ""
+            shorter = f"a shorter {' or '.join(long)}" if long else "a detector that looks earlier"
             raise InputError(
                 f"the first check of {self.name} would come at step {detector.first_check}, after the run's"
-                f" {total_steps} steps; choose a shorter window or train longer"
+                f" {total_steps} steps{waits}; choose {shorter}, or train longer"
             )
         return detector
+
+    def spans(self, kind: Kind, total_steps: int, steps_per_epoch: float | None) -> dict[str, int]:
+        """Setting -> steps in a run of so many, of those that the first check waits for, where they are known."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -106,35 +115,34 @@ class NamedDetector(DetectorFactory):
                     f"detector {self.name} has no setting {name!r}; leave it out, or name a detector that has it"
                 )
 
-        def steps(wanted: SpanLike, default: Span | None) -> int:
-            span = default if wanted is None else parse_span(wanted)
-            return 0 if span is None else span.steps(total_steps, steps_per_epoch)
-
-        smoothing = steps(chosen.smoothing, defaults.smoothing)
-        if chosen.smoothing is None and kind in defaults.unsmoothed:
-            smoothing = 1
-        window = steps(chosen.window, defaults.window)
-        if chosen.window is None and defaults.window is not None:
-            window = max(window, defaults.least_window)
         criterion = NUCLEAR_NORM
         if defaults.criterion is not None:
             name = chosen.criterion or defaults.criterion
-            criterion = Criterion(name, steps(chosen.lag, _DEFAULT_LAG) if has_lag(name) else 0)
+            looks_back = parse_span(chosen.lag) or _DEFAULT_LAG
+            criterion = Criterion(name, looks_back.steps(total_steps, steps_per_epoch) if has_lag(name) else 0)
         return defaults.build(
             ResolvedSettings(
                 kind,
                 rule,
                 score,
                 total_steps,
-                smoothing,
-                window,
-                steps(chosen.every, defaults.every),
-                steps(chosen.start, defaults.start),
-                steps(chosen.lag, defaults.lag),
-                criterion,
-                self.threshold,
+                **self.spans(kind, total_steps, steps_per_epoch),
+                criterion=criterion,
+                threshold=self.threshold,
             )
         )
+
+    def spans(self, kind: Kind, total_steps: int, steps_per_epoch: float | None) -> dict[str, int]:
+        """The user's spans, or the specification's, in steps; 0 where there is no such setting."""
+        steps: dict[str, int] = {}
+        for name in SPANS:
+            span = parse_span(getattr(self.chosen, name)) or getattr(self.specification, name)
+            steps[name] = 0 if span is None else span.steps(total_steps, steps_per_epoch)
+        if self.chosen.smoothing is None and kind in self.specification.unsmoothed:
+            steps["smoothing"] = 1
+        if self.chosen.window is None and self.specification.window is not None:
+            steps["window"] = max(steps["window"], self.specification.least_window)
+        return steps
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,12 @@ def detect(trajectory: Trajectory, config: SearchConfig) -> Draw | None:
         InputError: a setting that does not fit the recording, a first check after the recorded steps, or scores that
             are not recorded or not finite.
     """
+    if not isinstance(trajectory, Trajectory):
+        raise InputError(
+            f"trajectory must be a Trajectory, got {trajectory!r}; of files read it by Trajectory.open(path)"
+        )
+    if not isinstance(config, SearchConfig):
+        raise InputError(f"config must be a SearchConfig, got {config!r}; write SearchConfig(heads=0.3, neurons=0.4)")
     detection = detection_of(trajectory, config)
     check_length(trajectory, detection)
     return detected(trajectory, detection)
@@ -63,8 +69,8 @@ def check_length(trajectory: Trajectory, detection: Detection) -> None:
     if trajectory.steps < first:
         raise InputError(
             f"the trajectory holds {trajectory.steps} of {trajectory.total_steps} planned steps, and"
-            f" {detection.factory.name} first looks after {first}; choose a shorter window, or a detector that looks"
-            " earlier"
+            f" {detection.factory.name} first looks after {first}; choose a detector that looks earlier, or"
+            " shorter spans for this one"
         )
 
 

@@ -24,6 +24,7 @@ from earlybird.search.missing_gradients import MissingGradients
 from earlybird.search.recording import Recording, shape_of_record
 from earlybird.search.state import read_search_state, write_search_state
 from earlybird.slimming.slimming import Slimming
+from earlybird.spans import check_run_length
 from earlybird.ticket import Ticket
 from earlybird.trajectory import Trajectory, TrajectoryWriter
 from earlybird.vocabulary import KINDS, Channel, Kind, Place
@@ -90,8 +91,7 @@ class Search:
             raise InputError(
                 f"config must be a SearchConfig, got {config!r}; write SearchConfig(heads=0.3, neurons=0.4)"
             )
-        if total_steps < 1:
-            raise InputError(f"total_steps must be at least 1, got {total_steps}")
+        check_run_length(total_steps, steps_per_epoch)
         if delay is not None and delay < 0:
             raise InputError(f"delay must be at least 0 steps, got {delay}")
         if recording is not None and is_first():

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from earlybird.errors import InputError, nearest
+from earlybird.spans import check_run_length
 from earlybird.trajectory.files import MOST_STEPS, channel_file, complete_steps, pairs, read_description
 from earlybird.trajectory.npy import recording, recordings
 from earlybird.trajectory.shape import Shape
@@ -90,12 +91,13 @@ class Trajectory:
             raise InputError(f"heads and neurons must have equally many steps, at least one kind given, got {lengths}")
         steps = next(iter(lengths.values()))
         total = steps if total_steps is None else total_steps
+        check_run_length(total, steps_per_epoch)
         if total < steps:
             raise InputError(f"total_steps must be at least the {steps} recorded steps, got {total}")
         if total > MOST_STEPS:
             raise InputError(f"total_steps must be at most {MOST_STEPS}, got {total}")
-        if steps_per_epoch is not None and not 0 < steps_per_epoch <= MOST_STEPS:
-            raise InputError(f"steps_per_epoch must be positive and at most {MOST_STEPS}, got {steps_per_epoch}")
+        if steps_per_epoch is not None and steps_per_epoch > MOST_STEPS:
+            raise InputError(f"steps_per_epoch must be at most {MOST_STEPS}, got {steps_per_epoch}")
         units = {kind: (values.shape[2],) * values.shape[1] for kind, values in arrays.items()}
         shape = Shape(units, (channel,), total, steps_per_epoch)
         return cls(shape, {(kind, channel): values for kind, values in arrays.items()})
