@@ -1,8 +1,12 @@
+import csv
 import json
+import re
 import sys
 
 import datasets
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
 from hypothesis import given, settings
@@ -195,7 +199,126 @@ def test_limits_and_batches(tsv, tiny_bert):
     assert pair["token_type_ids"].tolist() == [[0, 0, 0, 1, 1]]
 
 
+def write_splits(directory, ending, content):
+    for split in ("train", "validation"):
+        (directory / f"{split}.{ending}").write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    ("form", "lines"),
+    [
+        ("tsv", ["", "sentence\tlabel", "", "good film\t1", "", "  ", "bad film\t0", "", ""]),
+        ("csv", ["", "sentence,label", "", "good film,1", "", "  ", "\t", '"bad film",0', "", ""]),
+        (
+            "json-lines",
+            ["", '{"sentence": "good film", "label": 1}', " ", '{"label": 0, "sentence": "bad film"}', "", ""],
+        ),
+    ],
+)
+def test_blank_lines_are_skipped(tmp_path, tiny_bert, form, lines, end):
+    write_splits(tmp_path, "jsonl" if form == "json-lines" else form, end.join(lines))
+    read = task(tmp_path, tiny_bert, form=form)
+    assert read.train.texts == ["good film", "bad film"]
+    assert read.train.labels.tolist() == [1, 0]
+
+
+def test_a_blank_line_within_quotes_belongs_to_the_text(tmp_path, tiny_bert):
+    write_splits(tmp_path, "csv", 'sentence,label\n"good\r\n\n film ""x""",1\n\n"bad",0\n')
+    assert task(tmp_path, tiny_bert, form="csv").train.texts == ['good\r\n\n film "x"', "bad"]
+
+
+def test_a_line_of_tabs_is_a_row_of_empty_fields(tmp_path, tiny_bert):
+    write_splits(tmp_path, "tsv", "good\t1\n\t\nbad\t0\n")
+    with pytest.raises(InputError, match="row 1: the label '' is neither an integer"):
+        _ = task(tmp_path, tiny_bert, NAMES).train
+
+
+@pytest.mark.parametrize("form", ["tsv", "csv", "json-lines"])
+@pytest.mark.parametrize("column", ["sentence", "notes"])
+def test_a_field_may_have_any_length(tmp_path, tiny_bert, form, column):
+    rows = [{"sentence": "good film", "label": label, "notes": "bad"} | {column: "film " * 60_000} for label in (0, 1)]
+    if form == "json-lines":
+        lines = [json.dumps(row) for row in rows]
+    else:
+        mark = "\t" if form == "tsv" else ","
+        lines = [mark.join(rows[0]), *(mark.join(map(str, row.values())) for row in rows)]
+    write_splits(tmp_path, "jsonl" if form == "json-lines" else form, "\n".join(lines) + "\n")
+    read = task(tmp_path, tiny_bert, form=form)
+    assert read.train.texts == [row["sentence"] for row in rows]
+    assert read.collate([read.train[0]])["input_ids"].shape == (1, 32 if column == "sentence" else 4)
+
+
+def test_reading_leaves_the_settings_of_the_csv_module_alone(tmp_path, tiny_bert):
+    write_splits(tmp_path, "csv", f'sentence,label\n"{"film " * 60_000}",1\nbad,0\n')
+    before = csv.field_size_limit()
+    assert len(task(tmp_path, tiny_bert, form="csv").train) == 2
+    assert csv.field_size_limit() == before
+
+
+def test_a_nul_character_is_one_like_others(tmp_path, tiny_bert):
+    write_splits(tmp_path, "tsv", "good\0 film\t1\nbad film\t0\n")
+    read = task(tmp_path, tiny_bert, NAMES)
+    assert read.train.texts[0] == "good\0 film"
+    assert read.collate([read.train[0]])["input_ids"].shape == (1, 4)
+
+
 # Bad input
+
+
+@pytest.mark.parametrize("column", ["sentence", "other", "label"])
+@pytest.mark.parametrize("half", ["\\ud83d", "\\ude00"])
+def test_half_of_a_surrogate_pair_is_named_by_its_line(tmp_path, tiny_bert, column, half):
+    lines = [json.dumps({"sentence": "good", "other": "bad", "label": label}) for label in ("a", "b", "c")]
+    lines[2] = re.sub(rf'("{column}": ")', rf"\1so funny {half.replace(chr(92), chr(92) * 2)}", lines[2])
+    write_splits(tmp_path, "jsonl", "\n".join(["", *lines]) + "\n")
+    with pytest.raises(InputError, match=rf"train.jsonl, line 4: '{column}' holds .* half of a surrogate pair"):
+        task(tmp_path, tiny_bert, "data.second_text_column=other", form="json-lines").fetch()
+
+
+def test_a_whole_surrogate_pair_is_a_character(tmp_path, tiny_bert):
+    write_splits(tmp_path, "jsonl", '{"sentence": "\\ud83d\\ude00", "label": 1}\n{"sentence": "", "label": 0}\n')
+    assert task(tmp_path, tiny_bert, form="json-lines").train.texts == ["\U0001f600", ""]
+
+
+@pytest.mark.parametrize(
+    ("form", "content"),
+    [
+        ("tsv", "sentence\tlabel\ngood\t1\ncaf\xe9\t0\n"),
+        ("csv", 'sentence,label\n"good\ncaf\xe9",0\n'),
+        ("json-lines", '{"sentence": "good", "label": 1}\n\n{"sentence": "caf\xe9", "label": 0}\n'),
+    ],
+)
+def test_bytes_that_are_no_utf8_are_named_by_their_line(tmp_path, tiny_bert, form, content):
+    write_splits(tmp_path, "jsonl" if form == "json-lines" else form, content.encode("latin-1"))
+    with pytest.raises(InputError, match=r"train\..*line 3: the byte 0xe9 is not UTF-8: save the file as UTF-8"):
+        task(tmp_path, tiny_bert, form=form).fetch()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("form", ["tsv", "csv", "json-lines"])
+def test_a_file_in_utf16_is_refused_as_that(tmp_path, tiny_bert, form, encoding):
+    content = {"tsv": "good\t1\nbad\t0\n", "csv": "good,1\nbad,0\n", "json-lines": '{"sentence": "good", "label": 1}\n'}
+    write_splits(tmp_path, "jsonl" if form == "json-lines" else form, content[form].encode(encoding))
+    with pytest.raises(InputError, match=r"train\..* UTF-16 or UTF-32.*save the file as UTF-8"):
+        task(tmp_path, tiny_bert, *([] if form == "json-lines" else [NAMES]), form=form).fetch()
+
+
+@pytest.mark.parametrize("column", ["sentence", "label"])
+def test_a_table_of_bytes_that_are_no_utf8_is_named_by_its_row(tmp_path, tiny_bert, column):
+    odd = pyarrow.array([b"good", b"bad", b"caf\xe9"]).view(pyarrow.string())
+    columns = {"sentence": ["good", "bad", "fine"], "label": ["a", "b", "c"]} | {column: odd}
+    for split in ("train", "validation"):
+        pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / f"{split}.parquet")
+    with pytest.raises(InputError, match=rf"split 'train' of .*, row 2: '{column}' is not UTF-8"):
+        task(tmp_path, tiny_bert, form="parquet").fetch()
+
+
+def test_a_text_is_neither_missing_nor_a_number(tmp_path, tiny_bert):
+    for text in ("null", "3", "[]"):
+        write_splits(tmp_path, "jsonl", f'{{"sentence": "x", "label": 0}}\n{{"sentence": {text}, "label": 1}}\n')
+        with pytest.raises(InputError, match="row 1: 'sentence' holds"):
+            task(tmp_path, tiny_bert, form="json-lines").fetch()
 
 
 @pytest.mark.parametrize(
@@ -286,10 +409,14 @@ def test_splits_that_do_not_label_alike(tsv, tiny_bert):
         ("tsv", "good\t1\n", ["data.columns=[text, label]"], "no column 'sentence': data.columns names text, label"),
         ("tsv", "", [NAMES], "is empty"),
         ("tsv", "\xff\xfe", [NAMES], "cannot be read as TSV"),
-        ("csv", 'sentence,label\n"good,1\n', [], "cannot be read as CSV"),
+        ("csv", 'sentence,label\n"good,1\n', [], "cannot be read as CSV: line 2: the quote .* does not end"),
+        ("csv", 'sentence,label\n\n"go"od,1\n', [], "cannot be read as CSV: line 3: .* behind a closing quote"),
+        ("csv", 'sentence,label\n"a\nb",1\n\nbad\n', [], "line 5: 1 fields, expected 2"),
         ("json-lines", '{"sentence": "good"}\n', [], "line 1: there is no key 'label', it holds sentence"),
         ("json-lines", "[1]\n", [], "line 1: there is no key 'sentence', it holds list"),
-        ("json-lines", '{"sentence": \n', [], "cannot be read as JSON lines"),
+        ("json-lines", '\n{"sentence": \n', [], "cannot be read as JSON lines: line 2: Expecting value"),
+        ("json-lines", "[" * 100_000, [], "cannot be read as JSON lines: line 1"),
+        ("json-lines", "9" * 5_000, [], "cannot be read as JSON lines: line 1"),
         ("json-lines", '{"sentence": 3, "label": 1}\n', [], "row 0: 'sentence' holds 3, expected a text"),
         ("json-lines", '{"sentence": "x", "label": 0.5}\n', [], "row 0: the label 0.5 is neither"),
     ],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from earlybird.errors import InputError
+from earlybird.recipes.data.csv_records import csv_records
+from earlybird.recipes.data.utf8_lines import lone_surrogate, utf8_lines
 
 Columns = dict[str, list[Any]]
 ENDINGS = {"tsv": (".tsv",), "csv": (".csv",), "json-lines": (".jsonl", ".json"), "squad": (".json",)}
@@ -32,62 +33,72 @@ def split_file(directory: Path, split: str, endings: Sequence[str]) -> Path:
 def read_delimited(
     path: Path, form: Literal["tsv", "csv"], wanted: Sequence[str], names: Sequence[str] | None
 ) -> Columns:
-    """Read the wanted columns of a file as strings.
+    """Read the wanted columns of a file as strings, fields of any length. Blank lines are skipped.
 
     Args:
         path: UTF-8, with or without a byte order mark.
-        form: "tsv": separated by tabs, quotes are characters like others; "csv": commas and double quotes.
+        form: "tsv": separated by tabs, quotes are characters like others; "csv": commas and double quotes. A line
+            of tabs is no blank line of a TSV file, it has empty fields.
         wanted: columns to keep.
         names: of all columns if the file has no header.
 
     Raises:
         InputError: it is no such file, a column is missing, or a row has another number of fields.
     """
+    lines = utf8_lines(path, form.upper())
+    records = csv_records(lines) if form == "csv" else _tsv_records(lines)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            if form == "tsv":
-                reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            else:
-                reader = csv.reader(file, strict=True)
-            header = list(names) if names is not None else next(reader, [])
-            places = {name: _place(header, name, path, given=names is not None) for name in wanted}
-            columns: Columns = {name: [] for name in wanted}
-            for row in reader:
-                if len(row) != len(header):
-                    raise InputError(
-                        f"{path}, line {reader.line_num}: {len(row)} fields, expected {len(header)}"
-                        f" ({', '.join(header)})"
-                    )
-                for name, place in places.items():
-                    columns[name].append(row[place])
-    except (csv.Error, UnicodeDecodeError) as error:
+        header = list(names) if names is not None else next(records, (0, []))[1]
+        places = {name: _place(header, name, path, given=names is not None) for name in wanted}
+        columns: Columns = {name: [] for name in wanted}
+        for number, fields in records:
+            if len(fields) != len(header):
+                raise InputError(
+                    f"{path}, line {number}: {len(fields)} fields, expected {len(header)} ({', '.join(header)})"
+                )
+            for name, place in places.items():
+                columns[name].append(fields[place])
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{path} cannot be read as {form.upper()}: {error}") from error
     return columns
 
 
 def read_json_lines(path: Path, wanted: Sequence[str]) -> Columns:
-    """Read the wanted keys of a file with one JSON object per line.
+    """Read the wanted keys of a file with one JSON object per line. Blank lines are skipped.
 
     Raises:
-        InputError: a line is no JSON object or lacks a key.
+        InputError: a line is no JSON object, lacks a key, or holds a text there that cannot be encoded.
     """
     columns: Columns = {name: [] for name in wanted}
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                content = json.loads(line)
-                for name in wanted:
-                    if not isinstance(content, dict) or name not in content:
-                        held = ", ".join(content) if isinstance(content, dict) else type(content).__name__
-                        raise InputError(f"{path}, line {number}: there is no key {name!r}, it holds {held}")
-                    columns[name].append(content[name])
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} cannot be read as JSON lines: {error}") from error
+    for number, line in utf8_lines(path, "JSON lines"):
+        if line.isspace():
+            continue
+        try:
+            content = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            problem = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
+            raise InputError(f"{path} cannot be read as JSON lines: line {number}: {problem}") from error
+        for name in wanted:
+            if not isinstance(content, dict) or name not in content:
+                held = ", ".join(content) if isinstance(content, dict) else type(content).__name__
+                raise InputError(f"{path}, line {number}: there is no key {name!r}, it holds {held}")
+            value = content[name]
+            odd = lone_surrogate(value) if isinstance(value, str) else None
+            if odd is not None:
+                raise InputError(
+                    f"{path}, line {number}: {name!r} holds {odd!r}, half of a surrogate pair, which is no character:"
+                    " mend the text, as where it was cut within an emoji, or leave the line out"
+                )
+            columns[name].append(value)
     return columns
+
+
+def _tsv_records(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+    for number, line in lines:
+        if "\t" in line or not line.isspace():
+            yield number, line.rstrip("\r\n").split("\t")
 
 
 def _place(header: Sequence[str], name: str, path: Path, *, given: bool) -> int:

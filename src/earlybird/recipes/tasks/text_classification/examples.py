@@ -107,10 +107,9 @@ def _of_table(table: Table, settings: TextDataSettings) -> tuple[Texts, RawLabel
     for name in wanted:
         if name not in rows.features:
             raise InputError(f"{table.where} has no column {name!r}: it has {', '.join(rows.column_names)}")
-    arrow = rows.select_columns(wanted).with_format("arrow")[:]
     feature = rows.features[settings.label_column]
     names = tuple(feature.names) if isinstance(feature, datasets.ClassLabel) else None
-    return _split({name: arrow.column(name).to_pylist() for name in wanted}, names, settings, table.where)
+    return _split(table.columns(wanted), names, settings, table.where)
 
 
 def _wanted(settings: TextDataSettings) -> list[str]:
