@@ -4,6 +4,8 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
 from hypothesis import given, settings
@@ -188,7 +190,169 @@ def test_where_all_questions_have_answers_one_is_always_given(tmp_path, tiny_ber
     assert read.metrics(np.array([[1.0, 6, 7, 99.0]], dtype=np.float32)) == {"exact_match": 100.0, "f1": 100.0}
 
 
+# Questions without an answer
+
+
+ANSWERED = ("red cat", {"id": "q1", "question": "q", "answers": [{"text": "red", "answer_start": 0}]})
+
+
+def squad(source, tiny_bert, form="squad"):
+    return task(source, tiny_bert, form=form).fetch()
+
+
+def write_table(directory, entries):
+    """Rows in the hub's layout from (context, entry) as they lie in a SQuAD file."""
+    columns = {
+        "id": [entry["id"] for _, entry in entries],
+        "question": [entry["question"] for _, entry in entries],
+        "context": [context for context, _ in entries],
+        "answers": [
+            None
+            if entry.get("answers") is None
+            else {key: [answer[key] for answer in entry["answers"]] for key in ("text", "answer_start")}
+            for _, entry in entries
+        ],
+    }
+    if any("is_impossible" in entry for _, entry in entries):
+        columns["is_impossible"] = [entry.get("is_impossible") for _, entry in entries]
+    kinds = {
+        "answers": pyarrow.struct(
+            [("text", pyarrow.list_(pyarrow.string())), ("answer_start", pyarrow.list_(pyarrow.int32()))]
+        )
+    }
+    table = pyarrow.table({name: pyarrow.array(values, type=kinds.get(name)) for name, values in columns.items()})
+    for split in ("train", "validation"):
+        pyarrow.parquet.write_table(table, directory / f"{split}.parquet")
+
+
+@pytest.mark.parametrize(
+    ("entry", "held"),
+    [
+        ({}, "it holds id, question"),
+        ({"answer": [{"text": "red", "answer_start": 0}]}, "it holds answer, id, question"),
+        ({"answers": None}, "it holds answers, id, question"),
+        ({"is_impossible": False}, "it holds id, is_impossible, question"),
+    ],
+)
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_question_without_answers_is_not_one_that_has_none(tmp_path, tiny_bert, entry, held, split):
+    write_both(tmp_path, [ANSWERED])
+    write_squad(tmp_path / f"{split}.json", [ANSWERED, ("red cat", {"id": "q17", "question": "q", **entry})])
+    with pytest.raises(InputError, match=rf"{split}.json: question 'q17' .*neither .*{held}"):
+        squad(tmp_path, tiny_bert)
+
+
+def test_a_row_without_answers_is_not_one_that_has_none(tmp_path, tiny_bert):
+    write_table(tmp_path, [ANSWERED, ("red cat", {"id": "q17", "question": "q", "answers": None})])
+    with pytest.raises(InputError, match=r"split 'train' of .*: question 'q17' .*neither"):
+        squad(tmp_path, tiny_bert, "parquet")
+
+
+@pytest.mark.parametrize(
+    "entry", [{"answers": []}, {"answers": [], "is_impossible": False}, {"answers": None, "is_impossible": True}]
+)
+@pytest.mark.parametrize("form", ["squad", "parquet"])
+def test_an_empty_list_or_is_impossible_says_that_there_is_no_answer(tmp_path, tiny_bert, form, entry):
+    pairs = [ANSWERED, ("red cat", {"id": "q17", "question": "q", **entry})]
+    write_both(tmp_path, pairs)
+    write_table(tmp_path, pairs)
+    read = task(tmp_path, tiny_bert, form=form)
+    # By the rules of v2 "" is right where there is no answer.
+    assert read.metrics(np.array([[9.0, 3, 3, 0.0], [0.0, 3, 3, 9.0]], dtype=np.float32))["exact_match"] == 100.0
+
+
+def test_is_impossible_may_be_absent(tmp_path, tiny_bert):
+    pairs = [ANSWERED, ("red cat", {"id": "q17", "question": "q", "is_impossible": True})]
+    write_both(tmp_path, pairs)
+    assert squad(tmp_path, tiny_bert).evaluation == 2
+
+
+@pytest.mark.parametrize("form", ["squad", "parquet"])
+def test_is_impossible_counts_in_a_table_as_in_a_file(tmp_path, tiny_bert, form):
+    plausible = [{"text": "cat", "answer_start": 4}]
+    pairs = [ANSWERED, ("red cat", {"id": "q17", "question": "q", "answers": plausible, "is_impossible": True})]
+    write_both(tmp_path, pairs)
+    write_table(tmp_path, pairs)
+    read = task(tmp_path, tiny_bert, form=form)
+    assert read.metrics(np.array([[9.0, 3, 3, 0.0], [0.0, 3, 3, 9.0]], dtype=np.float32))["exact_match"] == 100.0
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize("form", ["squad", "parquet"])
+def test_a_split_in_which_no_question_has_an_answer_is_refused(tmp_path, tiny_bert, form, split):
+    withheld = [("red cat", {"id": f"q{n}", "question": "q", "answers": []}) for n in range(3)]
+    write_both(tmp_path, [ANSWERED, withheld[0]])
+    write_table(tmp_path, [ANSWERED, withheld[0]])
+    elsewhere = tmp_path / "withheld"
+    elsewhere.mkdir()
+    write_both(elsewhere, withheld)
+    write_table(elsewhere, withheld)
+    name = f"{split}.{'json' if form == 'squad' else 'parquet'}"
+    (elsewhere / name).rename(tmp_path / name)
+    with pytest.raises(InputError, match=rf"{split}.*: none of its 3 questions has an answer, as where .* withheld"):
+        squad(tmp_path, tiny_bert, form)
+
+
+def test_a_question_without_an_answer_in_evaluation_alone_is_named(tmp_path, tiny_bert):
+    write_both(tmp_path, [ANSWERED], [ANSWERED, ("red cat", {"id": "q17", "question": "q", "answers": []})])
+    with pytest.raises(InputError, match=r"validation.json: question 'q17' has no answer, .*train.json has one: "):
+        squad(tmp_path, tiny_bert)
+
+
+def test_a_set_may_be_evaluated_where_all_questions_have_answers(tmp_path, tiny_bert):
+    write_both(tmp_path, [ANSWERED, ("red cat", {"id": "q17", "question": "q", "answers": []})], [ANSWERED])
+    assert squad(tmp_path, tiny_bert).evaluation == 1
+
+
 # Reading
+
+
+@pytest.mark.parametrize("key", ["id", "question", "context", "text"])
+def test_half_of_a_surrogate_pair_is_named_by_its_question(tmp_path, tiny_bert, key):
+    half = "so \ud83d cat"
+    entry = {"id": "q17", "question": "q", "answers": [{"text": "cat", "answer_start": 4}]}
+    if key == "text":
+        entry["answers"][0]["text"] = half
+    elif key != "context":
+        entry[key] = half
+    write_both(tmp_path, [ANSWERED], [ANSWERED, (half if key == "context" else "red cat", entry)])
+    named = {"id": "", "context": r"data.0.paragraphs.1.context"}.get(key, "question 'q17'")
+    with pytest.raises(InputError, match=rf"validation.json is not in SQuAD's format: .*{named}.*surrogate"):
+        squad(tmp_path, tiny_bert)
+
+
+@pytest.mark.parametrize("key", ["id", "question", "context", "text"])
+def test_a_table_of_bytes_that_are_no_utf8_is_named_by_its_row(tmp_path, tiny_bert, key):
+    odd, texts = (pyarrow.array([text]).view(pyarrow.string()) for text in (b"caf\xe9", b"cat"))
+    answers = pyarrow.StructArray.from_arrays(
+        [pyarrow.ListArray.from_arrays([0, 1], odd if key == "text" else texts), pyarrow.array([[0]])],
+        names=["text", "answer_start"],
+    )
+    columns = {name: odd if name == key else texts for name in ("id", "question", "context")} | {"answers": answers}
+    for split in ("train", "validation"):
+        pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / f"{split}.parquet")
+    with pytest.raises(InputError, match=rf"row 0: '{'answers' if key == 'text' else key}' is not UTF-8"):
+        squad(tmp_path, tiny_bert, "parquet")
+
+
+def test_a_file_may_begin_with_a_byte_order_mark_and_not_be_in_utf16(tmp_path, tiny_bert):
+    write_both(tmp_path, [ANSWERED])
+    content = (tmp_path / "validation.json").read_text()
+    (tmp_path / "validation.json").write_text(content, encoding="utf-8-sig")
+    assert squad(tmp_path, tiny_bert).evaluation == 1
+    (tmp_path / "validation.json").write_text(content, encoding="utf-16")
+    with pytest.raises(InputError, match=r"validation.json cannot be read as JSON: it is in UTF-16"):
+        squad(tmp_path, tiny_bert)
+    (tmp_path / "validation.json").write_bytes(content.replace("red", "caf\xe9").encode("latin-1"))
+    with pytest.raises(InputError, match=r"validation.json .*line 1: the byte 0xe9 is not UTF-8"):
+        squad(tmp_path, tiny_bert)
+
+
+def test_nul_characters_leave_the_answer_in_its_place(tmp_path, tiny_bert):
+    context = "the\0 red\0 cat"
+    write_both(tmp_path, [one(context, [{"text": "red", "answer_start": context.index("red")}])])
+    (window,) = task(tmp_path, tiny_bert).train
+    assert "red" in window.text(*window.answer, context)
 
 
 def test_parquet_in_the_hubs_layout_gives_the_same_questions(tmp_path, tiny_bert):
@@ -247,7 +411,13 @@ def test_an_answer_outside_its_context_is_named_by_its_question(tmp_path, tiny_b
             ' "answers": [{"text": "c", "answer_start": "x"}]}]}]}]}',
             r"qas\.0\.answers\.0\.answer_start",
         ),
+        (
+            '{"data": [{"paragraphs": [{"context": "c", "qas": [{"id": "q17", "question": null}]}]}]}',
+            r"qas\.0\.question \(question 'q17'\)",
+        ),
         ('{"data": []}', "is empty"),
+        ("[" * 100_000, "is not in SQuAD's format"),
+        ("9" * 5_000, "is not in SQuAD's format"),
     ],
 )
 def test_malformed_files_are_named_with_the_place(tmp_path, tiny_bert, content, complaint):

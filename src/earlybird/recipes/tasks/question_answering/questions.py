@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 from earlybird.errors import InputError
 from earlybird.recipes.data.directory import source_directory
 from earlybird.recipes.data.table import Table
 from earlybird.recipes.data.text_files import ENDINGS, split_file
+from earlybird.recipes.data.utf8_lines import lone_surrogate, utf8_lines
 from earlybird.recipes.tasks.question_answering.settings import QuestionDataSettings
 
 
@@ -38,40 +41,63 @@ def read_questions(settings: QuestionDataSettings) -> tuple[list[Question], list
     """Read the training and the evaluation questions.
 
     Raises:
-        InputError: data are missing or malformed, or an answer is not where it is said to be in its context; the
-            message names the question's id.
+        InputError: data are missing or malformed, a question's answers are missing or not where they are said to be
+            in its context (the message names its id), or a split has no answers where it should have some.
     """
     if settings.format == "hub":
         from earlybird.recipes.data.hub import read_hub
 
-        train, evaluation = (_of_table(table) for table in read_hub(settings))
+        splits = [(_of_table(table), table.where) for table in read_hub(settings)]
     elif settings.format == "parquet":
         from earlybird.recipes.data.parquet import read_parquet
 
-        train, evaluation = (_of_table(table) for table in read_parquet(settings))
+        splits = [(_of_table(table), table.where) for table in read_parquet(settings)]
     else:
         directory = source_directory(settings, f"{settings.train_split}.json and {settings.eval_split}.json")
-        train, evaluation = (
-            _of_file(split_file(directory, split, ENDINGS["squad"]))
-            for split in (settings.train_split, settings.eval_split)
+        paths = [
+            split_file(directory, split, ENDINGS["squad"]) for split in (settings.train_split, settings.eval_split)
+        ]
+        splits = [(_of_file(path), str(path)) for path in paths]
+    for questions, where in splits:
+        _check_answers(questions, where)
+    (train, train_where), (evaluation, evaluation_where) = splits
+    unanswered = next((question for question in evaluation if not question.answers), None)
+    if unanswered is not None and all(question.answers for question in train):
+        raise InputError(
+            f"{evaluation_where}: question {unanswered.id!r} has no answer, and every question of {train_where} has"
+            " one: leave it out, or train on questions of which some have none"
         )
     return train, evaluation
 
 
+def _encodable(value: str | int) -> str | int:
+    odd = lone_surrogate(value) if isinstance(value, str) else None
+    if odd is not None:
+        raise PydanticCustomError(
+            "surrogate",
+            "it holds {half}, half of a surrogate pair, which is no character: mend the text",
+            {"half": repr(odd)},
+        )
+    return value
+
+
+_Text = Annotated[str, AfterValidator(_encodable)]
+
+
 class _AnswerEntry(BaseModel):
-    text: str
+    text: _Text
     answer_start: int
 
 
-class _QuestionEntry(BaseModel):
-    id: str | int
-    question: str
-    answers: list[_AnswerEntry] = []
+class _QuestionEntry(BaseModel, extra="allow"):
+    id: Annotated[str | int, AfterValidator(_encodable)]
+    question: _Text
+    answers: list[_AnswerEntry] | None = None
     is_impossible: bool = False
 
 
 class _Paragraph(BaseModel):
-    context: str
+    context: _Text
     qas: list[_QuestionEntry]
 
 
@@ -86,26 +112,33 @@ class _SquadFile(BaseModel):
 
 
 def _of_file(path: Path) -> list[Question]:
+    text = "".join(line for _, line in utf8_lines(path, "JSON"))
+    content: Any = None
     try:
-        content = _SquadFile.model_validate_json(path.read_bytes())
+        content = json.loads(text)
+        articles = _SquadFile.model_validate(content).data
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InputError(f"{path} is not in SQuAD's format: {place}: {first['msg'].lower()}") from error
-    return _checked(
-        (
-            Question(
-                str(entry.id),
-                entry.question,
-                paragraph.context,
-                () if entry.is_impossible else tuple(Answer(each.text, each.answer_start) for each in entry.answers),
-            )
-            for article in content.data
-            for paragraph in article.paragraphs
-            for entry in paragraph.qas
-        ),
-        str(path),
-    )
+        raise InputError(f"{path} is not in SQuAD's format: {_problem(error, content)}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not in SQuAD's format: the file is no JSON: {error}") from error
+    return [
+        _question(entry, paragraph.context, str(path))
+        for article in articles
+        for paragraph in article.paragraphs
+        for entry in paragraph.qas
+    ]
+
+
+def _problem(error: ValidationError, content: Any) -> str:
+    """What is wrong first, where in the file, and in which question."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the file"
+    match first["loc"]:
+        case ("data", article, "paragraphs", paragraph, "qas", number, *_):
+            entry = content["data"][article]["paragraphs"][paragraph]["qas"][number]
+            name = entry.get("id") if isinstance(entry, dict) else None
+            place += f" (question {name!r})" if name is not None else ""
+    return f"{place}: {first['msg'].lower()}"
 
 
 def _of_table(table: Table) -> list[Question]:
@@ -116,36 +149,55 @@ def _of_table(table: Table) -> list[Question]:
             f"{table.where} has no column {missing[0]!r}: expected {', '.join(expected)}, it has"
             f" {', '.join(table.rows.column_names)}"
         )
-    rows = table.rows.select_columns(list(expected)).with_format("arrow")[:].to_pylist()
-    return _checked((_of_row(row, number, table.where) for number, row in enumerate(rows)), table.where)
+    marked = ("is_impossible",) if "is_impossible" in table.rows.features else ()
+    columns = table.columns([*expected, *marked])
+    rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+    return [_of_row(row, number, table.where) for number, row in enumerate(rows)]
 
 
 def _of_row(row: dict[str, Any], number: int, where: str) -> Question:
+    answers, context = row["answers"], row["context"]
     try:
-        answers = row["answers"]
+        pairs = None if answers is None else zip(answers["text"], answers["answer_start"], strict=True)
         entry = _QuestionEntry(
             id=row["id"],
             question=row["question"],
-            answers=[
-                _AnswerEntry(text=text, answer_start=start)
-                for text, start in zip(answers["text"], answers["answer_start"], strict=True)
-            ],
+            answers=None if pairs is None else [_AnswerEntry(text=text, answer_start=start) for text, start in pairs],
+            is_impossible=row.get("is_impossible") or False,
         )
-        paragraph = _Paragraph(context=row["context"], qas=[entry])
+        paragraph = _Paragraph(context=context, qas=[entry])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{where}, row {number} is no question: expected texts in id, question and context, and in answers lists"
             " of text and answer_start"
         ) from error
-    given = tuple(Answer(each.text, each.answer_start) for each in entry.answers)
-    return Question(str(entry.id), entry.question, paragraph.context, given)
+    return _question(entry, paragraph.context, where)
 
 
-def _checked(questions: Iterator[Question], where: str) -> list[Question]:
-    found: Sequence[Question] = list(questions)
-    if not found:
+def _question(entry: _QuestionEntry, context: str, where: str) -> Question:
+    name = str(entry.id)
+    if entry.is_impossible:
+        return Question(name, entry.question, context, ())
+    if entry.answers is None:
+        held = ", ".join(sorted(entry.model_fields_set))
+        raise InputError(
+            f"{where}: question {name!r} has neither answers nor is_impossible=true, it holds {held[:200]}: give its"
+            " answers, or [] where it has none"
+        )
+    return Question(
+        name, entry.question, context, tuple(Answer(each.text, each.answer_start) for each in entry.answers)
+    )
+
+
+def _check_answers(questions: Sequence[Question], where: str) -> None:
+    if not questions:
         raise InputError(f"{where} is empty: expected at least one question")
-    for each in found:
+    if not any(question.answers for question in questions):
+        raise InputError(
+            f"{where}: none of its {len(questions)} questions has an answer, as where answers are withheld: choose a"
+            " split with answers"
+        )
+    for each in questions:
         for answer in each.answers:
             there = each.context[answer.start : answer.start + len(answer.text)] if answer.start >= 0 else ""
             if not answer.text or there != answer.text:
@@ -153,4 +205,3 @@ def _checked(questions: Iterator[Question], where: str) -> list[Question]:
                     f"{where}: the answer {answer.text[:80]!r} to question {each.id!r} is not in its context at"
                     f" character {answer.start}, where {there[:80]!r} stands: correct it or leave the question out"
                 )
-    return list(found)
