@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import string
 
 import datasets
@@ -61,6 +62,20 @@ def tiny_bert(tmp_path_factory):
         json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 512})
     )
     return directory
+
+
+@pytest.fixture
+def short_model(tmp_path, tiny_bert):
+    """Make a directory with a model of 64 positions of the family given, whose tokenizer names no limit."""
+
+    def make(family):
+        directory = shutil.copytree(tiny_bert, tmp_path / f"short-{family}")
+        config = getattr(transformers, f"{family}Config").from_pretrained(tiny_bert, max_position_embeddings=64)
+        getattr(transformers, f"{family}Model")(config).save_pretrained(directory)
+        (directory / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
+        return directory
+
+    return make
 
 
 @pytest.fixture

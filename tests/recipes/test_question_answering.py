@@ -1,5 +1,6 @@
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import datasets
@@ -425,6 +426,26 @@ def test_malformed_files_are_named_with_the_place(tmp_path, tiny_bert, content, 
     (tmp_path / "validation.json").write_text(content)
     with pytest.raises(InputError, match=complaint):
         _ = task(tmp_path, tiny_bert).train
+
+
+@pytest.mark.parametrize(("family", "limit"), [("Bert", 64), ("Roberta", 63)])
+def test_windows_are_no_longer_than_the_model_can_read(tmp_path, short_model, family, limit):
+    write_both(tmp_path, [one("red " + "dog " * 100, [{"text": "red", "answer_start": 0}])])
+    model = short_model(family)
+    with pytest.raises(InputError, match=rf"model.max_length must be at most {limit} tokens for .*, got {limit + 1}"):
+        task(tmp_path, model, f"model.max_length={limit + 1}").fetch()
+    read = task(tmp_path, model, f"model.max_length={limit}")
+    batch = read.collate([read.evaluation[0]])
+    assert batch["input_ids"].shape == (1, limit)
+    assert read.predict(read.initial_model(), batch).shape == (1, 4)
+
+
+def test_a_tokenizer_that_cannot_say_where_its_tokens_stand_is_refused_before_a_run(tmp_path, tiny_bert):
+    write_both(tmp_path, [ANSWERED])
+    model = shutil.copytree(tiny_bert, tmp_path / "model")
+    (model / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "CanineTokenizer"}))
+    with pytest.raises(InputError, match=r"CanineTokenizer cannot say which characters"):
+        squad(tmp_path, model)
 
 
 def test_windows_without_room_are_refused():

@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+import shutil
 import sys
 
 import datasets
@@ -12,7 +13,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.processors import RobertaProcessing
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
 
 from earlybird import cli
 from earlybird.checkpoint.load import load
@@ -395,6 +399,35 @@ def test_values_have_no_classes_to_tell_of(tmp_path, tiny_bert):
     assert task(tmp_path, tiny_bert, NAMES, "metric=pearson").fetch().notes == ()
 
 
+@pytest.mark.parametrize(("family", "limit"), [("Bert", 64), ("Roberta", 63)])
+def test_texts_are_no_longer_than_the_model_can_read(tmp_path, short_model, family, limit):
+    write_tsv(tmp_path / "train.tsv", [("good " * 200, 1), ("bad " * 200, 0)])
+    write_tsv(tmp_path / "validation.tsv", [("good " * 200, 1), ("bad", 0)])
+    model = short_model(family)
+    with pytest.raises(InputError, match=rf"model.max_length must be at most {limit} tokens for .*, got {limit + 1}"):
+        task(tmp_path, model, NAMES, f"model.max_length={limit + 1}").fetch()
+    read = task(tmp_path, model, NAMES, f"model.max_length={limit}")
+    batch = read.collate([read.train[0], read.train[1]])
+    assert batch["input_ids"].shape == (2, limit)
+    assert read.predict(read.initial_model(), batch).shape == (2,)
+
+
+def test_two_texts_have_room_beside_the_special_tokens(tmp_path, tiny_bert):
+    rows = [{"sentence": "good", "other": "bad", "label": label} for label in (0, 1)]
+    write_splits(tmp_path, "jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    model = shutil.copytree(tiny_bert, tmp_path / "model")
+    # Four around two texts, as RoBERTa's.
+    tokenizer = Tokenizer(WordLevel({"[CLS]": 0, "[PAD]": 1, "[SEP]": 2, "[UNK]": 3, "good": 4, "bad": 5}, "[UNK]"))
+    tokenizer.post_processor = RobertaProcessing(("[SEP]", 2), ("[CLS]", 0))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]").save_pretrained(model)
+    pairs = ["data.second_text_column=other"]
+    with pytest.raises(InputError, match=r"model.max_length must be at least 6 tokens for .*: 4 .* special.*, got 5"):
+        task(tmp_path, model, *pairs, "model.max_length=5", form="json-lines").fetch()
+    read = task(tmp_path, model, *pairs, "model.max_length=6", form="json-lines")
+    assert read.collate([read.train[0]])["input_ids"].tolist() == [[0, 4, 2, 2, 5, 2]]
+    assert task(tmp_path, model, "model.max_length=4", form="json-lines").fetch().train == 2
+
+
 def test_splits_that_do_not_label_alike(tsv, tiny_bert):
     write_tsv(tsv / "validation.tsv", [("good", "positive"), ("bad", "negative")])
     with pytest.raises(InputError, match="do not label alike"):
@@ -440,6 +473,7 @@ def test_a_missing_file_says_what_is_there(tsv, tiny_bert):
         (["model.pretrained=nobody/no-such-model"], "neither a directory"),
         (["model.pretrained={tsv}"], "holds no"),
         (["model.max_length=513"], "model.max_length must be at most 512 tokens"),
+        (["model.pretrained={short}", "model.max_length=65"], "model.max_length must be at most 64 tokens"),
         (["metric=accurracy"], "metric"),
         (["task=text-clasification"], "did you mean 'text-classification'?"),
         (["model.preetrained=x"], "did you mean 'pretrained'?"),
@@ -447,9 +481,12 @@ def test_a_missing_file_says_what_is_there(tsv, tiny_bert):
         (["data.format=json-lines", NAMES], "data.columns names the columns of a TSV or CSV file"),
     ],
 )
-def test_bad_settings_end_in_one_sentence(tsv, tiny_bert, monkeypatch, capsys, tmp_path, overrides, said):
+def test_bad_settings_end_in_one_sentence(tsv, tiny_bert, short_model, monkeypatch, capsys, tmp_path, overrides, said):
     arguments = ["data.format=tsv", f"data.source={tsv}", "data.config=null", f"model.pretrained={tiny_bert}"]
-    arguments += ["model.max_length=32", f"output={tmp_path / 'run'}", NAMES, *(o.format(tsv=tsv) for o in overrides)]
+    arguments += ["model.max_length=32", f"output={tmp_path / 'run'}", NAMES]
+    short = short_model("Bert")
+    arguments += [each.format(tsv=tsv, short=short) for each in overrides]
+    capsys.readouterr()
     monkeypatch.setattr(sys, "argv", ["earlybird", "run", "bert-glue", *arguments])
     with pytest.raises(SystemExit) as exit_status:
         cli.main()

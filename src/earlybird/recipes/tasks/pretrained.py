@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from earlybird.errors import InputError, first_line
+from earlybird.recipes.tasks.position_limit import position_limit
 
 # What transformers raises for a model that is not there, is damaged, or is of a family without the task's head.
 FAILURES = (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError, SafetensorError)
@@ -81,11 +82,12 @@ def with_new_head(auto_class: Any, name: str, config: PreTrainedConfig, seed: in
     return model
 
 
-def pretrained_tokenizer(name: str, max_length: int) -> PreTrainedTokenizerBase:
-    """The tokenizer of a pretrained model, for texts of up to `max_length` tokens.
+def pretrained_tokenizer(name: str, max_length: int, texts: int) -> PreTrainedTokenizerBase:
+    """The tokenizer of a pretrained model, for examples of one text or two of up to `max_length` tokens in all.
 
     Raises:
-        InputError: there is none, or it cannot pad, or the model takes no texts of that length.
+        InputError: there is none, or it cannot pad, or `max_length` is more than the tokenizer is for or leaves no
+            token for each text.
     """
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
@@ -94,10 +96,29 @@ def pretrained_tokenizer(name: str, max_length: int) -> PreTrainedTokenizerBase:
     if tokenizer.pad_token is None:
         raise InputError(f"the tokenizer of {name} has no padding token, so that texts cannot be gathered into batches")
     if max_length > tokenizer.model_max_length:
+        raise _too_long(name, tokenizer.model_max_length, max_length)
+    special = tokenizer.num_special_tokens_to_add(pair=texts == 2)
+    if max_length < special + texts:
         raise InputError(
-            f"model.max_length must be at most {tokenizer.model_max_length} tokens for {name}, got {max_length}"
+            f"model.max_length must be at least {special + texts} tokens for {name}: {special} of them are special,"
+            f" and one for each text, got {max_length}"
         )
     return tokenizer
+
+
+def check_length(model: PreTrainedModel, name: str, max_length: int) -> None:
+    """Check that a model can read texts of `max_length` tokens, whatever its tokenizer says.
+
+    Raises:
+        InputError: its table of positions ends before.
+    """
+    limit = position_limit(model)
+    if limit is not None and max_length > limit:
+        raise _too_long(name, limit, max_length)
+
+
+def _too_long(name: str, limit: int, max_length: int) -> InputError:
+    return InputError(f"model.max_length must be at most {limit} tokens for {name}, got {max_length}")
 
 
 def not_found(name: str, what: str, error: Exception) -> str:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoModelForQuestionAnswering, PreTrainedModel, PreTrainedTokenizerBase
 
+from earlybird.errors import InputError
 from earlybird.recipes.data.counts import Counts
 from earlybird.recipes.data.limit import limited
 from earlybird.recipes.tasks.base import Batch, Metric, Task
-from earlybird.recipes.tasks.pretrained import pretrained_config, pretrained_tokenizer, with_new_head
+from earlybird.recipes.tasks.pretrained import check_length, pretrained_config, pretrained_tokenizer, with_new_head
 from earlybird.recipes.tasks.question_answering.questions import Question, read_questions
 from earlybird.recipes.tasks.question_answering.settings import QuestionAnsweringRecipe
 from earlybird.recipes.tasks.question_answering.spans import best_spans
@@ -44,7 +45,13 @@ class QuestionAnswering(Task):
 
     @cached_property
     def _tokenizer(self) -> PreTrainedTokenizerBase:
-        return pretrained_tokenizer(self._recipe.model.pretrained, self._recipe.model.max_length)
+        tokenizer = pretrained_tokenizer(self._recipe.model.pretrained, self._recipe.model.max_length, texts=2)
+        if not tokenizer.is_fast:
+            raise InputError(
+                f"{type(tokenizer).__name__} cannot say which characters a token stands for; question answering needs"
+                " a model with a fast tokenizer (a tokenizer.json)"
+            )
+        return tokenizer
 
     @property
     def metric(self) -> Metric:
@@ -78,7 +85,9 @@ class QuestionAnswering(Task):
         pretrained = self._recipe.model.pretrained
         _ = self._tokenizer
         config = pretrained_config(pretrained, 2)
-        return with_new_head(AutoModelForQuestionAnswering, pretrained, config, self._recipe.seed)
+        model = with_new_head(AutoModelForQuestionAnswering, pretrained, config, self._recipe.seed)
+        check_length(model, pretrained, self._recipe.model.max_length)
+        return model
 
     def save_companions(self, directory: Path) -> None:
         """Write the tokenizer."""

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from earlybird.errors import InputError
 from earlybird.recipes.tasks.question_answering.questions import Question
 from earlybird.recipes.tasks.question_answering.settings import QuestionModelSettings
 
@@ -51,14 +50,11 @@ def windows_of(
     class token: for the model it is as if the window had none (Devlin et al. 2018, arXiv 1810.04805, and their
     code for SQuAD).
 
-    Raises:
-        InputError: the tokenizer cannot say which characters a token stands for.
+    Args:
+        questions: of one split.
+        tokenizer: one that can say which characters a token stands for.
+        settings: lengths in tokens.
     """
-    if not tokenizer.is_fast:
-        raise InputError(
-            f"{type(tokenizer).__name__} cannot say which characters a token stands for; question answering needs a"
-            " model with a fast tokenizer (a tokenizer.json)"
-        )
     windows: list[Window] = []
     for begin in range(0, len(questions), _AT_ONCE):
         part = questions[begin : begin + _AT_ONCE]

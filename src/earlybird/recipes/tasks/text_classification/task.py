@@ -16,7 +16,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from earlybird.recipes.data.classes import check_several_classes, class_notes
 from earlybird.recipes.data.counts import Counts
 from earlybird.recipes.tasks.base import Batch, Metric, Task
-from earlybird.recipes.tasks.pretrained import pretrained_config, pretrained_tokenizer, with_new_head
+from earlybird.recipes.tasks.pretrained import check_length, pretrained_config, pretrained_tokenizer, with_new_head
 from earlybird.recipes.tasks.text_classification.examples import TextData, Texts, read_texts
 from earlybird.recipes.tasks.text_classification.metrics import classification_metrics, regression_metrics
 from earlybird.recipes.tasks.text_classification.settings import TextClassificationRecipe
@@ -34,7 +34,8 @@ class TextClassification(Task):
 
     @cached_property
     def _tokenizer(self) -> PreTrainedTokenizerBase:
-        return pretrained_tokenizer(self._recipe.model.pretrained, self._recipe.model.max_length)
+        texts = 1 if self._recipe.data.second_text_column is None else 2
+        return pretrained_tokenizer(self._recipe.model.pretrained, self._recipe.model.max_length, texts)
 
     @property
     def metric(self) -> Metric:
@@ -73,7 +74,9 @@ class TextClassification(Task):
         _ = self._tokenizer
         config = pretrained_config(pretrained, self._data.classes or 1)
         config.problem_type = "regression" if self._recipe.regression else "single_label_classification"
-        return with_new_head(AutoModelForSequenceClassification, pretrained, config, seed)
+        model = with_new_head(AutoModelForSequenceClassification, pretrained, config, seed)
+        check_length(model, pretrained, self._recipe.model.max_length)
+        return model
 
     def save_companions(self, directory: Path) -> None:
         """Write the tokenizer."""
