@@ -606,6 +606,46 @@ def test_the_hub_is_asked_for_name_and_config(parquet, monkeypatch):
         fetch_images(settings("hub", "some/images", eval_split="val"))
 
 
+READERS = ("pandas", "csv", "json", "parquet", "text", "imagefolder", "arrow", "webdataset")
+
+
+@pytest.mark.parametrize("source", [*READERS, "hf://datasets/csv"])
+def test_a_reader_of_files_is_no_name_on_the_hub(source, tmp_path, monkeypatch):
+    # One of these would read what lies in the current directory.
+    for split in ("train", "test"):
+        datasets.Dataset.from_dict({"label": [0, 1]}).to_csv(tmp_path / f"{split}.csv")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=rf"{source} is no data set on the hub, .* set data.format"):
+        fetch_images(settings("hub", source))
+
+
+@pytest.mark.parametrize(
+    ("source", "meant"),
+    [
+        ("imagefolder", "did you mean 'image-folder'"),
+        ("parquet", "did you mean 'parquet'"),
+        ("pandas", "choose one of parquet, image-folder, idx, digits"),
+    ],
+)
+def test_the_format_that_was_meant_is_named(source, meant):
+    with pytest.raises(InputError, match=meant):
+        fetch_images(settings("hub", source))
+
+
+@pytest.mark.parametrize("source", ["glue", "cifar10", "pandas/frames", "nobody/csv"])
+def test_other_names_are_left_to_the_hub(source, parquet, monkeypatch):
+    asked = []
+
+    def load_dataset(name, config):
+        asked.append(name)
+        table = datasets.Dataset.from_parquet(str(parquet / "test.parquet"))
+        return datasets.DatasetDict(train=table, test=table)
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    assert fetch_images(settings("hub", source)).train == 3
+    assert asked == [source]
+
+
 def test_a_failed_download_says_the_way_out(monkeypatch):
     def load_dataset(name, config):
         raise ConnectionError("no route to host")
