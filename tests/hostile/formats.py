@@ -25,6 +25,10 @@ from earlybird.recipes.stages.summary import summarise
 from earlybird.recipes.sweep.directory import SweepDirectory
 from earlybird.recipes.sweep.table import gather
 from earlybird.recipes.sweep.text import central_grid, grid, write_table
+from earlybird.recipes.tasks.question_answering.questions import read_questions
+from earlybird.recipes.tasks.question_answering.settings import QuestionDataSettings
+from earlybird.recipes.tasks.text_classification.examples import read_texts
+from earlybird.recipes.tasks.text_classification.settings import TextDataSettings
 from earlybird.report.figures.listing import write_figures
 from earlybird.report.verdict import verdict
 from earlybird.report.write import write_report
@@ -220,6 +224,46 @@ def read_state(root: Path) -> None:
     read_search_state(root / "state.safetensors", coefficients, optimizer, model="m", trained=True)
 
 
+def write_texts(root: Path) -> None:
+    """Texts and questions as recipes read them, a file each of two splits."""
+    row = {"sentence": 'good, "fine"\nfilm', "other": "é 😀", "label": "a"}
+    quoted = ",".join('"' + text.replace('"', '""') + '"' for text in row.values())
+    files = {
+        "csv": f"{','.join(row)}\n{quoted}\n\nbad,,b\n",
+        "tsv": "sentence\tother\tlabel\ngood\té 😀\ta\n\nbad\t\tb\n",
+        "jsonl": json.dumps(row | {"label": 1}),
+    }
+    answers = [{"text": "red", "answer_start": 0}]
+    entries = [
+        {"id": "1", "question": "é 😀", "answers": answers, "is_impossible": False},
+        {"id": 2, "question": "where", "answers": [], "is_impossible": True},
+    ]
+    files["json"] = json.dumps({"version": "v2.0", "data": [{"paragraphs": [{"context": "red cat", "qas": entries}]}]})
+    for ending, content in files.items():
+        for split in ("train", "validation"):
+            (root / f"{split}.{ending}").write_text(content, encoding="utf-8")
+
+
+def texts_reader(form: str) -> Callable[[Path], None]:
+    """Read texts of a format; what is read can be encoded."""
+
+    def read(root: Path) -> None:
+        settings = TextDataSettings.model_validate(
+            {"format": form, "source": str(root), "second_text_column": "other", "label_column": "label"}
+        )
+        data = read_texts(settings, regression=False)
+        for text in (*data.train.texts, *(data.train.seconds or ()), *data.classes):
+            text.encode()
+
+    return read
+
+
+def read_squad(root: Path) -> None:
+    settings = QuestionDataSettings.model_validate({"format": "squad", "source": str(root)})
+    for question in read_questions(settings)[0]:
+        "".join((question.id, question.question, question.context)).encode()
+
+
 # What is written, which of its files is damaged, how it is read, and how many mutations.
 FORMATS: dict[str, tuple[Callable[[Path], None], str, Callable[[Path], object], int]] = {
     "ticket": (write_run, TICKET, read_ticket, 100),
@@ -242,6 +286,10 @@ FORMATS: dict[str, tuple[Callable[[Path], None], str, Callable[[Path], object], 
     "drawn draw": (write_run, "draw.json", read_figures, 3),
     "drawn ticket": (write_run, TICKET, sealed(seal_ticket, read_figures), 3),
     "drawn trajectory": (write_run, DESCRIPTION, sealed(seal_trajectory, read_figures), 3),
+    "texts in CSV": (write_texts, "train.csv", texts_reader("csv"), 60),
+    "texts in TSV": (write_texts, "train.tsv", texts_reader("tsv"), 60),
+    "texts in JSON lines": (write_texts, "train.jsonl", texts_reader("json-lines"), 100),
+    "questions": (write_texts, "train.json", read_squad, 150),
     "sweep": (write_sweep, "sweep.json", read_sweep, 100),
     "cell of a sweep": (write_sweep, "cells/ticket/cell.json", read_sweep, 100),
     "config of a checkpoint": (write_checkpoint, "config.json", eb.load, 160),

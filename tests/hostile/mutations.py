@@ -92,4 +92,4 @@ def mutated_yaml(data: bytes, chance: random.Random) -> bytes:
 
 def mutation_for(file: Path) -> Callable[[bytes, random.Random], bytes]:
     """What damages a file of this ending."""
-    return {".json": mutated_json, ".yaml": mutated_yaml}.get(file.suffix, mutated_bytes)
+    return {".json": mutated_json, ".jsonl": mutated_json, ".yaml": mutated_yaml}.get(file.suffix, mutated_bytes)
