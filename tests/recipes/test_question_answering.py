@@ -303,7 +303,7 @@ def test_a_question_without_an_answer_in_evaluation_alone_is_named(tmp_path, tin
 def test_how_many_questions_have_no_answer_is_told(tmp_path, tiny_bert):
     unanswered = ("red cat", {"id": "q17", "question": "q", "answers": []})
     write_both(tmp_path, [ANSWERED, unanswered, unanswered], [ANSWERED, unanswered])
-    told = "2 of 3 training and 1 of 2 evaluation questions have no answer: they are judged by the rules of SQuAD v2"
+    told = "2 of 3 training and 1 of 2 evaluation questions have no answer: all are judged by the rules of SQuAD v2"
     assert squad(tmp_path, tiny_bert).notes == (told,)
     write_both(tmp_path, [ANSWERED])
     assert squad(tmp_path, tiny_bert).notes == ()

@@ -74,9 +74,20 @@ class QuestionAnswering(Task):
         """Number of evaluation questions."""
         return len(self._evaluation_questions)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """On questions without an answer: a single one decides by which rules all are judged."""
+        if not self._no_answers:
+            return ()
+        counts = " and ".join(
+            f"{sum(not question.answers for question in questions):,} of {len(questions):,} {name}"
+            for questions, name in zip(self._questions, ("training", "evaluation"), strict=True)
+        )
+        return (f"{counts} questions have no answer: all are judged by the rules of SQuAD v2",)
+
     def fetch(self) -> Counts:
         """Download or check questions, tokenizer and model."""
-        counts = Counts(len(self._questions[0]), len(self._questions[1]))
+        counts = Counts(len(self._questions[0]), len(self._questions[1]), notes=self.notes)
         self.initial_model()
         return counts
 
