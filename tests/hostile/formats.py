@@ -231,7 +231,7 @@ def write_texts(root: Path) -> None:
     files = {
         "csv": f"{','.join(row)}\n{quoted}\n\nbad,,b\n",
         "tsv": "sentence\tother\tlabel\ngood\té 😀\ta\n\nbad\t\tb\n",
-        "jsonl": json.dumps(row | {"label": 1}),
+        "jsonl": f"{json.dumps(row)}\n\n{json.dumps(row | {'label': 'b'})}\n",
     }
     answers = [{"text": "red", "answer_start": 0}]
     entries = [

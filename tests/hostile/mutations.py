@@ -80,6 +80,16 @@ def mutated_json(data: bytes, chance: random.Random) -> bytes:
         return mutated_bytes(data, chance)
 
 
+def mutated_json_lines(data: bytes, chance: random.Random) -> bytes:
+    """One of the lines changed as JSON, or the bytes of all."""
+    lines = data.splitlines(keepends=True)
+    if not lines or chance.random() < 0.3:
+        return mutated_bytes(data, chance)
+    place = chance.randrange(len(lines))
+    lines[place] = mutated_json(lines[place], chance) + b"\n"
+    return b"".join(lines)
+
+
 def mutated_yaml(data: bytes, chance: random.Random) -> bytes:
     """Bytes of YAML with their values or their bytes changed."""
     if chance.random() < 0.4:
@@ -92,4 +102,5 @@ def mutated_yaml(data: bytes, chance: random.Random) -> bytes:
 
 def mutation_for(file: Path) -> Callable[[bytes, random.Random], bytes]:
     """What damages a file of this ending."""
-    return {".json": mutated_json, ".jsonl": mutated_json, ".yaml": mutated_yaml}.get(file.suffix, mutated_bytes)
+    by_ending = {".json": mutated_json, ".jsonl": mutated_json_lines, ".yaml": mutated_yaml}
+    return by_ending.get(file.suffix, mutated_bytes)
