@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from dataclasses import replace
 from typing import Self, get_args
 
@@ -45,6 +46,7 @@ class SearchDriver:
 
     Attributes:
         search: which is driven.
+        pruned: whether it has pruned the model.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class SearchDriver:
         highest_rate: float | None = None,
     ) -> None:
         self.search = search
+        self.pruned = False
         self._then = then
         self._draw_at_end = draw_at_end
         self._penalise = penalise
@@ -173,11 +176,38 @@ class SearchDriver:
             _warn_unsettled()
         elif self._then == "continue":
             prune(model, self.ticket, optimizer=optimizer)
+            self.pruned = True
 
     def abandon(self) -> None:
         """Take the coefficients off a model whose training has failed, without folding them."""
         if self.active:
             self.search.detach()
+
+
+class PrunedModel:
+    """The model that a callback has pruned: no other training of it may search and prune it again."""
+
+    def __init__(self) -> None:
+        self._model: weakref.ref[nn.Module] | None = None
+
+    def remember(self, model: nn.Module) -> None:
+        """Take note of a model that was just pruned."""
+        self._model = weakref.ref(unwrapped(model))
+
+    def is_in(self, model: nn.Module | None) -> bool:
+        """Whether it is this model that was pruned."""
+        return model is not None and self._model is not None and self._model() is unwrapped(model)
+
+    def trains_on(self, model: nn.Module) -> bool:
+        """Whether a training that begins is one of the model pruned before; the log says so."""
+        if not self.is_in(model):
+            return False
+        if is_first():
+            _log.warning(
+                "the callback has pruned this model already: it trains on without a search, and the ticket is the one"
+                " drawn before; to search in it and prune it once more, use a new callback"
+            )
+        return True
 
 
 def check_then(then: AtDraw) -> None:

@@ -45,6 +45,24 @@ def checkpoint_to_search_on(output: Path, step: int) -> Path:
     )
 
 
+def refuse_before_the_draw(output: Path, step: int) -> None:
+    """Refuse to train the pruned model from a checkpoint of the whole one, which holds the search.
+
+    The Trainer loads no weights when it begins again with smaller batches (`auto_find_batch_size`), but the optimizer's
+    state.
+
+    Raises:
+        InputError: the checkpoint of that step is from before the draw.
+    """
+    checkpoint = output / f"checkpoint-{step}"
+    if step and (checkpoint / SEARCH_STATE).is_file():
+        raise InputError(
+            f"the training begins again at {checkpoint}, which is from before the draw, but the model is pruned by now:"
+            " resume from there by a new Trainer with the whole model, in batches that fit"
+            " (per_device_train_batch_size)"
+        )
+
+
 def refuse_another(model: nn.Module, checkpoint: Path) -> None:
     """Refuse a model whose weights were loaded from another checkpoint, as far as the names are the same.
 

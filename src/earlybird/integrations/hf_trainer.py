@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import os
 from pathlib import Path
@@ -15,12 +16,13 @@ from transformers import Trainer, TrainerControl, TrainerState, TrainingArgument
 from earlybird.anatomy.distributed import wait_for_all
 from earlybird.config import SearchConfig
 from earlybird.errors import InputError, JobError
-from earlybird.integrations.driver import SearchDriver, check_then
+from earlybird.integrations.driver import PrunedModel, SearchDriver, check_then
 from earlybird.integrations.hf_checkpoints import (
     checkpoint_to_search_on,
     load_coefficients,
     load_older_names,
     refuse_another,
+    refuse_before_the_draw,
     refuse_pruned,
 )
 from earlybird.integrations.search_callback import SEARCH_STATE, DrivingCallback, plain_optimizer
@@ -32,6 +34,8 @@ from earlybird.vocabulary import AtDraw, Weights
 
 TRAJECTORY = "trajectory"
 
+_log = logging.getLogger(__name__)
+
 
 class EarlyBirdCallback(DrivingCallback):
     """Searches while a Trainer trains; the loss and the Trainer stay as they are.
@@ -41,8 +45,10 @@ class EarlyBirdCallback(DrivingCallback):
         trainer.train()  # ends at the draw; with then="continue", goes on with the small network
         callback.ticket
 
-    Each call of `train` is a search of its own; its record replaces that of the one before. A resumed one goes on with
-    the search in its checkpoint, which lies in output_dir, and with the record.
+    Each call of `train` is a search of its own; its record replaces that of the one before. A model that "continue" has
+    pruned trains on instead, without a search, when `train` is called once more or the Trainer begins again by itself
+    (`auto_find_batch_size`): the ticket stays. A resumed training goes on with the search in its checkpoint, which lies
+    in output_dir, and with the record.
     What was saved after the draw of "continue" is the pruned model, to be resumed by a Trainer without this callback.
     With `load_best_model_at_end` the coefficients are those of the best checkpoint, too. The L1 penalty's gradient is
     added to the coefficients, so that no loss needs to be changed. With the Trainer's logs come those of
@@ -86,6 +92,7 @@ class EarlyBirdCallback(DrivingCallback):
         self.record = None if record is None else Path(record)
         self.ticket: Ticket | None = None
         self.stop_at_draw = then == "stop"
+        self._pruned = PrunedModel()
         self._pruned_refused: RemovableHandle | None = None
         if then == "continue" and isinstance(trainer.model, torch.nn.Module):
             self._pruned_refused = trainer.model.register_load_state_dict_pre_hook(  # type: ignore[no-untyped-call]
@@ -102,8 +109,11 @@ class EarlyBirdCallback(DrivingCallback):
     ) -> None:
         """Attach the coefficients to the model, which is on its device now; a resumed training resumes its search."""
         self.abandon()
-        self._refuse(args)
         output = Path(args.output_dir or ".")
+        if self._pruned.trains_on(kwargs["model"]):
+            refuse_before_the_draw(output, state.global_step)
+            return
+        self._refuse(args)
         resumed = None
         if state.global_step:
             resumed = checkpoint_to_search_on(output, state.global_step)
@@ -130,7 +140,7 @@ class EarlyBirdCallback(DrivingCallback):
         """Observe the step; at the draw, stop or prune."""
         super().on_step_end(args, state, control, **kwargs)
         if self._driver is not None:
-            self.ticket = self._driver.ticket
+            self._take_note(self._driver, kwargs["model"])
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Log what the search sees, whenever the Trainer logs its loss."""
@@ -152,7 +162,7 @@ class EarlyBirdCallback(DrivingCallback):
                 driver.close()
                 self._take_up(driver.search, kwargs["model"], Path(state.best_model_checkpoint))
             driver.end(kwargs["model"], plain_optimizer(kwargs["optimizer"]))
-            self.ticket = driver.ticket
+            self._take_note(driver, kwargs["model"])
         finally:
             self.abandon()  # what could not be finished leaves no coefficients
 
@@ -166,6 +176,11 @@ class EarlyBirdCallback(DrivingCallback):
         driver, self._driver = self._driver, None
         if driver is not None:
             driver.abandon()
+
+    def _take_note(self, driver: SearchDriver, model: torch.nn.Module) -> None:
+        self.ticket = driver.ticket
+        if driver.pruned:
+            self._pruned.remember(model)
 
     def _refuse(self, args: TrainingArguments) -> None:
         """Raise InputError for a training that the search could not follow."""
@@ -216,7 +231,8 @@ def train_early_bird(
         The ticket.
 
     Raises:
-        InputError: settings out of bounds, or a Trainer whose model, precision or (continuing) optimizer will not do.
+        InputError: settings out of bounds, or a Trainer whose model, precision or (continuing) optimizer will not do;
+            rewinding with a `model_init`, which builds a whole model for the second training.
         JobError: nothing settled, and `draw_at_end` is False.
     """
     model = trainer.model
@@ -225,7 +241,15 @@ def train_early_bird(
     if weights not in get_args(Weights):
         raise InputError(f'weights must be "rewind" or "continue", got {weights!r}')
     rewind = weights == "rewind"
-    initial = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()} if rewind else {}
+    if rewind and trainer.model_init is not None:
+        raise InputError(
+            'weights="rewind" trains twice, and the Trainer builds a whole model for each training (model_init), in the'
+            " place of the pruned one: build the model once, and give it to the Trainer, Trainer(model=...), or give"
+            ' weights="continue"'
+        )
+    initial: dict[str, torch.Tensor] = {}
+    if rewind:
+        initial = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
     own_optimizer, own_scheduler = trainer.optimizer is not None, copy.deepcopy(trainer.lr_scheduler)
     callback = EarlyBirdCallback(trainer, config, then="stop" if rewind else "continue", draw_at_end=draw_at_end)
     trainer.add_callback(callback)
@@ -237,6 +261,11 @@ def train_early_bird(
     if callback.ticket is None:
         raise JobError("the masks did not settle within the training; train longer, or give draw_at_end=True")
     if rewind:
+        _log.info(
+            "drawn at step %d, keeping %s; the small network trains from the initial weights",
+            callback.ticket.provenance["draw_step"],
+            ", ".join(f"{mask.sum()} of {mask.size} {kind}" for kind, mask in callback.ticket.masks.items()),
+        )
         model.load_state_dict(initial)
         optimizer = plain_optimizer(trainer.optimizer)
         prune(model, callback.ticket, optimizer=optimizer if own_optimizer else None)

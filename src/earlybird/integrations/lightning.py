@@ -14,7 +14,7 @@ import torch
 
 from earlybird.config import SearchConfig
 from earlybird.errors import InputError, JobError
-from earlybird.integrations.driver import SearchDriver, check_then
+from earlybird.integrations.driver import PrunedModel, SearchDriver, check_then
 from earlybird.search.recording import Recording
 from earlybird.search.search import Search
 from earlybird.ticket import Ticket
@@ -28,7 +28,7 @@ except ImportError as error:
 
 
 # In the callback's part of a checkpoint.
-_SEARCH, _STEP = "search", "global_step"
+_BEGUN, _SEARCH, _STEP = "begun", "search", "global_step"
 _FILE = "search.safetensors"
 
 
@@ -39,10 +39,13 @@ class EarlyBirdCallback(Callback):
         Trainer(max_steps=1000, callbacks=[callback]).fit(module, batches)  # ends at the draw
         earlybird.prune(module.model, callback.ticket)
 
-    For automatic optimization with one optimizer, in 32 bits or bf16. Each fit is a search of its own; with `record`,
-    Lightning's checkpoints hold it, and a fit that goes on from one (`ckpt_path`) goes on with its search. What was
-    saved after the draw of "continue" holds the pruned model, which a module with the whole one cannot load. The module
-    logs what `earlybird.integrations.metrics.SearchCurves` reads, every `log_every_n_steps`, and at a draw that stops.
+    For automatic optimization with one optimizer, in 32 bits or bf16. Each fit is a search of its own; but a model that
+    "continue" has pruned trains on in further fits, without a search, and the ticket stays. With `record`, Lightning's
+    checkpoints hold the search, and a fit that goes on from one (`ckpt_path`) goes on with its search. What was saved
+    after the draw of "continue" holds the pruned model, which a module with the whole one cannot load. What Lightning's
+    tuners (`BatchSizeFinder`, `LearningRateFinder`, `Tuner`) try is no part of the search, which begins after them. The
+    module logs what `earlybird.integrations.metrics.SearchCurves` reads, every `log_every_n_steps`, and at a draw that
+    stops.
 
     Args:
         attribute: name of the module's attribute that holds the Transformer.
@@ -57,14 +60,14 @@ class EarlyBirdCallback(Callback):
             and a fit cannot go on from a checkpoint.
 
     Attributes:
-        ticket: of the newest fit, once it is drawn.
+        ticket: of the newest fit that trained, once it is drawn.
         search: of the fit under way; None before and after.
 
     Raises:
         InputError: when the fit starts: no such attribute, no planned number of steps, more than one optimizer,
             16-mixed precision, or "continue" with more than one process; it goes on from a checkpoint that holds no
-            search, or without `record`. At the first step: "continue" with an optimizer whose state cannot be sliced
-            (Adafactor).
+            search, or without `record`, or with a tuner, which puts the training back. At the first step: "continue"
+            with an optimizer whose state cannot be sliced (Adafactor).
     """
 
     def __init__(
@@ -82,8 +85,11 @@ class EarlyBirdCallback(Callback):
         self.record = None if record is None else Path(record)
         self.ticket: Ticket | None = None
         self._driver: SearchDriver | None = None
+        self._pruned = PrunedModel()
+        self._begun = False
         self._steps = 0
-        self._resumed: bytes | None = None
+        # The search that the fit goes on with, and its step.
+        self._resumed: tuple[bytes, int] | None = None
         # What a checkpoint is given that is written because of an exception, when the search is off the model.
         self._left: dict[str, Any] = {}
 
@@ -101,18 +107,26 @@ class EarlyBirdCallback(Callback):
         """Forget what an earlier fit has left, before a checkpoint is loaded."""
         self._resumed, self._left = None, {}
         if stage == "fit":
-            self.ticket = None
+            self._begun = False
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Take the search that the fit goes on with out of its checkpoint."""
+        """Take the search that the fit goes on with out of its checkpoint; a tuner's own checkpoint changes nothing."""
         if trainer.state.fn != TrainerFn.FITTING:
+            return
+        if self._driver is not None:
+            # A tuner that has tried in the middle of the fit; the search is where it was.
+            self._driver.search.discard_gradients()
+            return
+        state = checkpoint.get("callbacks", {}).get(self.state_key, {})
+        if not state.get(_BEGUN, True):
+            return
+        if _SEARCH not in state and self._pruned.is_in(getattr(pl_module, self.attribute, None)):
             return
         if self.record is None:
             raise InputError(
                 "the fit goes on from a checkpoint, but the detector has to see again what it saw before: give the"
                 " callback the record= of the fit that goes on, or fit without ckpt_path, so that both begin anew"
             )
-        state = checkpoint.get("callbacks", {}).get(self.state_key, {})
         if _SEARCH not in state:
             raise InputError(
                 "the fit goes on from a checkpoint that holds no search, which is saved with record= and until its"
@@ -124,10 +138,15 @@ class EarlyBirdCallback(Callback):
                 f" had come to step {state[_STEP]}: a callback that saves has to stand after this one, and what an"
                 " error left in the middle of a step cannot be gone on with"
             )
-        self._resumed = state[_SEARCH].numpy().tobytes()
+        self._resumed = state[_SEARCH].numpy().tobytes(), state[_STEP]
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds of the search: the file of `Search.save_state`, as bytes, and the fit's step."""
+        """What a checkpoint holds of the search: the file of `Search.save_state`, as bytes, and the fit's step.
+
+        Before the search has begun, that it has not.
+        """
+        if not self._begun:
+            return {_BEGUN: False}
         if self._driver is None or self.record is None:
             return self._left
         with tempfile.TemporaryDirectory() as directory:
@@ -145,6 +164,9 @@ class EarlyBirdCallback(Callback):
             raise InputError(
                 f"{type(pl_module).__name__} has no attribute {self.attribute!r} that holds the Transformer"
             )
+        self._begun = True
+        if self._pruned.trains_on(model):
+            return
         if trainer.precision == "16-mixed":
             raise InputError('the search cannot follow 16-mixed\'s scaled gradients: use precision="bf16-mixed"')
         if len(trainer.optimizers) != 1:
@@ -158,11 +180,17 @@ class EarlyBirdCallback(Callback):
             raise InputError("the search needs a planned length: give the Trainer max_steps or max_epochs")
         self._steps = trainer.global_step
         resumed, self._resumed = self._resumed, None
+        if resumed is not None and resumed[1] != self._steps:
+            raise InputError(
+                f"the fit goes on from a checkpoint of step {resumed[1]}, but a tuner has put the training back to step"
+                f" {self._steps}: tune first, in a fit without ckpt_path, and go on without the tuner"
+            )
+        self.ticket = None
         with tempfile.TemporaryDirectory() as directory:
             state = None
             if resumed is not None:
                 state = Path(directory) / _FILE
-                state.write_bytes(resumed)
+                state.write_bytes(resumed[0])
             self._driver = SearchDriver.begin(
                 model,
                 trainer.optimizers[0],
@@ -186,10 +214,11 @@ class EarlyBirdCallback(Callback):
         driver, step = self._driver, trainer.global_step
         if driver is None or step == self._steps:
             return
-        self.ticket = driver.after_step(
+        driver.after_step(
             getattr(pl_module, self.attribute), trainer.optimizers[0], last=step >= driver.search.total_steps
         )
         self._steps = step
+        self._take_note(driver, pl_module)
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
         # When Lightning logs, and at a draw that stops the fit, because that makes it log.
         if self.ticket is not None or (every and step % every == 0):
@@ -227,7 +256,13 @@ class EarlyBirdCallback(Callback):
         if self._driver is None:
             return
         self._driver.end(getattr(pl_module, self.attribute), trainer.optimizers[0])
-        self.ticket, self._driver = self._driver.ticket, None
+        self._take_note(self._driver, pl_module)
+        self._driver = None
+
+    def _take_note(self, driver: SearchDriver, pl_module: LightningModule) -> None:
+        self.ticket = driver.ticket
+        if driver.pruned:
+            self._pruned.remember(getattr(pl_module, self.attribute))
 
 
 def _steps_per_epoch(trainer: Trainer) -> int | None:

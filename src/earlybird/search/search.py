@@ -179,11 +179,15 @@ class Search:
             for kind, coefficients in self.slimming.coefficients.items():
                 evidence[kind, "deviation"] = coefficients.values
         self._log.send(self.steps, evidence)
-        for coefficients in self.slimming.coefficients.values():
-            coefficients.gradients.zero_()
+        self.discard_gradients()
         self.steps += 1
         self._look(self._delay if self.steps < self.total_steps else 0)
         return self.ticket
+
+    def discard_gradients(self) -> None:
+        """Forget the gradients since the last step: those of trial passes that no step of the training follows."""
+        for coefficients in self.slimming.coefficients.values():
+            coefficients.gradients.zero_()
 
     def masks(self) -> dict[Kind, NDArray[np.bool_]]:
         """The masks that the newest scores imply, (layers, units) per kind; {} before the first step."""
