@@ -86,9 +86,12 @@ def test_a_ticket_drawn_in_the_last_steps_is_not_lost(then, monkeypatch):
     assert eb.Anatomy.of(module.model).units["heads"] == ((2, 2) if then == "continue" else (4, 4))
 
 
-def test_an_optimizer_that_cannot_be_sliced_is_refused_at_the_first_step():
-    module = Classifier(torch.optim.Adafactor)
-    with pytest.raises(eb.InputError, match=r"cannot be sliced.*AdamW or SGD"):
+@pytest.mark.parametrize(
+    ("optimizer", "reason"), [(torch.optim.Adafactor, "cannot be sliced"), (torch.optim.LBFGS, "in its _params, too")]
+)
+def test_an_optimizer_that_cannot_be_taken_along_is_refused_at_the_first_step(optimizer, reason):
+    module = Classifier(optimizer)
+    with pytest.raises(eb.InputError, match=rf"{reason}.*AdamW or SGD"):
         fit(EarlyBirdCallback("model", eb.SearchConfig(**SETTINGS), then="continue"), module=module, others=[StopAt(2)])
     assert not scaled(module)
 

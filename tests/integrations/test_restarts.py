@@ -315,3 +315,24 @@ def test_between_search_and_small_network_the_log_says_what_was_drawn(tmp_path, 
     (message,) = [record.getMessage() for record in caplog.records if record.name.startswith("earlybird")]
     assert f"drawn at step {DRAWN_AFTER - 1}, keeping 4 of 8 heads, 32 of 64 neurons" in message
     assert "initial weights" in message
+
+
+def test_a_trainer_that_kept_the_optimizer_of_the_whole_model_says_so(tmp_path):
+    trainer = trainer_for(tmp_path)
+    callback = EarlyBirdCallback(trainer, CONFIG)
+    trainer.add_callback(callback)
+    trainer.train()
+    eb.prune(trainer.model, callback.ticket)
+    with pytest.raises(
+        eb.InputError, match=r"the optimizer holds 20 parameters that pruning has removed.*trainer.opti"
+    ):
+        trainer.train()
+    assert not any(module._forward_hooks for module in trainer.model.modules())
+    trainer.remove_callback(callback)
+    with pytest.warns(UserWarning, match="steps with 20 parameters that pruning has removed"):
+        trainer.train()
+    trainer.optimizer = None
+    begun = Weights()
+    trainer.add_callback(begun)
+    trainer.train()
+    assert len(trains(trainer, begun.seen[0])) == len(begun.seen[0])

@@ -20,8 +20,9 @@ from earlybird.errors import InputError
 from earlybird.integrations.metrics import SearchCurves
 from earlybird.search.recording import Recording
 from earlybird.search.search import Search
-from earlybird.surgery.optimizer import unsliceable
+from earlybird.surgery.optimizer import cannot_follow
 from earlybird.surgery.prune import prune
+from earlybird.surgery.removed_parameters import removed_in
 from earlybird.ticket import Ticket
 from earlybird.vocabulary import AtDraw
 
@@ -85,8 +86,14 @@ class SearchDriver:
         """Attach a search to a model that is about to train by an optimizer, whose loss stays as it is.
 
         Raises:
-            InputError: see `Search`.
+            InputError: see `Search`; the optimizer holds parameters that an earlier pruning has removed.
         """
+        if count := removed_in(optimizer):
+            raise InputError(
+                f"the optimizer holds {count} parameters that pruning has removed from the model, and those in their"
+                " place would not train: give the optimizer to earlybird.prune (optimizer=), or let a new one be made"
+                " (trainer.optimizer = None)"
+            )
         follow_weights = config.learning_rate is None
         if follow_weights and (rate := _highest_rate(optimizer)) > 0:
             config = replace(config, learning_rate=rate)  # the ticket tells it
@@ -126,14 +133,14 @@ class SearchDriver:
             last: whether the training ends with this step.
 
         Raises:
-            InputError: the training continues, by an optimizer whose state cannot be sliced (at the first step, which
+            InputError: the training continues, by an optimizer that cannot be taken along (at the first step, which
                 shows it); see `Search.step`.
             JobError: see `Search.step`.
         """
         if not self.active:
             return self.ticket
         if self._then == "continue" and not self._stepped:
-            _refuse_unsliceable(optimizer, model, self.search)
+            _refuse_what_cannot_follow(optimizer, model, self.search)
         self._stepped = True
         ticket = self.search.step()
         if ticket is None and last and self._draw_at_end:
@@ -233,17 +240,19 @@ def _highest_rate(optimizer: torch.optim.Optimizer) -> float:
     return float(group.get("initial_lr", group["lr"]))
 
 
-def _refuse_unsliceable(optimizer: torch.optim.Optimizer, model: nn.Module, search: Search) -> None:
-    """Refuse an optimizer that the draw could not slice; it shows once there is a state, after the first step.
+def _refuse_what_cannot_follow(optimizer: torch.optim.Optimizer, model: nn.Module, search: Search) -> None:
+    """Refuse an optimizer that the draw could not take along; it shows once there is a state, after the first step.
 
     Raises:
-        InputError: its state of a parameter that may be cut has neither the parameter's shape nor a single number.
+        InputError: see `cannot_follow`, of the parameters that may be cut.
     """
     model, kinds = unwrapped(model), search.slimming.coefficients.keys()
     blocks: list[Block] = [block for block in search.anatomy.attention if "heads" in kinds]
     blocks += [block for block in search.anatomy.mlp if "neurons" in kinds]
     names = dict.fromkeys(part.parameter for block in blocks for part in block.parts)
-    if reason := unsliceable(optimizer, {name: tensor_at(model, name) for name in names}):
+    tensors = {name: tensor_at(model, name) for name in names}
+    parameters = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, nn.Parameter)}
+    if reason := cannot_follow(optimizer, parameters):
         raise InputError(
             f'{reason}, which then="continue" would have to do: train by AdamW or SGD, or with then="stop"'
             ' (train_early_bird: weights="rewind")'

@@ -73,8 +73,8 @@ class EarlyBirdCallback(DrivingCallback):
         InputError: when training starts: the Trainer uses fp16, whose scaled gradients would mislead the
             coefficients; "continue" with more than one process or with load_best_model_at_end; a resumed training
             whose checkpoint holds no search, is not one in output_dir (adapters alone are not compared), lacks
-            weights, or is from after the draw. At the first step: "continue" with an optimizer whose state cannot be
-            sliced (Adafactor).
+            weights, or is from after the draw; an optimizer with parameters that pruning has removed. At the first
+            step: "continue" with an optimizer that cannot be taken along (Adafactor, LBFGS).
     """
 
     def __init__(

@@ -67,7 +67,7 @@ class EarlyBirdCallback(Callback):
         InputError: when the fit starts: no such attribute, no planned number of steps, more than one optimizer,
             16-mixed precision, or "continue" with more than one process; it goes on from a checkpoint that holds no
             search, or without `record`, or with a tuner, which puts the training back. At the first step: "continue"
-            with an optimizer whose state cannot be sliced (Adafactor).
+            with an optimizer that cannot be taken along (Adafactor, LBFGS).
     """
 
     def __init__(

@@ -26,6 +26,10 @@ class ModelEdit:
         while self._undo:
             self._undo.pop()()
 
+    def keep(self) -> None:
+        """Forget how to go back, and with it the parameters that are gone."""
+        self._undo.clear()
+
     def untie(self, block: AttentionBlock) -> None:
         """Make an attention's position bias independent of the heads that other layers keep."""
         if not is_untied(self._model.get_submodule(block.owner)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,9 +15,10 @@ from earlybird.errors import InputError
 from earlybird.slimming.scaling import refuse_while_slimming
 from earlybird.surgery.apply_mask import Model, Patterns
 from earlybird.surgery.inner_models import record_shapes
-from earlybird.surgery.optimizer import plan_update, update_optimizer
+from earlybird.surgery.optimizer import plan_update, update_optimizers
 from earlybird.surgery.plan import plan_surgery
 from earlybird.surgery.remove_units import remove_units
+from earlybird.surgery.removed_parameters import tell_of_removed
 from earlybird.ticket import Ticket
 
 
@@ -39,8 +41,9 @@ def prune(
     Args:
         model: to be made smaller.
         ticket: which units stay.
-        optimizer: holds the model's parameters; it then holds the new ones, its state sliced along. One that is
-            not given here must be made anew: it still holds the old parameters.
+        optimizer: holds the model's parameters; it then holds the new ones, its state sliced along, and so do
+            optimizers inside it. One that is not given here must be made anew: it still holds the old parameters, and
+            those in their place do not train. If it steps all the same, a warning says so.
         patterns: of families that earlybird does not know.
         inputs: keyword arguments of the model's forward pass, to compare its outputs with units masked and
             removed; needed where an attention cannot be run by itself.
@@ -48,7 +51,8 @@ def prune(
     Raises:
         InputError: there is no ticket, since the search has not settled; the ticket is for another model, a search
             is still attached to this one, a parameter that would be cut is used elsewhere too, a block does not give
-            with its units removed what it gives with them masked, or the optimizer's state cannot be sliced.
+            with its units removed what it gives with them masked, or the optimizer cannot be made to hold the
+            new parameters (LBFGS) or its state not be sliced (Adafactor).
     """
     inner = unwrapped(model)
     refuse_while_slimming(inner)
@@ -60,9 +64,11 @@ def prune(
     plan = plan_surgery(Anatomy.of(inner, patterns=patterns), ticket)
     if not plan.cuts:
         return model
-    update = None if optimizer is None else plan_update(optimizer, inner, plan)
+    updates = [] if optimizer is None else plan_update(optimizer, inner, plan)
+    before = [weakref.ref(parameter) for parameter in inner.parameters()]
     after = remove_units(inner, plan, patterns=patterns, inputs=inputs)
-    if optimizer is not None and update is not None:
-        update_optimizer(optimizer, inner, update)
+    update_optimizers(inner, updates)
+    updates.clear()
     record_shapes(inner, after, patterns)
+    tell_of_removed(before, inner)
     return model

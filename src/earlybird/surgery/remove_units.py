@@ -74,6 +74,7 @@ def remove_units(
     except Exception:
         edit.undo()
         raise
+    edit.keep()
     return after
 
 
