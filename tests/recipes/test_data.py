@@ -379,6 +379,7 @@ def test_a_class_that_training_lacks_is_named(tmp_path):
         ([0, None, 2], "row 1: 'label' is missing"),
         ([0.0, 0.5, 1.0], "holds double, expected integers"),
         ([0, 1, 70_000], "label 70000: labels must count the classes"),
+        (pyarrow.array([b"cat", b"caf\xe9", b"cat"]).view(pyarrow.string()), "row 1: 'label' is not UTF-8"),
     ],
 )
 def test_a_bad_label_is_named(parquet, bad, complaint):

@@ -452,6 +452,10 @@ def test_splits_that_do_not_label_alike(tsv, tiny_bert):
         ("json-lines", "9" * 5_000, [], "cannot be read as JSON lines: line 1"),
         ("json-lines", '{"sentence": 3, "label": 1}\n', [], "row 0: 'sentence' holds 3, expected a text"),
         ("json-lines", '{"sentence": "x", "label": 0.5}\n', [], "row 0: the label 0.5 is neither"),
+        ("json-lines", f'{{"sentence": "x", "label": {10**400}}}\n', [], "row 0: the label 1000.* is beyond 64 bits"),
+        ("json-lines", f'{{"sentence": "x", "label": {10**400}}}\n', ["metric=pearson"], "row 0: .* not a finite"),
+        ("csv", "label,sentence,label\n0,good,1\n1,bad,0\n", [], "has 2 columns 'label': give each a name of its own"),
+        ("tsv", "good\tfine\t1\n", ["data.columns=[sentence, sentence, label]"], "has 2 columns 'sentence'"),
     ],
 )
 def test_malformed_files(tmp_path, tiny_bert, form, content, overrides, complaint):

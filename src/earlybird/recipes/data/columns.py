@@ -49,7 +49,7 @@ def split_of_table(table: Table, settings: ImageDataSettings) -> Split:
     wanted = settings.label_column or DEFAULT_LABEL_COLUMN
     candidates = [name for name in LABEL_NAMES if name in rows.features] if wanted == DEFAULT_LABEL_COLUMN else []
     label = _choose(rows, "label_column", wanted, candidates, where)
-    labels, names = _class_numbers(rows, label, where)
+    labels, names = _class_numbers(table, label)
     encoded = rows.select_columns([image]).cast_column(image, datasets.Image(decode=False))
     numbered = isinstance(rows.features[label], datasets.ClassLabel)
     return Split(labels, names, where, EncodedImages(encoded, image), table.parts, numbered=numbered)
@@ -71,7 +71,8 @@ def _listed(rows: datasets.Dataset) -> str:
     return f" to one of its columns {', '.join(rows.column_names)}"
 
 
-def _class_numbers(rows: datasets.Dataset, column: str, where: str) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
+def _class_numbers(table: Table, column: str) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
+    rows, where = table.rows, table.where
     values = rows.select_columns([column]).with_format("arrow")[:].column(column)
     if values.null_count:
         row = values.is_null().index(True).as_py()
@@ -79,7 +80,7 @@ def _class_numbers(rows: datasets.Dataset, column: str, where: str) -> tuple[NDA
     feature = rows.features[column]
     kind = str(values.type)
     if kind in ("string", "large_string"):
-        classes, numbers = np.unique(np.asarray(values.to_pylist(), dtype=object), return_inverse=True)
+        classes, numbers = np.unique(np.asarray(table.columns([column])[column], dtype=object), return_inverse=True)
         return numbers.astype(np.int64), tuple(classes)
     if not kind.startswith(("int", "uint")):
         raise InputError(

@@ -106,4 +106,9 @@ def _place(header: Sequence[str], name: str, path: Path, *, given: bool) -> int:
         held = "data.columns names" if given else "its first line names"
         hint = "" if given else "; if it has no header, name its columns in data.columns"
         raise InputError(f"{path} has no column {name!r}: {held} {', '.join(header)[:200] or 'nothing'}{hint}")
+    if header.count(name) > 1:
+        raise InputError(
+            f"{path} has {header.count(name)} columns {name!r}: give each a name of its own, in data.columns where the"
+            " file has no header"
+        )
     return list(header).index(name)

@@ -73,8 +73,6 @@ def read_texts(settings: TextDataSettings, *, regression: bool) -> TextData:
             f"{first.where} and {second.where} do not label alike: one has integers, the other names of classes"
         )
     first, second, classes = share_classes(first, second)
-    if len(classes) < 2:
-        raise InputError(f"{first.where} holds the one class {classes[0]!r}: there is nothing to tell apart")
     return TextData(replace(train, labels=first.labels), replace(evaluation, labels=second.labels), classes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,9 @@ def class_numbers(labels: RawLabels) -> tuple[NDArray[np.int64], tuple[str, ...]
                 " for values to be predicted choose metric=pearson or metric=spearman"
             )
     integers = [_integer(label) for label in labels.values]
+    for row, number in enumerate(integers):
+        if number is not None and abs(number) >= 1 << 63:
+            raise InputError(f"{labels.where}, row {row}: the label {reprlib.repr(number)} is beyond 64 bits")
     odd = next((row for row, number in enumerate(integers) if number is None), None)
     if odd is None:
         return np.array(integers, dtype=np.int64), labels.names
@@ -69,8 +73,8 @@ def numbers(labels: RawLabels) -> NDArray[np.float32]:
     for row, value in enumerate(values):
         if value is None:
             raise InputError(
-                f"{labels.where}, row {row}: the label {labels.values[row]!r} is not a finite number; for classes"
-                " choose metric=accuracy, f1 or matthews_correlation"
+                f"{labels.where}, row {row}: the label {reprlib.repr(labels.values[row])} is not a finite number; for"
+                " classes choose metric=accuracy, f1 or matthews_correlation"
             )
     if len(set(values)) == 1:
         raise InputError(
@@ -92,6 +96,6 @@ def _number(label: Any) -> float | None:
         return None
     try:
         value = float(label)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return value if math.isfinite(value) else None
