@@ -98,6 +98,39 @@ def test_a_per_layer_config_says_each_layer(tmp_path):
         eb.export(model, tmp_path, format="per-layer-config")
 
 
+def test_an_export_takes_the_place_of_a_model_in_several_files(tmp_path):
+    model, _ = pruned(tiny_vit(), neurons=0.4)
+    for format in ("dense", "per-layer-config"):
+        eb.save(model, tmp_path, max_shard_size=20_000)
+        eb.export(model, tmp_path, format=format)
+        assert [path.name for path in tmp_path.glob("model*")] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("format", ["dense", "per-layer-config"])
+def test_an_export_does_not_replace_the_model_that_it_is_of(format, tmp_path):
+    model, _ = pruned(tiny_vit(), neurons=0.4)
+    eb.save(model, tmp_path)
+    with pytest.raises(eb.InputError, match="holds the model itself; give another directory"):
+        eb.export(eb.load(tmp_path), tmp_path, format=format)
+    assert eb.Anatomy.of(eb.load(tmp_path)).units == eb.Anatomy.of(model).units
+
+
+def test_onnx_refuses_bfloat16_which_runtimes_do_not_read(tmp_path):
+    model, _ = pruned(tiny_vit().to(torch.bfloat16), neurons=0.4)
+    with pytest.raises(eb.InputError, match=r"float32 or float16, those of the model are bfloat16.*dtype=torch\.float32"):
+        eb.export(model, tmp_path / "out", format="onnx")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_onnx_keeps_the_type_of_the_weights(dtype, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the onnx extra and onnxruntime")
+    model, _ = pruned(tiny_vit().to(getattr(torch, dtype)), neurons=0.4)
+    eb.export(model, tmp_path, format="onnx")
+    (logits,) = onnxruntime.InferenceSession(tmp_path / "model.onnx").get_outputs()
+    assert logits.type == {"float16": "tensor(float16)", "float32": "tensor(float)"}[dtype]
+
+
 def test_what_a_foreign_tool_would_compute_wrongly_is_refused(tmp_path):
     model, _ = pruned(tiny_vit(), heads=0.25)
     use_off_by_one(model)

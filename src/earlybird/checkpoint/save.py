@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from earlybird.anatomy import Anatomy
 from earlybird.anatomy.hugging_face import outermost_models
 from earlybird.anatomy.wrappers import is_adapted, unwrapped
 from earlybird.checkpoint import integrity
 from earlybird.checkpoint.model_card import write_card
+from earlybird.checkpoint.model_files import moved_in_together
 from earlybird.errors import InputError
 from earlybird.slimming.scaling import refuse_while_slimming
 from earlybird.surgery.pruned_shape import record_shape
@@ -48,7 +48,7 @@ def save(
 
     Args:
         model: a Hugging Face model, pruned or not, of any dtype and on any device.
-        directory: made if needed; what it holds of the same names is replaced.
+        directory: made if needed; a model that it holds is replaced once the new one is written whole.
         ticket: by which the model was pruned, for the model card.
         accuracy: in percent, for the model card.
         processor: the tokenizer or image processor, to be saved beside the model; `pipeline` needs it there.
@@ -67,21 +67,9 @@ def save(
         raise InputError(f"accuracy must be a percentage in [0, 100], got {accuracy}")
     anatomy = Anatomy.of(model)
     reason = record_shape(model, anatomy)
-    # In one file or in several: what is left of the other would be loaded in place of what is saved now.
-    index = target / SAFE_WEIGHTS_INDEX_NAME
-    aside = index.with_name(index.name + ".old")
-    if index.exists():
-        os.replace(index, aside)
-    try:
-        model.save_pretrained(target, max_shard_size=max_shard_size)
-    except BaseException:
-        if aside.exists():
-            os.replace(aside, index)
-        raise
-    aside.unlink(missing_ok=True)
-    if index.exists():
-        (target / SAFE_WEIGHTS_NAME).unlink(missing_ok=True)
-    integrity.seal(target)
+    with moved_in_together(target) as aside:
+        model.save_pretrained(aside, max_shard_size=max_shard_size)
+        integrity.seal(aside)
     if processor is not None:
         processor.save_pretrained(target)
     write_card(model, target, reason=reason, ticket=ticket, accuracy=accuracy)

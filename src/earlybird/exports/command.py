@@ -21,7 +21,7 @@ def export_directory(source: Path, directory: Path, format: ExportFormat, ticket
         InputError: see `earlybird.load` and `earlybird.export`; the two directories are one.
     """
     if source.resolve() == directory.resolve():
-        raise InputError(f"{directory} holds the pruned model itself; give another directory to export to")
+        raise InputError(f"{directory} holds the model itself; give another directory to export to")
     written = export(load(source), directory, format, ticket=None if ticket is None else Ticket.load(ticket))
     for path in sorted(source.iterdir()):
         if path.is_file() and path.suffix in (".json", ".txt", ".model", ".jinja") and path.name not in _NOT_COPIED:

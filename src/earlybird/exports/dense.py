@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from earlybird.anatomy import Anatomy
 from earlybird.anatomy.config_fields import CannotSayError
+from earlybird.checkpoint.model_files import moved_in_together
 from earlybird.errors import InputError
 from earlybird.exports.foreign import refuse_own_mathematics
 from earlybird.surgery.plain_config import dense_config
@@ -26,7 +27,9 @@ def write_dense(model: PreTrainedModel, directory: Path, ticket: Ticket | None =
             their own (position biases of the heads kept).
     """
     refuse_own_mathematics(model)
-    dense_model(model, ticket).save_pretrained(directory)
+    dense = dense_model(model, ticket)
+    with moved_in_together(directory) as aside:
+        dense.save_pretrained(aside)
 
 
 def dense_model(model: PreTrainedModel, ticket: Ticket | None = None) -> PreTrainedModel:

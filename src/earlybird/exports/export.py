@@ -32,11 +32,13 @@ def export(
     - "onnx": model.onnx, for encoders that take input ids or pixel values; it takes batches and sequences of any
       size. Needs the extra: pip install 'earlybird[onnx]'.
     - "per-layer-config": the pruned weights, and a config.json whose `per_layer_config` says the shape of each layer
-      (transformers 5.14 and newer, for servers that read it; transformers' own models do not read it yet).
+      (transformers 5.14 and newer, for servers that read it; transformers' own models refuse it). Neurons in most
+      families whose layers are one row, heads in those with a size of a head of their own. It is read back before
+      anything is written.
 
     Args:
         model: a pruned Hugging Face model.
-        directory: made if needed; what it holds of the same names is replaced.
+        directory: made if needed; what it holds of the same names is replaced. "onnx" may be written beside the model.
         format: "dense", "onnx" or "per-layer-config".
         ticket: by which the model was pruned. For "dense" it says where the removed units were; without it the units
             kept come first in each block.
@@ -46,12 +48,15 @@ def export(
         The directory.
 
     Raises:
-        InputError: another format, or a model that the format cannot hold.
+        InputError: another format, a model that the format cannot hold, or the directory that it was loaded from.
+            Nothing is written then.
     """
     from earlybird.checkpoint.save import directory_for, writable
 
     model = writable(model)
     target = directory_for(directory)
+    if format != "onnx" and target.is_dir() and target.resolve() == Path(model.name_or_path).resolve():
+        raise InputError(f"{target} holds the model itself; give another directory to export to")
     if format == "dense":
         from earlybird.exports.dense import write_dense
 

@@ -22,14 +22,19 @@ def write_onnx(model: PreTrainedModel, directory: Path) -> None:
     """Write model.onnx: inputs and outputs are called as in transformers, batch and sequence may have any size.
 
     Raises:
-        InputError: the extra is not installed, or the model is no encoder of token ids or images.
+        InputError: the extra is not installed, the model is no encoder of token ids or images, or its weights are
+            bfloat16, for which ONNX lacks operators.
     """
+    if model.dtype not in (torch.float32, torch.float16):
+        raise InputError(
+            f"format=onnx takes weights in float32 or float16, those of the model are {str(model.dtype).removeprefix('torch.')}: export"
+            " model.float(), or earlybird.load(MODEL, dtype=torch.float32)"
+        )
     for package in _PACKAGES:
         require(package, extra="onnx", what="format=onnx")
     inputs = _example(model)
     dynamic = torch.export.Dim.DYNAMIC
     shapes = {name: {0: dynamic, 1: dynamic} if value.ndim == 2 else {0: dynamic} for name, value in inputs.items()}
-    directory.mkdir(parents=True, exist_ok=True)
     training = model.training
     model.eval()
     try:
@@ -39,6 +44,7 @@ def write_onnx(model: PreTrainedModel, directory: Path) -> None:
                 model, (), kwargs=inputs, dynamo=True, dynamic_shapes=shapes, output_names=names, verbose=False
             )
             assert program is not None
+            directory.mkdir(parents=True, exist_ok=True)
             program.save(directory / FILE)
     finally:
         model.train(training)

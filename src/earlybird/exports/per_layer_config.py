@@ -4,33 +4,80 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from transformers import PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
+from transformers.integrations.heterogeneity import AmbiguousGlobalPerLayerAttributeError
+from transformers.utils import CONFIG_NAME
 
 from earlybird.anatomy import Anatomy, AttentionBlock, MlpBlock
 from earlybird.anatomy.config_fields import CannotSayError
-from earlybird.errors import InputError
+from earlybird.checkpoint.model_files import moved_in_together
+from earlybird.errors import InputError, first_line
 from earlybird.exports.foreign import refuse_own_mathematics
 from earlybird.surgery.plain_config import built, dense_config, fields_of
+
+# Some families' configs read fields when they are made, to validate them. With this, they get the dense value.
+_READ_AT_ONCE = "allow_global_per_layer_attribute_access"
 
 
 def write_per_layer_config(model: PreTrainedModel, directory: Path) -> None:
     """Save a pruned model's weights, and its config with `per_layer_config`.
 
     Raises:
-        InputError: a layer holds two blocks of one kind, or the config has no field for a kind that was pruned.
+        InputError: a layer holds two blocks of one kind, the config has no field for a kind that was pruned, or
+            transformers does not read what would be written. Nothing is written then.
     """
     refuse_own_mathematics(model)
     config = dense_config(model.config)
     config.architectures = [type(model).__name__]
+    config.dtype = model.dtype
     layers = layer_fields(model, Anatomy.of(built(model, config)))
-    model.save_pretrained(directory)
-    config.save_pretrained(directory)
-    # Into the file, not into the config: with it, transformers refuses to read (and so to write) some families'.
-    path = directory / "config.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**content, "per_layer_config": layers}, indent=2) + "\n", encoding="utf-8")
+    # Beside the config, not in it: with it, transformers refuses to write some families'.
+    content = _readable({**json.loads(config.to_json_string()), "per_layer_config": layers}, model)
+    with moved_in_together(directory) as aside:
+        model.save_pretrained(aside)
+        _write(content, aside)
+
+
+def _readable(content: dict[str, Any], model: PreTrainedModel) -> dict[str, Any]:
+    """The content of config.json, so that transformers reads it and finds in every layer what it says.
+
+    Raises:
+        InputError: it does not.
+    """
+    try:
+        try:
+            config = _read(content)
+        except AmbiguousGlobalPerLayerAttributeError:
+            content = {**content, _READ_AT_ONCE: True}
+            config = _read(content)
+        found = {
+            layer: {field: getattr(config.per_layer_config[layer], field) for field in fields}
+            for layer, fields in content["per_layer_config"].items()
+        }
+    except Exception as error:  # each family reads in its own way
+        raise InputError(
+            f"transformers does not read the config that per-layer-config would write of {type(model).__name__}:"
+            f" {first_line(error)}"
+        ) from error
+    if found != content["per_layer_config"] or config.dtype != model.dtype:
+        raise InputError(
+            f"transformers reads other values from the config that per-layer-config would write of"
+            f" {type(model).__name__}: {found} and {config.dtype}, not {content['per_layer_config']} and {model.dtype}"
+        )
+    return content
+
+
+def _read(content: dict[str, Any]) -> Any:
+    with TemporaryDirectory() as directory:
+        _write(content, Path(directory))
+        return AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+
+
+def _write(content: dict[str, Any], directory: Path) -> None:
+    (directory / CONFIG_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def layer_fields(model: PreTrainedModel, dense: Anatomy) -> dict[int, dict[str, Any]]:
@@ -43,7 +90,9 @@ def layer_fields(model: PreTrainedModel, dense: Anatomy) -> dict[int, dict[str, 
     blocks += anatomy.mlp if "neurons" in pruned else ()
     for block in blocks:
         numbers = [int(part) for part in block.name.split(".") if part.isdigit()]
-        if len(numbers) != 1 or not hasattr(model.config, "num_hidden_layers"):
+        # An encoder and a decoder each count their layers from 0.
+        one_row = hasattr(model.config, "num_hidden_layers") and not model.config.is_encoder_decoder
+        if len(numbers) != 1 or not one_row:
             raise InputError(f"{block.name} does not lie in one of a row of layers, which per-layer-config describes")
         fields = layers.setdefault(numbers[0], {})
         try:

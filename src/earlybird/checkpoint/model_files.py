@@ -1,0 +1,47 @@
+"""The files of a model, written aside and moved into their directory together."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from transformers.utils import CONFIG_NAME
+
+_WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?")
+
+
+@contextmanager
+def moved_in_together(directory: Path) -> Iterator[Path]:
+    """Where to write a model's files, which then take the place of the model that a directory holds.
+
+    An error while they are written leaves the directory as it was, and makes none. A process that is killed while
+    they move leaves a directory without config.json, so that a mixture of two models is never loaded.
+    """
+    new = not directory.exists()
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        with TemporaryDirectory(dir=directory, prefix=".writing-") as aside:
+            yield Path(aside)
+            _move(Path(aside), directory)
+    except BaseException:
+        if new:
+            with suppress(OSError):
+                directory.rmdir()
+        raise
+
+
+def _move(aside: Path, directory: Path) -> None:
+    config = aside / CONFIG_NAME
+    if not config.exists():
+        return  # of several processes another one writes
+    (directory / CONFIG_NAME).unlink(missing_ok=True)
+    # One file or several: what is left of the other would be read in place of what is written now.
+    for path in directory.iterdir():
+        if _WEIGHTS.fullmatch(path.name):
+            path.unlink()
+    for path in sorted(aside.iterdir(), key=lambda path: path == config):
+        os.replace(path, directory / path.name)
