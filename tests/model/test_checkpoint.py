@@ -77,7 +77,7 @@ def test_off_by_one_equals_its_formula():
 def in_shards(model, directory):
     """Save a model in several files; returns them."""
     eb.save(model, directory, max_shard_size=20_000)
-    shards = sorted(directory.glob("*.safetensors"))
+    shards = sorted(directory.glob("model*.safetensors"))
     assert len(shards) > 2
     return shards
 
@@ -116,6 +116,35 @@ def test_a_save_that_fails_leaves_the_shards_that_were_there(pruned, tmp_path, m
         with pytest.raises(OSError, match="no space"):
             eb.save(copy.deepcopy(pruned), tmp_path)
     assert torch.equal(eb.load(tmp_path)(PIXELS).logits, pruned(PIXELS).logits)
+
+
+def test_a_save_that_fails_after_its_config_leaves_the_model_that_was_there(tmp_path):
+    sizes = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 6, "intermediate_size": 96}
+    first, second = (BertLMHeadModel(BertConfig(**sizes, vocab_size=50, is_decoder=True)) for _ in range(2))
+    eb.save(first, tmp_path / "model")
+    eb.prune(second, eb.Ticket.random(eb.Anatomy.of(second), eb.PruningConfig(heads=0.25, neurons=0.4)))
+    # transformers writes the config, then refuses these, and would have written the weights last.
+    second.generation_config.do_sample, second.generation_config.temperature = False, 0.5
+    for directory in ("model", "new"):
+        with pytest.raises(ValueError, match="temperature"):
+            eb.save(second, tmp_path / directory)
+    before = first.state_dict()
+    assert all(torch.equal(value, before[name]) for name, value in eb.load(tmp_path / "model").state_dict().items())
+    assert not (tmp_path / "new").exists()
+
+
+def test_nothing_is_left_of_the_model_that_was_saved_before(pruned, tmp_path):
+    in_shards(pruned, tmp_path)
+    (tmp_path / "adapter_model.safetensors").write_bytes((tmp_path / "model.safetensors.index.json").read_bytes())
+    for save in (eb.save, in_shards, eb.save):
+        save(pruned, tmp_path)
+        shards = sorted(path.name for path in tmp_path.glob("model*"))
+        if save is eb.save:
+            assert shards == ["model.safetensors"]
+        else:
+            index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+            assert shards == sorted({*index["weight_map"].values(), "model.safetensors.index.json"})
+        assert (tmp_path / "adapter_model.safetensors").is_file()
 
 
 def test_what_a_trainer_saves_of_a_model_pruned_in_memory_loads(pruned, tmp_path):
