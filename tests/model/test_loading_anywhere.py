@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,7 +16,12 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
 
 import earlybird as eb
 
@@ -132,6 +139,62 @@ assert not any(name.startswith("earlybird") for name in sys.modules)
 """
     said = in_a_process_of_its_own(program, saved.uniform, saved.expected_uniform, saved.pruned)
     assert "Error" in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"ignore_mismatched_sizes": True},
+        {"ignore_mismatched_sizes": True, "attn_implementation": "eager", "dtype": "bfloat16"},
+        {"ignore_mismatched_sizes": True, "use_safetensors": True},
+    ],
+    ids=" ".join,
+)
+def test_without_earlybird_nothing_loads_and_the_error_says_what_to_do(saved, arguments):
+    program = f"""{WITHOUT_EARLYBIRD}
+from transformers import AutoConfig, AutoModel, AutoTokenizer, BertForSequenceClassification, pipeline
+assert AutoConfig.from_pretrained(sys.argv[1]).num_hidden_layers == 3
+AutoTokenizer.from_pretrained(sys.argv[1])
+arguments = {arguments!r}
+loads = [lambda: kind.from_pretrained(sys.argv[1], **arguments) for kind in (AutoModel, BertForSequenceClassification)]
+loads.append(lambda: pipeline("text-classification", model=sys.argv[1], model_kwargs=arguments))
+for load in loads:
+    try:
+        load()
+    except Exception as error:
+        assert "put `import earlybird` before from_pretrained" in str(error), error
+    else:
+        raise AssertionError("it loaded")
+"""
+    in_a_process_of_its_own(program, saved.pruned)
+
+
+def test_after_the_import_sizes_to_be_ignored_are_none(saved):
+    program = f"""
+import sys
+import earlybird
+from transformers import AutoModelForSequenceClassification
+model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1], ignore_mismatched_sizes=True)
+{COMPARE}
+assert not hasattr(model.config, "transformers_weights")
+"""
+    in_a_process_of_its_own(program, saved.pruned, saved.expected)
+
+
+def test_what_earlier_versions_saved_loads(saved, tmp_path):
+    before = tmp_path / "before"
+    shutil.copytree(saved.pruned, before)
+    config = json.loads((before / "config.json").read_text())
+    del config["transformers_weights"]
+    (before / "config.json").write_text(json.dumps(config))
+    expected = load_file(saved.expected)
+    for model in (eb.load(before), AutoModelForSequenceClassification.from_pretrained(before)):
+        torch.testing.assert_close(model(expected["ids"]).logits, expected["logits"], rtol=0, atol=1e-5)
+
+
+def test_a_plain_config_has_no_mark(saved):
+    assert "transformers_weights" not in json.loads((saved.uniform / "config.json").read_text())
 
 
 def test_the_dense_export_without_earlybird(saved):

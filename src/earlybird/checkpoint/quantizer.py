@@ -2,7 +2,8 @@
 
 `config.json` of a pruned model whose shape its own fields cannot say carries a `quantization_config` that does
 (see `earlybird.surgery.pruned_shape`). Without earlybird imported, transformers warns of an unknown method and then
-fails on the shapes, never silently. This module is imported the moment transformers' own registry is, from within
+fails, on the mark of what `save` wrote (see `earlybird.checkpoint.load_mark`), on the shapes of what `save_pretrained`
+wrote, unless it is told to ignore sizes. This module is imported the moment transformers' own registry is, from within
 it: so it may import nothing of transformers but that.
 """
 
@@ -15,6 +16,7 @@ from transformers.quantizers.auto import register_quantization_config, register_
 from transformers.quantizers.base import HfQuantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
+from earlybird.checkpoint import load_mark
 from earlybird.errors import InputError
 from earlybird.surgery.pruned_shape import FORMAT_VERSION, QUANT_METHOD
 
@@ -78,6 +80,15 @@ class PrunedLoader(HfQuantizer):
     quantization_config: PrunedConfig
     _anatomy: Anatomy
     _shapes: dict[str, Size]
+
+    def update_attn_implementation(self, config: Any) -> Any:
+        """Take the mark off: of the hooks that are given the config the first, before the weights are looked for."""
+        if load_mark.is_mark(getattr(config, load_mark.FIELD, None)):
+            delattr(config, load_mark.FIELD)
+        return config
+
+    # The hook that older releases have there.
+    update_tp_plan = update_attn_implementation
 
     def _process_model_before_weight_loading(self, model: PreTrainedModel, **kwargs: Any) -> PreTrainedModel:
         _refuse_another_class(model)

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from earlybird.anatomy import Anatomy
 from earlybird.anatomy.hugging_face import outermost_models
 from earlybird.anatomy.wrappers import is_adapted, unwrapped
-from earlybird.checkpoint import integrity
+from earlybird.checkpoint import integrity, load_mark
 from earlybird.checkpoint.model_card import write_card
 from earlybird.checkpoint.model_files import moved_in_together
 from earlybird.errors import InputError
@@ -70,6 +70,7 @@ def save(
     with moved_in_together(target) as aside:
         model.save_pretrained(aside, max_shard_size=max_shard_size)
         integrity.seal(aside)
+        load_mark.mark(aside)
     if processor is not None:
         processor.save_pretrained(target)
     write_card(model, target, reason=reason, ticket=ticket, accuracy=accuracy)

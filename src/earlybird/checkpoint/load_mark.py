@@ -1,0 +1,33 @@
+"""A mark in config.json by which transformers alone loads nothing, whatever sizes it is told to ignore.
+
+Without earlybird transformers only warns of a shape that it does not know, and then fails because the weights do not
+fit. With `ignore_mismatched_sizes=True` it would draw the pruned layers anew. So config.json of a pruned model names
+for its weights what is no file; transformers refuses that and quotes it. The quantizer takes the mark off before
+transformers looks for the weights (see `earlybird.checkpoint.quantizer`).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from earlybird.surgery.pruned_shape import is_ours
+
+# Where transformers looks for the name of the weights' file. Its `save_pretrained` leaves the field out.
+FIELD = "transformers_weights"
+_BEGINNING = "earlybird "
+_MARK = f"{_BEGINNING}pruned this model: put `import earlybird` before from_pretrained"
+
+
+def mark(directory: Path) -> None:
+    """Mark the config.json of a directory, where it holds a pruned shape that its own fields cannot say."""
+    path = directory / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if is_ours(config.get("quantization_config")):
+        path.write_text(json.dumps({**config, FIELD: _MARK}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def is_mark(value: Any) -> bool:
+    """Whether what a config says of the weights' file is a mark, of this version or of another."""
+    return isinstance(value, str) and value.startswith(_BEGINNING)
