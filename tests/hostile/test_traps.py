@@ -7,6 +7,8 @@ import hashlib
 import json
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from transformers import (
     AutoModelForImageClassification,
     BertConfig,
@@ -109,6 +111,61 @@ def test_a_number_of_layers_that_no_weights_can_be_of_is_not_built(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(said | {"depths": [1, 5000]}))
     with pytest.raises(InputError, match=r"more than \d+ modules and parameters"):
         eb.load(tmp_path)
+
+
+def tiny_bert_in(directory):
+    """A saved BERT; returns what its config.json says."""
+    eb.save(BertModel(BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)), directory)
+    return json.loads((directory / "config.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["adapter_model.bin", "elsewhere/model.safetensors", "/tmp/model.safetensors", 5])
+def test_a_config_does_not_choose_the_file_of_the_weights(name, tmp_path):
+    said = tiny_bert_in(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "model.safetensors").write_bytes((tmp_path / "model.safetensors").read_bytes())
+    torch.save(load_file(tmp_path / "model.safetensors"), tmp_path / "adapter_model.bin")
+    (tmp_path / "config.json").write_text(json.dumps(said | {"transformers_weights": name}))
+    with pytest.raises(InputError, match="names the file of the weights"):
+        eb.load(tmp_path)
+
+
+@pytest.mark.parametrize("index", ['{"weight_map": {"x": "missing.safetensors"}}', "[]", "{"])
+def test_an_index_that_is_not_read_hides_no_false_size(index, tmp_path):
+    said = tiny_bert_in(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    assert eb.load(tmp_path).config.num_hidden_layers == 1
+    (tmp_path / "config.json").write_text(json.dumps(said | {"hidden_size": 1024, "intermediate_size": 1 << 20}))
+    with pytest.raises(InputError, match="claims a model of"):
+        eb.load(tmp_path)
+
+
+KERNELS = [
+    {"attn_implementation": "owner/kernel"},
+    {"_attn_implementation": "owner/kernel@main:function"},
+    {"attn_implementation": "paged|owner/kernel"},
+    {"attn_implementation": {"": "sdpa", "text_config": "owner/kernel"}},
+    {"text_config": {"attn_implementation": "owner/kernel"}},
+    {"experts_implementation": "owner/kernel"},
+]
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=str)
+def test_no_kernel_that_a_config_names_is_fetched(kernel, tmp_path):
+    said = tiny_bert_in(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(said | kernel))
+    for read in (eb.load, inspect_model):
+        with pytest.raises(InputError, match=r"names the kernel '(paged\|)?owner/kernel.*take the key out"):
+            read(str(tmp_path))
+    with pytest.raises(InputError, match="names the kernel"):
+        inspect_model(str(tmp_path / "config.json"))
+
+
+@pytest.mark.parametrize("kind", ["eager", "sdpa"])
+def test_an_attention_of_transformers_itself_may_be_named(kind, tmp_path):
+    said = tiny_bert_in(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(said | {"attn_implementation": kind}))
+    assert eb.load(tmp_path).config._attn_implementation == kind
 
 
 def with_new_image_head(path):

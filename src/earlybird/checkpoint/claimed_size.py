@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from transformers import AutoConfig, PreTrainedModel
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from earlybird.checkpoint.built_parts import on_meta_up_to
 from earlybird.checkpoint.quantizer import PrunedConfig, resize
@@ -65,6 +65,9 @@ def refuse_larger_than_weights(architecture: type[PreTrainedModel], directory: P
 
 
 def _shards(directory: Path) -> set[str]:
+    """The files that the weights are spread over; none where they are in one."""
+    if (directory / SAFE_WEIGHTS_NAME).is_file():
+        return set()  # transformers reads this one, whatever an index says
     index = directory / SAFE_WEIGHTS_INDEX_NAME
     names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.is_file() else set()
     for name in names:

@@ -18,6 +18,7 @@ from earlybird.anatomy import Anatomy
 from earlybird.anatomy.flops import forward_flops, parameter_count
 from earlybird.checkpoint.built_parts import on_meta_up_to
 from earlybird.checkpoint.claimed_size import numbers_in
+from earlybird.checkpoint.foreign_code import refuse_kernels
 from earlybird.checkpoint.load import load
 from earlybird.checkpoint.quantizer import PrunedConfig, resize
 from earlybird.config import PruningConfig
@@ -130,6 +131,7 @@ def _model(name: str) -> PreTrainedModel:
         raise InputError(f"{path} is neither a config.json nor a directory that holds one")
     try:
         written, _ = PreTrainedConfig.get_config_dict(name)
+        refuse_kernels(written, f"the config at {name}")
         # Before transformers reads them: configs make lists as long as there are layers.
         for key, number in numbers_in(written):
             if key.endswith(_COUNTS_OF_LAYERS) and number > _MOST_LAYERS:

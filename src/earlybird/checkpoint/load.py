@@ -10,8 +10,9 @@ from typing import Any
 import transformers
 from transformers import PreTrainedModel
 
-from earlybird.checkpoint import integrity
+from earlybird.checkpoint import integrity, load_mark
 from earlybird.checkpoint.claimed_size import refuse_larger_than_weights
+from earlybird.checkpoint.foreign_code import refuse_kernels
 from earlybird.errors import InputError, first_line
 from earlybird.models.mean_pooling import MeanPoolingViTForImageClassification
 
@@ -36,6 +37,13 @@ def load(directory: str | os.PathLike[str], *, dtype: Any = "auto") -> PreTraine
         architecture = config["architectures"][0]
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise InputError(f"{config_file} is damaged: {error!r}") from error
+    refuse_kernels(config, str(config_file))
+    weights = config.get(load_mark.FIELD)
+    if weights is not None and not load_mark.is_mark(weights):
+        raise InputError(
+            f"{config_file} names the file of the weights, {weights!r} as {load_mark.FIELD}: take the key out; weights"
+            " are read from model.safetensors, or the shards that model.safetensors.index.json names"
+        )
     integrity.check(source)
     found = _class_of(architecture, config_file)
     try:
