@@ -60,8 +60,9 @@ def test_it_prints_blocks_and_costs(tmp_path):
 @pytest.mark.parametrize("place", ["nothing/here", "empty"])
 def test_a_place_without_a_model_is_named(place, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(eb.InputError, match=place):
+    with pytest.raises(eb.InputError, match=place) as said:
         CliRunner().invoke(app, ["inspect", str(tmp_path / place)], catch_exceptions=False)
+    assert "\n" not in str(said.value)
 
 
 @pytest.mark.parametrize(

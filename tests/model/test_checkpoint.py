@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ from transformers import (
 )
 
 import earlybird as eb
+from earlybird.checkpoint.inspection import inspect_model
+from earlybird.exports.command import export_directory
 from earlybird.models.mean_pooling import MeanPoolingViTForImageClassification
 from earlybird.models.off_by_one import use_off_by_one
 
@@ -259,6 +262,56 @@ def test_damaged_directories_are_named(pruned, tmp_path):
     for content in ("{", "[]", '{"architectures": ["Nonsense"]}', '{"architectures": ["ViTForImageClassification"]}'):
         (tmp_path / "config.json").write_text(content)
         with pytest.raises(eb.InputError):
+            eb.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["owner/name", "bert-base-uncased", "meta-llama/Llama-3.2-1B"])
+@pytest.mark.parametrize("read", [eb.load, lambda name: export_directory(Path(name), Path("out"), "dense")])
+def test_a_name_on_the_hub_is_sent_to_from_pretrained(name, read, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(eb.InputError) as refusal:
+        read(name)
+    said = str(refusal.value)
+    assert f"there is no directory {name}" in said
+    assert f'import earlybird, then AutoModel.from_pretrained("{name}")' in said
+
+
+@pytest.mark.parametrize("name", ["./name", "a/b/c", "owner/name/", "/owner/name", "../name"])
+def test_a_path_is_not_taken_for_a_name_on_the_hub(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(eb.InputError, match="there is no directory") as refusal:
+        eb.load(name)
+    assert "from_pretrained" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("read", [eb.load, inspect_model, lambda place: export_directory(Path(place), Path("x"), "dense")])
+@pytest.mark.parametrize(
+    ("files", "place", "said"),
+    [
+        (["model.safetensors"], "model.safetensors", "is a file; give the directory"),
+        (["adapter_config.json", "adapter_model.safetensors"], ".", r"holds an adapter.*merge_and_unload"),
+        (["tokenizer.json", "tokenizer_config.json"], ".", r"holds no model: there is no config\.json in it, only a tokenizer"),
+        (["preprocessor_config.json"], ".", r"holds no model: there is no config\.json in it, only a processor"),
+        (["checkpoint-20/config.json", "checkpoint-3/config.json"], ".", r"no config\.json in it, but in .*checkpoint-3, .*checkpoint-20$"),
+        ([], ".", r"there is no config\.json in it$"),
+    ],
+    ids=["file", "adapter", "tokenizer", "processor", "checkpoints", "empty"],
+)
+def test_what_a_place_without_a_model_holds_is_told(read, files, place, said, tmp_path):
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(eb.InputError, match=said):
+        read(str(tmp_path / place))
+
+
+def test_a_config_without_an_architecture_is_no_damage(pruned, tmp_path):
+    eb.save(pruned, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for none in ({}, {"architectures": None}, {"architectures": []}):
+        rest = {key: value for key, value in config.items() if key != "architectures"}
+        (tmp_path / "config.json").write_text(json.dumps(rest | none))
+        with pytest.raises(eb.InputError, match=r"names no architecture.*from_pretrained"):
             eb.load(tmp_path)
 
 

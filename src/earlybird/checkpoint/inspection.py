@@ -20,6 +20,7 @@ from earlybird.checkpoint.built_parts import on_meta_up_to
 from earlybird.checkpoint.claimed_size import numbers_in
 from earlybird.checkpoint.foreign_code import refuse_kernels
 from earlybird.checkpoint.load import load
+from earlybird.checkpoint.no_model import why_no_model
 from earlybird.checkpoint.quantizer import PrunedConfig, resize
 from earlybird.config import PruningConfig
 from earlybird.errors import InputError, first_line
@@ -127,8 +128,8 @@ def _model(name: str) -> PreTrainedModel:
     path = Path(name)
     if path.is_dir() and any(path.glob("*.safetensors")):
         return load(path)
-    if path.exists() and path.name != "config.json" and not (path / "config.json").is_file():
-        raise InputError(f"{path} is neither a config.json nor a directory that holds one")
+    if path.exists() and path.name != "config.json" and (reason := why_no_model(name)):
+        raise InputError(reason)
     try:
         written, _ = PreTrainedConfig.get_config_dict(name)
         refuse_kernels(written, f"the config at {name}")
@@ -142,7 +143,9 @@ def _model(name: str) -> PreTrainedModel:
     except InputError:
         raise
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"there is no model or config at {name}, nor one of that name on the hub: {error}") from error
+        raise InputError(
+            f"there is no model or config at {name}, nor one of that name on the hub: {first_line(error)}"
+        ) from error
     except Exception as error:  # a damaged config makes transformers raise nearly anything
         raise InputError(f"the config at {name} is damaged: {first_line(error)}") from error
     try:

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from earlybird.checkpoint import integrity, load_mark
 from earlybird.checkpoint.claimed_size import refuse_larger_than_weights
 from earlybird.checkpoint.foreign_code import refuse_kernels
+from earlybird.checkpoint.no_model import why_no_model
 from earlybird.errors import InputError, first_line
 from earlybird.models.mean_pooling import MeanPoolingViTForImageClassification
 
@@ -21,22 +22,29 @@ def load(directory: str | os.PathLike[str], *, dtype: Any = "auto") -> PreTraine
     """Load what `save` wrote, on the CPU and in evaluation mode.
 
     Args:
-        directory: holds config.json and safetensors files.
+        directory: holds config.json and safetensors files. Names on the hub are for transformers' from_pretrained.
         dtype: a torch dtype, or "auto" for the saved one.
 
     Raises:
-        InputError: no model is there, its config is damaged or claims a larger model than the weights, or these are
-            missing, were changed after they were saved, or do not fit the config.
+        InputError: no model is there, its config is damaged, names code or files that are not read, or claims a
+            larger model than the weights, or these are missing, were changed after they were saved, or do not fit it.
     """
     source = Path(directory)
     config_file = source / "config.json"
-    if not config_file.is_file():
-        raise InputError(f"{source} holds no model: there is no config.json in it")
+    if reason := why_no_model(directory):
+        raise InputError(reason)
     try:
         config = json.loads(config_file.read_text(encoding="utf-8"))
-        architecture = config["architectures"][0]
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except ValueError as error:
         raise InputError(f"{config_file} is damaged: {error!r}") from error
+    if not isinstance(config, dict) or not isinstance(config.get("architectures") or [], list):
+        raise InputError(f"{config_file} is damaged: it is not the config of a model")
+    architecture = next(iter(config.get("architectures") or []), None)
+    if architecture is None:
+        raise InputError(
+            f"{config_file} names no architecture, the class of transformers that reads the weights: load the directory"
+            " by the right class's from_pretrained, and save that model by earlybird.save"
+        )
     refuse_kernels(config, str(config_file))
     weights = config.get(load_mark.FIELD)
     if weights is not None and not load_mark.is_mark(weights):
