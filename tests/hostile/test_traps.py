@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 import json
 
@@ -17,12 +18,15 @@ from transformers import (
     Gemma3nTextConfig,
     SwinConfig,
     SwinModel,
+    ViTConfig,
+    ViTModel,
 )
 
 import earlybird as eb
 from earlybird.checkpoint.inspection import inspect_model
 from earlybird.cli import main
 from earlybird.errors import InputError
+from earlybird.integrations.hf_checkpoints import load_older_names
 from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.tasks.pretrained import pretrained_config, with_new_head
 from earlybird.report.run import read_run
@@ -115,7 +119,9 @@ def test_a_number_of_layers_that_no_weights_can_be_of_is_not_built(tmp_path):
 
 def tiny_bert_in(directory):
     """A saved BERT; returns what its config.json says."""
-    eb.save(BertModel(BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)), directory)
+    eb.save(
+        BertModel(BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)), directory
+    )
     return json.loads((directory / "config.json").read_text())
 
 
@@ -138,6 +144,19 @@ def test_an_index_that_is_not_read_hides_no_false_size(index, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(said | {"hidden_size": 1024, "intermediate_size": 1 << 20}))
     with pytest.raises(InputError, match="claims a model of"):
         eb.load(tmp_path)
+
+
+def test_a_checkpoint_of_older_names_is_read_from_safetensors_alone(tmp_path):
+    config = ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, image_size=8, patch_size=4)
+    model = ViTModel(config)
+    model.save_pretrained(tmp_path)
+    before = copy.deepcopy(model.state_dict())
+    # Seen beside the others, but of another variant: what from_pretrained would take is the pickle.
+    (tmp_path / "model.safetensors").rename(tmp_path / "model.other.safetensors")
+    torch.save({name: torch.zeros_like(value) for name, value in before.items()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"no file named model\.safetensors"):
+        load_older_names(model, tmp_path)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 KERNELS = [

@@ -284,15 +284,25 @@ def test_a_path_is_not_taken_for_a_name_on_the_hub(name, tmp_path, monkeypatch):
     assert "from_pretrained" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("read", [eb.load, inspect_model, lambda place: export_directory(Path(place), Path("x"), "dense")])
+@pytest.mark.parametrize(
+    "read", [eb.load, inspect_model, lambda place: export_directory(Path(place), Path("x"), "dense")]
+)
 @pytest.mark.parametrize(
     ("files", "place", "said"),
     [
         (["model.safetensors"], "model.safetensors", "is a file; give the directory"),
         (["adapter_config.json", "adapter_model.safetensors"], ".", r"holds an adapter.*merge_and_unload"),
-        (["tokenizer.json", "tokenizer_config.json"], ".", r"holds no model: there is no config\.json in it, only a tokenizer"),
+        (
+            ["tokenizer.json", "tokenizer_config.json"],
+            ".",
+            r"holds no model: there is no config\.json in it, only a tokenizer",
+        ),
         (["preprocessor_config.json"], ".", r"holds no model: there is no config\.json in it, only a processor"),
-        (["checkpoint-20/config.json", "checkpoint-3/config.json"], ".", r"no config\.json in it, but in .*checkpoint-3, .*checkpoint-20$"),
+        (
+            ["checkpoint-20/config.json", "checkpoint-3/config.json"],
+            ".",
+            r"no config\.json in it, but in .*checkpoint-3, .*checkpoint-20$",
+        ),
         ([], ".", r"there is no config\.json in it$"),
     ],
     ids=["file", "adapter", "tokenizer", "processor", "checkpoints", "empty"],

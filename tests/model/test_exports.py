@@ -115,9 +115,17 @@ def test_an_export_does_not_replace_the_model_that_it_is_of(format, tmp_path):
     assert eb.Anatomy.of(eb.load(tmp_path)).units == eb.Anatomy.of(model).units
 
 
+def test_a_model_of_no_directory_is_exported_to_the_current_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model, _ = pruned(tiny_vit(), neurons=0.4)
+    assert (eb.export(model, ".") / "model.safetensors").is_file()
+
+
 def test_onnx_refuses_bfloat16_which_runtimes_do_not_read(tmp_path):
     model, _ = pruned(tiny_vit().to(torch.bfloat16), neurons=0.4)
-    with pytest.raises(eb.InputError, match=r"float32 or float16, those of the model are bfloat16.*dtype=torch\.float32"):
+    with pytest.raises(
+        eb.InputError, match=r"float32 or float16, those of the model are bfloat16.*dtype=torch\.float32"
+    ):
         eb.export(model, tmp_path / "out", format="onnx")
     assert not (tmp_path / "out").exists()
 

@@ -14,8 +14,10 @@ def why_no_model(place: str | os.PathLike[str]) -> str:
     name, path = os.fspath(place), Path(place)
     if not path.exists():
         way_out = (
-            "" if not _HUB_NAME.fullmatch(name) else f"; where it is a name on the hub: import earlybird, then"
-            f' AutoModel.from_pretrained("{name}"), or by another class of transformers'
+            ""
+            if not _HUB_NAME.fullmatch(name)
+            else f"; where it is a name on the hub: import earlybird, then"
+            f' AutoModel.from_pretrained("{name}"), or another class of transformers'
         )
         return f"there is no directory {name}{way_out}"
     if not path.is_dir():
@@ -24,8 +26,8 @@ def why_no_model(place: str | os.PathLike[str]) -> str:
         return ""
     if (path / "adapter_config.json").is_file():
         return (
-            f"{name} holds an adapter and no model: put it on its model, PeftModel.from_pretrained(model, {name!r}), and"
-            " save that after merge_and_unload()"
+            f"{name} holds an adapter and no model: put it on its model, PeftModel.from_pretrained(model, {name!r}),"
+            " and save that after merge_and_unload()"
         )
     within = sorted(path.glob("*/config.json"), key=lambda found: (len(found.parent.name), found.parent.name))
     if within:

@@ -55,7 +55,8 @@ def export(
 
     model = writable(model)
     target = directory_for(directory)
-    if format != "onnx" and target.is_dir() and target.resolve() == Path(model.name_or_path).resolve():
+    source = model.name_or_path
+    if format != "onnx" and source and target.is_dir() and target.resolve() == Path(source).resolve():
         raise InputError(f"{target} holds the model itself; give another directory to export to")
     if format == "dense":
         from earlybird.exports.dense import write_dense

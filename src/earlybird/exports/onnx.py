@@ -26,9 +26,10 @@ def write_onnx(model: PreTrainedModel, directory: Path) -> None:
             bfloat16, for which ONNX lacks operators.
     """
     if model.dtype not in (torch.float32, torch.float16):
+        dtype = str(model.dtype).removeprefix("torch.")
         raise InputError(
-            f"format=onnx takes weights in float32 or float16, those of the model are {str(model.dtype).removeprefix('torch.')}: export"
-            " model.float(), or earlybird.load(MODEL, dtype=torch.float32)"
+            f"format=onnx takes weights in float32 or float16, those of the model are {dtype}: export model.float(), or"
+            " earlybird.load(MODEL, dtype=torch.float32)"
         )
     for package in _PACKAGES:
         require(package, extra="onnx", what="format=onnx")

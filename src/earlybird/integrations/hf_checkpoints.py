@@ -118,7 +118,9 @@ def load_older_names(model: nn.Module, checkpoint: Path) -> None:
         return
     if isinstance(own, PreTrainedModel):
         try:
-            with_info: Any = type(own).from_pretrained(checkpoint, output_loading_info=True)
+            with_info: Any = type(own).from_pretrained(
+                checkpoint, use_safetensors=True, local_files_only=True, output_loading_info=True
+            )
         except Exception as error:  # of a class of the user's own whatever its constructor says
             raise InputError(
                 f"{checkpoint} holds weights under older names, and {type(own).__name__}.from_pretrained, which would"
