@@ -42,6 +42,6 @@ def _move(aside: Path, directory: Path) -> None:
     # One file or several: what is left of the other would be read in place of what is written now.
     for path in directory.iterdir():
         if _WEIGHTS.fullmatch(path.name):
-            path.unlink()
+            path.unlink(missing_ok=True)
     for path in sorted(aside.iterdir(), key=lambda path: path == config):
         os.replace(path, directory / path.name)
