@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import os
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -25,6 +27,8 @@ from earlybird.vocabulary import KINDS, Kind
 if TYPE_CHECKING:
     from earlybird.anatomy import Anatomy
     from earlybird.detectors.draw import Draw
+
+_log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 _LARGEST_FILE = 1 << 28  # bytes
@@ -53,10 +57,13 @@ class Ticket:
     def __post_init__(self) -> None:
         if not self.masks:
             raise InputError(f"a ticket needs masks of {' or '.join(KINDS)}, or of both; got no masks")
+        if (other := next((kind for kind in self.masks if kind not in KINDS), None)) is not None:
+            raise InputError(f"no kind of unit is called {other!r}; {nearest(str(other), KINDS)}")
         for name in ("units", "blocks"):
             if (given := set(getattr(self, name))) != set(self.masks):
                 raise InputError(f"the ticket's {name} are of {_listed(given)}, its masks of {_listed(self.masks)}")
-        for kind, mask in self.masks.items():
+        masks = {kind: _as_mask(kind, mask, self.units[kind]) for kind, mask in self.masks.items()}
+        for kind, mask in masks.items():
             counts, names = self.units[kind], self.blocks[kind]
             expected = (len(counts), max(counts, default=0))
             if mask.shape != expected or len(counts) != len(names):
@@ -71,6 +78,8 @@ class Ticket:
                     raise InputError(
                         f"the ticket keeps none of the {count} {kind} of {name}: a block keeps at least one"
                     )
+            mask.flags.writeable = False
+        object.__setattr__(self, "masks", masks)
 
     @classmethod
     def of(cls, anatomy: Anatomy, masks: Mapping[Kind, NDArray[np.bool_]], **provenance: Any) -> Ticket:
@@ -92,14 +101,12 @@ class Ticket:
                 f'masks must be given by kind, {{"heads": mask, "neurons": mask}}, got {type(masks).__name__}'
             )
         for kind in masks:
-            if kind not in KINDS:
-                raise InputError(f"no kind of unit is called {kind!r}; {nearest(str(kind), KINDS)}")
-            if kind not in anatomy.units:
+            if kind in KINDS and kind not in anatomy.units:
                 raise InputError(f"masks of {kind} were given, but {anatomy.model} has no {kind} to prune")
         return cls(
-            masks={kind: _as_mask(kind, mask, anatomy.units[kind]) for kind, mask in masks.items()},
-            units={kind: anatomy.units[kind] for kind in masks},
-            blocks={kind: anatomy.names[kind] for kind in masks},
+            masks=masks,
+            units={kind: anatomy.units.get(kind, ()) for kind in masks},
+            blocks={kind: anatomy.names.get(kind, ()) for kind in masks},
             provenance={
                 **provenance,
                 "model": anatomy.model,
@@ -133,7 +140,7 @@ class Ticket:
         _check_anatomy(anatomy)
         if not isinstance(config, PruningConfig):
             raise InputError(
-                f"config must be a PruningConfig, got {config!r}; write PruningConfig(heads=0.3, neurons=0.4)"
+                f"config must be a PruningConfig, got {reprlib.repr(config)}; write PruningConfig(heads=0.3, neurons=0.4)"
             )
         generator = np.random.default_rng(seed)
         anatomy = anatomy.excluding(config.exclude)
@@ -150,6 +157,9 @@ class Ticket:
                 masks[kind] = mask_by_name(scores, ratio, anatomy.names[kind], rule_of(kind, 0.0, config, anatomy))
             else:
                 masks[kind] = rule_of(kind, ratio, config, anatomy).masks(scores)
+            given = ratio.values() if isinstance(ratio, Mapping) else (ratio,)
+            if any(given) and masks[kind].sum() == sum(units):
+                _log.warning("%s=%s prunes nothing of %s: every block keeps its last unit", kind, ratio, anatomy.model)
         plain = plain_values(config)
         ratios = {f"{kind}_ratio": plain[kind] for kind in KINDS}
         return cls.of(anatomy, masks, how="random", seed=seed, **ratios, config=plain)
@@ -282,14 +292,15 @@ def _check_anatomy(anatomy: Any) -> None:
 
 
 def _as_mask(kind: Kind, mask: Any, units: Sequence[int]) -> NDArray[np.bool_]:
-    """A mask of any array-like as bool.
+    """A mask of any array-like as a bool array of its own.
 
     Raises:
-        InputError: its rows have different lengths, or it holds other values than true and false.
+        InputError: it is no array, for instance one with rows of different lengths or a tensor on a GPU, or it holds
+            other values than true and false.
     """
     try:
-        values = np.asarray(mask)
-    except ValueError as error:  # rows of different lengths
+        values = np.array(mask)
+    except (ValueError, TypeError, RuntimeError) as error:
         expected = (len(units), max(units, default=0))
         raise InputError(f"masks of {kind} must be {expected}, blocks x units of the widest: {error}") from error
     if values.dtype == np.bool_ or values.ndim != 2:

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, reject
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 import earlybird as eb
@@ -27,10 +27,10 @@ from earlybird.masks import MaskRule
             {"uniform": True, "valid_counts": [1, 12]},
             "ratio 0.25 prunes nothing.* prunes something is 0.455$",
         ),
-        ([64, 64], {"round_to": 64}, "ratio 0.25 prunes nothing.*round_to=64.*so does every ratio"),
-        ([100, 100], {"round_to": 128}, "ratio 0.25 prunes nothing.*round_to=128.*so does every ratio"),
-        ([128, 128], {"round_to": 64}, "ratio 0.25 prunes nothing.*round_to=64.* prunes something is 0.252$"),
-        ([128, 128], {"round_to": 64, "scope": "global"}, "ratio 0.25 prunes nothing.* prunes something is 0.251$"),
+        ([64, 64], {"round_to": 64}, "ratio 0.25 prunes nothing.*multiple of 64.*no ratio prunes"),
+        ([100, 100], {"round_to": 128}, "ratio 0.25 prunes nothing.*multiple of 128.*no ratio prunes"),
+        ([128, 128], {"round_to": 64}, "ratio 0.25 prunes nothing.*multiple of 64.* prunes something is 0.252$"),
+        ([128, 128], {"round_to": 64, "scope": "global"}, "ratio 0.25 may prune nothing.* prunes something is 0.251$"),
         ([8, 8], {"key_value_groups": [1, 1], "kv_groups": "whole"}, 'ratio 0.25 prunes nothing.*kv_groups="within"'),
     ],
 )
@@ -44,18 +44,59 @@ COUNTS = st.lists(st.integers(1, 40), min_size=1, max_size=4)
 OPTIONS = st.fixed_dictionaries(
     {"scope": st.sampled_from(["layer", "global"]), "uniform": st.booleans(), "round_to": st.integers(1, 40)}
 )
-RATIO = st.floats(0.01, 0.98)
 
 
-@given(units=COUNTS, options=OPTIONS, ratio=RATIO, seed=st.integers(0, 99))
-def test_what_is_not_refused_prunes_something(units, options, ratio, seed):
-    assume(max(units) > 1 and options["round_to"] > 1)
-    scores = np.random.default_rng(seed).random((len(units), max(units)))
+def spreads(units):
+    """Scores by which a threshold over all blocks falls as differently as can be."""
+    position = np.arange(max(units), dtype=float)[None].repeat(len(units), 0)
+    yield position / np.asarray(units)[:, None]  # evenly over all blocks
+    for lowest in range(len(units)):
+        yield position + 100.0 * (np.arange(len(units)) != lowest)[:, None]  # one block first
+    yield position + 1000.0 * np.asarray(units)[:, None]  # the narrowest blocks first
+
+
+@given(units=COUNTS, options=OPTIONS, ratio=st.floats(0.001, 0.98))
+def test_what_a_config_may_ask_for_prunes_something_whatever_the_scores(units, options, ratio):
     try:
-        kept = eb.mask_at_ratio(scores, ratio, units=units, **options)
+        rule = MaskRule(ratio, units=units, **options)
+        rule.refuse_to_prune_nothing()
     except eb.InputError:
         reject()
-    assert kept.sum() < sum(units)
+    for scores in spreads(units):
+        assert rule.masks(scores).sum() < sum(units)
+
+
+@given(
+    groups=st.lists(st.integers(1, 6), min_size=1, max_size=4),
+    size=st.integers(2, 4),
+    ratio=st.floats(0.001, 0.98),
+    scope=st.sampled_from(["layer", "global"]),
+    how=st.sampled_from([None, "whole", "within"]),
+)
+def test_so_does_what_heads_in_groups_are_asked_for(groups, size, ratio, scope, how):
+    units = [count * size for count in groups]
+    try:
+        rule = MaskRule(ratio, scope, units, key_value_groups=groups, kv_groups=how)
+    except eb.InputError:
+        reject()
+    for scores in spreads(units):
+        assert rule.masks(scores).sum() < sum(units)
+
+
+@given(units=COUNTS, options=OPTIONS, ratio=st.floats(0.001, 0.98))
+def test_what_is_refused_may_prune_nothing(units, options, ratio):
+    rule = MaskRule(0.0, units=units, **options)
+    object.__setattr__(rule, "ratio", ratio)
+    try:
+        rule.refuse_to_prune_nothing()
+        reject()
+    except eb.InputError:
+        left = [units_left(rule, scores) for scores in spreads(units)]
+    assert sum(units) in left
+
+
+def units_left(rule, scores):
+    return int(rule.masks(scores).sum())
 
 
 @given(
@@ -77,9 +118,9 @@ def test_the_ratio_named_is_the_nearest_that_prunes(blocks, multiples, round_to,
     except eb.InputError as error:
         named = float(re.search(r"prunes something is (0\.\d+)$", str(error))[1])
     rule(named)
-    with pytest.raises(eb.InputError, match="prunes nothing"):
+    with pytest.raises(eb.InputError, match=r"prunes? nothing"):
         rule(named - 0.001)
 
 
-def test_units_that_are_alone_in_their_blocks_stay():
+def test_a_mask_of_units_that_are_alone_in_their_blocks_keeps_them():
     assert eb.mask_at_ratio(np.ones((2, 1)), 0.5).all()

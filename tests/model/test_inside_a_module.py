@@ -134,6 +134,18 @@ def test_one_of_two_with_one_config_may_stay_dense(tmp_path):
         torch.testing.assert_close(output(AutoModel.from_pretrained(tmp_path / name)), output(towers[name]))
 
 
+@pytest.mark.parametrize("uniform", [False, True])
+def test_a_model_beside_it_with_the_same_config_stays_what_it_is(uniform, tmp_path):
+    config = BertConfig(**SIZES)
+    teacher, student = BertModel(config), BertModel(config)
+    before = config.to_dict()
+    pruned(student, eb.PruningConfig(neurons=0.5, uniform=uniform))
+    assert config.to_dict() == before
+    for name, model in {"teacher": teacher, "student": student}.items():
+        model.save_pretrained(tmp_path / name)
+        torch.testing.assert_close(output(AutoModel.from_pretrained(tmp_path / name)), output(model))
+
+
 def encoder_decoder():
     encoder, decoder = BertConfig(**SIZES), BertConfig(**SIZES, is_decoder=True, add_cross_attention=True)
     from transformers import BertLMHeadModel, EncoderDecoderConfig

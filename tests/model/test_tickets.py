@@ -67,6 +67,30 @@ def test_zeros_and_ones_are_a_mask(as_array, kind_of_value):
     assert eb.Ticket.of(anatomy(), {"heads": as_array(rows)}).kept("heads") == (4, 4)
 
 
+def test_a_ticket_made_directly_is_checked_alike():
+    units, blocks = {"heads": (4, 4)}, {"heads": ("a", "b")}
+    for masks, named in (
+        ({"head": np.ones((2, 4), bool)}, "no kind of unit is called 'head'; did you mean 'heads'"),
+        ({"heads": np.full((2, 4), 7)}, "must hold True and False.*got 7"),
+        ({"heads": np.full((2, 4), 0.5)}, r"must hold True and False.*got 0\.5"),
+        ({"heads": torch.ones(2, 4, requires_grad=True)}, r"masks of heads must be \(2, 4\)"),
+        ({"heads": torch.ones(2, 4, dtype=torch.bfloat16)}, r"masks of heads must be \(2, 4\)"),
+    ):
+        kind = next(iter(masks))
+        with pytest.raises(eb.InputError, match=named):
+            eb.Ticket(masks, {kind: units["heads"]}, {kind: blocks["heads"]})
+    assert eb.Ticket({"heads": [[1, 0, 0, 1], [1, 1, 1, 1]]}, units, blocks).kept("heads") == (2, 4)
+
+
+def test_a_ticket_stays_what_it_was_checked_to_be():
+    mask = np.ones((2, 8), bool)
+    ticket = eb.Ticket.of(anatomy(), {"heads": mask})
+    mask[:] = False
+    assert ticket.kept("heads") == (8, 8)
+    with pytest.raises(ValueError, match="read-only"):
+        ticket.masks["heads"][:] = False
+
+
 TICKET = pytest.mark.parametrize("wrong", [0.3, "ticket.json", {"heads": 0.3}, eb.PruningConfig(heads=0.3)], ids=repr)
 
 

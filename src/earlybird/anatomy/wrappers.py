@@ -5,6 +5,7 @@ PEFT is not imported here: a wrapper of theirs can only be there where they have
 
 from __future__ import annotations
 
+import reprlib
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +27,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
             learned prompts before its inputs.
     """
     if not isinstance(model, nn.Module):
-        raise InputError(f"model must be a torch.nn.Module, got {model!r}: load it first")
+        raise InputError(f"model must be a torch.nn.Module, got {reprlib.repr(model)}: load it first")
     peft: Any = sys.modules.get("peft")
     while True:
         if _COMPILED in model._modules:

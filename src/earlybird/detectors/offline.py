@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -36,10 +37,12 @@ def detect(trajectory: Trajectory, config: SearchConfig) -> Draw | None:
     """
     if not isinstance(trajectory, Trajectory):
         raise InputError(
-            f"trajectory must be a Trajectory, got {trajectory!r}; of files read it by Trajectory.open(path)"
+            f"trajectory must be a Trajectory, got {reprlib.repr(trajectory)}; of files read it by Trajectory.open(path)"
         )
     if not isinstance(config, SearchConfig):
-        raise InputError(f"config must be a SearchConfig, got {config!r}; write SearchConfig(heads=0.3, neurons=0.4)")
+        raise InputError(
+            f"config must be a SearchConfig, got {reprlib.repr(config)}; write SearchConfig(heads=0.3, neurons=0.4)"
+        )
     detection = detection_of(trajectory, config)
     check_length(trajectory, detection)
     return detected(trajectory, detection)

@@ -1,4 +1,4 @@
-"""Whether a ratio prunes anything once counts are rounded to what a shape can be, and which ratio would."""
+"""Whether a ratio prunes anything once every block has kept what it must, and which ratio would."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from earlybird.masks.counts import pruned_count, pruned_per_block
 _THOUSANDTHS = 1000
 
 
-def refuse_rounding_to_nothing(
+def refuse_to_prune_nothing(
     ratio: float,
     counts: Sequence[int],
     *,
@@ -19,14 +19,19 @@ def refuse_rounding_to_nothing(
     by_block: bool,
     round_to: int,
     valid_counts: Sequence[int] | None,
+    what: str = "units",
 ) -> None:
-    """Refuse a ratio above 0 that rounding may undo in every block; the arguments are those of `MaskRule`.
+    """Refuse a ratio above 0 that may leave every block whole.
+
+    The arguments are those of `MaskRule`; `what` names the units.
+
+    A threshold over all blocks prunes as the scores are spread: spread evenly, each block may lose so few units that
+    rounding gives all of them back, or only such as are alone in their blocks.
 
     Raises:
-        InputError: there are scores by which every block keeps all of its units. The message names the smallest ratio
-            that prunes something whatever the scores.
+        InputError: the message names the smallest ratio that prunes something whatever the scores.
     """
-    if ratio == 0 or (round_to == 1 and valid_counts is None):
+    if ratio == 0 or max(counts, default=0) == 0:
         return
     restored = [_most_restored(units, round_to) for units in counts]
 
@@ -37,18 +42,23 @@ def refuse_rounding_to_nothing(
 
     if prunes(ratio):
         return
-    rounded = f"a multiple of round_to={round_to}"
-    if valid_counts is not None:
-        rounded = f"one of the numbers that the model's config accepts, {', '.join(map(str, valid_counts))}"
+    why = "a block keeps at least one unit, and here that is all of it"
+    if uniform and valid_counts is not None:
+        accepted = f"{', '.join(map(str, valid_counts))} {what}"
+        why = f"rounded to what the model's config accepts ({accepted}), every block keeps all its units"
+    elif round_to > 1:
+        why = f"rounded to a multiple of {round_to}, every block keeps all its units"
     smallest = bisect_left(range(_THOUSANDTHS), True, key=lambda number: prunes(number / _THOUSANDTHS))
     way_out = f"the smallest ratio that prunes something is {smallest / _THOUSANDTHS}"
     if smallest == _THOUSANDTHS:
-        way_out = "so does every ratio"
-    raise InputError(f"ratio {ratio} prunes nothing, since every block keeps {rounded}, and here all of it; {way_out}")
+        way_out = "no ratio prunes anything"
+    raise InputError(f"ratio {ratio} {'prunes' if by_block else 'may prune'} nothing: {why}; {way_out}")
 
 
 def _most_restored(units: int, round_to: int) -> int:
     """The most units that a block can lose by the threshold and get back by rounding; -1 where rounding takes some."""
     if units <= round_to:
         return units
+    if round_to == 1:
+        return 0
     return round_to // 2 if units % round_to == 0 else -1

@@ -13,7 +13,7 @@ from earlybird.config import PruningConfig
 from earlybird.errors import InputError
 from earlybird.masks.counts import pruned_count, pruned_per_block, rounded_count
 from earlybird.masks.key_value_groups import shared_heads
-from earlybird.masks.nothing_pruned import refuse_rounding_to_nothing
+from earlybird.masks.nothing_pruned import refuse_to_prune_nothing
 from earlybird.masks.selection import split
 from earlybird.masks.threshold import Split, cut_blocks, cut_together, keep_last_unit, rounded, valid_units
 from earlybird.vocabulary import KINDS, Kind, KvGroups, Scope
@@ -54,25 +54,37 @@ class MaskRule:
             raise InputError(f'scope must be "layer" or "global", got {self.scope!r}')
         if self.kv_groups not in (None, "whole", "within"):
             raise InputError(f'kv_groups must be "whole" or "within", got {self.kv_groups!r}')
-        self._refuse_to_prune_nothing()
+        shared = shared_heads(self.units, self.key_value_groups, self.kv_groups) is not None
+        if shared or self.round_to > 1 or self.valid_counts is not None:
+            self.refuse_to_prune_nothing()
 
-    def _refuse_to_prune_nothing(self) -> None:
+    def refuse_to_prune_nothing(self) -> None:
+        """Refuse a ratio above 0 that may leave every block whole.
+
+        A rule does so itself where groups or rounding are the cause. Where all units are alone in their blocks, nothing
+        is left to prune, which is an error for whoever would train to find out.
+
+        Raises:
+            InputError: see `earlybird.masks.nothing_pruned`.
+        """
         shared = shared_heads(self.units, self.key_value_groups, self.kv_groups)
-        counts, valid_counts = tuple(self.units), self.valid_counts
+        counts, valid_counts, what = tuple(self.units), self.valid_counts, "units"
         if shared is not None:
             counts, valid_counts = shared.slots, shared.valid_slots(valid_counts)
+            what = "key/value groups" if counts == tuple(self.key_value_groups or ()) else "heads in every group"
         if self.ratio and max(counts, default=0) == 1 < max(self.units):
             raise InputError(
                 f"ratio {self.ratio} prunes nothing: all heads of a block share one group of keys and values, and a"
                 ' block keeps at least one; prune heads within it, kv_groups="within"'
             )
-        refuse_rounding_to_nothing(
+        refuse_to_prune_nothing(
             self.ratio,
             counts,
             uniform=self.uniform,
             by_block=self.by_block,
             round_to=self.round_to,
             valid_counts=valid_counts,
+            what=what,
         )
 
     @property
@@ -154,7 +166,8 @@ def mask_rules(config: PruningConfig, source: Prunable) -> dict[Kind, MaskRule]:
         source: of the units.
 
     Raises:
-        InputError: nothing is to be pruned, a ratio is for a kind that is not there, or ratios are by name.
+        InputError: nothing is to be pruned, a ratio is for a kind that is not there or may prune nothing of it, or
+            ratios are by name.
     """
     rules: dict[Kind, MaskRule] = {}
     for kind in KINDS:
@@ -167,6 +180,10 @@ def mask_rules(config: PruningConfig, source: Prunable) -> dict[Kind, MaskRule]:
         if not units:
             raise InputError(f"a ratio for {kind} was given ({ratio}), but there are no {kind} to prune")
         rules[kind] = rule_of(kind, ratio, config, source)
+        try:
+            rules[kind].refuse_to_prune_nothing()
+        except InputError as error:
+            raise InputError(f"{kind}: {error}") from error
     if not rules:
         raise InputError("give a ratio above 0 for heads, for neurons or for both: there is nothing to prune")
     return rules
@@ -179,8 +196,6 @@ def rule_of(kind: Kind, ratio: float, config: PruningConfig, source: Prunable) -
         InputError: the ratio is above 0 and prunes nothing.
     """
     units, scope = tuple(source.units[kind]), config.scope(kind)
-    if ratio and max(units) == 1:
-        raise InputError(f"{kind}: ratio {ratio} prunes nothing, since every block has one unit and keeps it; use 0")
     try:
         if kind == "neurons":
             return MaskRule(ratio, scope, units, config.uniform, round_to=config.round_to)

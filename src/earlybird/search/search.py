@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -89,7 +90,7 @@ class Search:
     ) -> None:
         if not isinstance(config, SearchConfig):
             raise InputError(
-                f"config must be a SearchConfig, got {config!r}; write SearchConfig(heads=0.3, neurons=0.4)"
+                f"config must be a SearchConfig, got {reprlib.repr(config)}; write SearchConfig(heads=0.3, neurons=0.4)"
             )
         check_run_length(total_steps, steps_per_epoch)
         if delay is not None and delay < 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -23,16 +22,14 @@ def record_shapes(module: nn.Module, anatomy: Anatomy, patterns: Patterns = ()) 
     """Make the configs of the Hugging Face models in a module say the shapes that they have.
 
     A model inside another one (a tower of CLIP, the encoder of an encoder-decoder) that has a config of its own can be
-    saved alone, so it says its shape, too. Models that shared one config get one each.
+    saved alone, so it says its shape, too.
 
     Args:
         module: as it is now; a Hugging Face model, or what holds any.
         anatomy: its own.
         patterns: of families that earlybird does not know.
     """
-    models = outermost_models(module).values()
-    _give_each_its_config(models)
-    for model in models:
+    for model in outermost_models(module).values():
         said_plainly = not record_shape(model, anatomy) if model is module else _record(model, patterns)
         for part in models_with_own_config(model)[1:]:
             # transformers reads a mark of the text part as one of the whole, so there is none unless the whole has one.
@@ -42,6 +39,21 @@ def record_shapes(module: nn.Module, anatomy: Anatomy, patterns: Patterns = ()) 
                 _record(part, patterns)
 
 
+def give_own_configs(module: nn.Module) -> None:
+    """Give each Hugging Face model in a module, itself or inside, a config that no other model has.
+
+    Several models may have been built from one config, a teacher beside its student for instance, and what one of them
+    says of its shape does not hold of the others.
+    """
+    for model in outermost_models(module).values():
+        own = copy.deepcopy(model.config)
+        parts = zip(parts_of(model.config, ""), parts_of(own, ""), strict=True)
+        replaced = {id(old): new for (_, old), (_, new) in parts}
+        for each in model.modules():
+            if new := replaced.get(id(getattr(each, "config", None))):
+                each.config = new  # type: ignore[assignment]
+
+
 def _record(model: PreTrainedModel, patterns: Patterns) -> bool:
     """Whether the config's own fields say it, or there is nothing to say."""
     try:
@@ -49,16 +61,3 @@ def _record(model: PreTrainedModel, patterns: Patterns) -> bool:
     except InputError:  # a model without blocks
         return True
     return not record_shape(model, anatomy)
-
-
-def _give_each_its_config(models: Iterable[PreTrainedModel]) -> None:
-    taken: set[int] = set()
-    for model in models:
-        parts = [part for _, part in parts_of(model.config, "")]
-        if not taken.isdisjoint(map(id, parts)):
-            own = copy.deepcopy(model.config)
-            replaced = {id(part): new for part, (_, new) in zip(parts, parts_of(own, ""), strict=True)}
-            for module in model.modules():
-                if new := replaced.get(id(getattr(module, "config", None))):
-                    module.config = new  # type: ignore[assignment]
-        taken |= {id(part) for _, part in parts_of(model.config, "")}

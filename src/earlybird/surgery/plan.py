@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -65,7 +66,7 @@ def plan_surgery(anatomy: Anatomy, ticket: Ticket) -> SurgeryPlan:
     """
     if not isinstance(ticket, Ticket):
         raise InputError(
-            f"ticket must be a Ticket, got {ticket!r}: a saved one is read by Ticket.load(path), a random one made by"
+            f"ticket must be a Ticket, got {reprlib.repr(ticket)}: a saved one is read by Ticket.load(path), a random one made by"
             " Ticket.random(Anatomy.of(model), PruningConfig(heads=0.3)), and a search draws one"
         )
     heads = _masked(anatomy.attention, "heads", anatomy, ticket)

@@ -14,7 +14,7 @@ from earlybird.anatomy.wrappers import unwrapped
 from earlybird.errors import InputError
 from earlybird.slimming.scaling import refuse_while_slimming
 from earlybird.surgery.apply_mask import Model, Patterns
-from earlybird.surgery.inner_models import record_shapes
+from earlybird.surgery.inner_models import give_own_configs, record_shapes
 from earlybird.surgery.optimizer import plan_update, update_optimizers
 from earlybird.surgery.plan import plan_surgery
 from earlybird.surgery.remove_units import remove_units
@@ -69,6 +69,7 @@ def prune(
     after = remove_units(inner, plan, patterns=patterns, inputs=inputs)
     update_optimizers(inner, updates)
     updates.clear()
+    give_own_configs(inner)
     record_shapes(inner, after, patterns)
     tell_of_removed(before, inner)
     return model
