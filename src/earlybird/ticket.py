@@ -140,7 +140,8 @@ class Ticket:
         _check_anatomy(anatomy)
         if not isinstance(config, PruningConfig):
             raise InputError(
-                f"config must be a PruningConfig, got {reprlib.repr(config)}; write PruningConfig(heads=0.3, neurons=0.4)"
+                f"config must be a PruningConfig, got {reprlib.repr(config)}; write PruningConfig(heads=0.3,"
+                " neurons=0.4)"
             )
         generator = np.random.default_rng(seed)
         anatomy = anatomy.excluding(config.exclude)
@@ -299,7 +300,7 @@ def _as_mask(kind: Kind, mask: Any, units: Sequence[int]) -> NDArray[np.bool_]:
             other values than true and false.
     """
     try:
-        values = np.array(mask)
+        values = np.asarray(mask)
     except (ValueError, TypeError, RuntimeError) as error:
         expected = (len(units), max(units, default=0))
         raise InputError(f"masks of {kind} must be {expected}, blocks x units of the widest: {error}") from error

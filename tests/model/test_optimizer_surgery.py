@@ -6,6 +6,7 @@ import copy
 import gc
 import warnings
 import weakref
+from functools import partial
 
 import pytest
 import torch
@@ -442,3 +443,47 @@ def test_what_was_removed_is_gone_at_once_where_nobody_holds_it():
         assert removed() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("container", [list, dict])
+def test_a_container_that_holds_itself_is_no_obstacle(container):
+    model = tiny_bert()
+    optimizer = torch.optim.AdamW(model.parameters())
+    optimizer.own = container()
+    (optimizer.own.append if container is list else partial(optimizer.own.__setitem__, "own"))(optimizer.own)
+    train(model, optimizer, 1)
+    eb.prune(model, random_ticket(model), optimizer=optimizer)
+    assert held_by(optimizer) == {id(parameter) for parameter in model.parameters()}
+
+
+def held_by(optimizer):
+    return {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+
+
+def random_ticket(model):
+    return eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.5, neurons=0.5), seed=1)
+
+
+def test_a_whole_model_that_shared_parameters_trains_on_without_a_warning():
+    whole, pruned = tiny_bert(), tiny_bert()
+    for path, parameter in list(pruned.named_parameters()):
+        module, _, name = path.rpartition(".")
+        whole.get_submodule(module).register_parameter(name, parameter)
+    optimizer = torch.optim.AdamW(whole.parameters())
+    eb.prune(pruned, random_ticket(pruned))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(whole, optimizer, 1)
+    eb.prune(whole, random_ticket(whole), optimizer=optimizer)
+
+
+@pytest.mark.parametrize("register", ["register_hook", "register_post_accumulate_grad_hook"])
+def test_parameters_with_hooks_on_their_gradients_are_not_cut(register):
+    model = tiny_bert()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    handle = getattr(model.bert.encoder.layer[1].output.dense.weight, register)(lambda _: None)
+    with pytest.raises(eb.InputError, match=r"encoder\.layer\.1\.output\.dense\.weight has a hook on its gradient"):
+        eb.prune(model, random_ticket(model))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    handle.remove()
+    eb.prune(model, random_ticket(model))

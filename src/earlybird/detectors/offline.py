@@ -37,7 +37,8 @@ def detect(trajectory: Trajectory, config: SearchConfig) -> Draw | None:
     """
     if not isinstance(trajectory, Trajectory):
         raise InputError(
-            f"trajectory must be a Trajectory, got {reprlib.repr(trajectory)}; of files read it by Trajectory.open(path)"
+            f"trajectory must be a Trajectory, got {reprlib.repr(trajectory)}; of files read it by"
+            " Trajectory.open(path)"
         )
     if not isinstance(config, SearchConfig):
         raise InputError(

@@ -20,6 +20,7 @@ from earlybird.errors import InputError
 from earlybird.integrations.metrics import SearchCurves
 from earlybird.search.recording import Recording
 from earlybird.search.search import Search
+from earlybird.surgery.gradient_hooks import refuse_gradient_hooks
 from earlybird.surgery.optimizer import cannot_follow
 from earlybird.surgery.prune import prune
 from earlybird.surgery.removed_parameters import removed_in
@@ -250,6 +251,7 @@ def _refuse_what_cannot_follow(optimizer: torch.optim.Optimizer, model: nn.Modul
     blocks: list[Block] = [block for block in search.anatomy.attention if "heads" in kinds]
     blocks += [block for block in search.anatomy.mlp if "neurons" in kinds]
     names = dict.fromkeys(part.parameter for block in blocks for part in block.parts)
+    refuse_gradient_hooks(model, names)
     tensors = {name: tensor_at(model, name) for name in names}
     parameters = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, nn.Parameter)}
     if reason := cannot_follow(optimizer, parameters):

@@ -182,16 +182,20 @@ def _attributes(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Any]]:
 
 
 def _leaves(value: Any) -> Iterator[Any]:
-    """What lies in containers, however deep."""
-    if isinstance(value, Mapping):
-        for key, entry in value.items():
-            yield from _leaves(key)
-            yield from _leaves(entry)
-    elif isinstance(value, list | tuple | set | frozenset | deque):
-        for entry in value:
-            yield from _leaves(entry)
-    else:
-        yield value
+    """What lies in containers, however deep; a container that holds itself is gone through once."""
+    left, seen = deque([value]), set()
+    while left:
+        entry = left.popleft()
+        if isinstance(entry, Mapping | list | tuple | set | frozenset | deque):
+            if id(entry) in seen:
+                continue
+            seen.add(id(entry))
+            if isinstance(entry, Mapping):
+                left.extend(entry.keys())
+                entry = entry.values()
+            left.extend(entry)
+        else:
+            yield entry
 
 
 def _tensors_of(value: Any) -> Iterator[Tensor]:

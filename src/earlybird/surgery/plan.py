@@ -66,8 +66,8 @@ def plan_surgery(anatomy: Anatomy, ticket: Ticket) -> SurgeryPlan:
     """
     if not isinstance(ticket, Ticket):
         raise InputError(
-            f"ticket must be a Ticket, got {reprlib.repr(ticket)}: a saved one is read by Ticket.load(path), a random one made by"
-            " Ticket.random(Anatomy.of(model), PruningConfig(heads=0.3)), and a search draws one"
+            f"ticket must be a Ticket, got {reprlib.repr(ticket)}: a saved one is read by Ticket.load(path), a random"
+            " one made by Ticket.random(Anatomy.of(model), PruningConfig(heads=0.3)), and a search draws one"
         )
     heads = _masked(anatomy.attention, "heads", anatomy, ticket)
     neurons = _masked(anatomy.mlp, "neurons", anatomy, ticket)

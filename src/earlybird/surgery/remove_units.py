@@ -12,6 +12,7 @@ from earlybird.anatomy.flops import parameter_count
 from earlybird.anatomy.shared_parameters import refuse_shared_parameters
 from earlybird.errors import InputError
 from earlybird.surgery.apply_mask import Patterns
+from earlybird.surgery.gradient_hooks import refuse_gradient_hooks
 from earlybird.surgery.input_width import wanting_width
 from earlybird.surgery.model_edit import ModelEdit
 from earlybird.surgery.output_check import (
@@ -43,11 +44,13 @@ def remove_units(
         The anatomy of the model as it is now.
 
     Raises:
-        InputError: a parameter that would be cut is used elsewhere too, an attention cannot be checked, or the
-            model is not as it must be.
+        InputError: a parameter that would be cut is used elsewhere too or has a hook on its gradient, an attention
+            cannot be checked, or the model is not as it must be.
     """
     own = dict(model.named_parameters(remove_duplicate=False))
-    refuse_shared_parameters(model, [cut.parameter for cut in plan.cuts if cut.parameter in own])
+    names = [cut.parameter for cut in plan.cuts if cut.parameter in own]
+    refuse_shared_parameters(model, names)
+    refuse_gradient_hooks(model, names)
     edit = ModelEdit(model)
     try:
         for attention in plan.untied:
