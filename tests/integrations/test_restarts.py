@@ -15,6 +15,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 import earlybird as eb
 from earlybird.integrations import lightning
 from earlybird.integrations.hf_trainer import EarlyBirdCallback, train_early_bird
+from earlybird.integrations.search_callback import SearchCallback
 
 STEPS = 20
 DRAWN_AFTER = 4  # steps, by a fixed share of them
@@ -230,10 +231,48 @@ def test_a_callback_that_has_pruned_a_model_trains_it_on_and_says_so(twice, tmp_
     assert callback.ticket is first
     assert units(model) == kept_by(first) == KEPT
     assert callback.search is None
-    (message,) = [
-        record.getMessage() for record in caplog.records if "has pruned this model already" in record.getMessage()
-    ]
+    messages = [record.getMessage() for record in caplog.records]
+    (message,) = [message for message in messages if "is pruned by the callback's ticket already" in message]
     assert "a new callback" in message
+
+
+def pruned_by_hand_after_trainer(directory):
+    trainer = trainer_for(directory)
+    callback = EarlyBirdCallback(trainer, CONFIG)
+    trainer.add_callback(callback)
+    trainer.train()
+    eb.prune(trainer.model, callback.ticket)
+    trainer.optimizer = trainer.lr_scheduler = None
+    first = callback.ticket
+    trainer.train()
+    assert trainer.state.global_step == STEPS
+    return callback, first, trainer.model
+
+
+def pruned_by_hand_after_lightning(directory):
+    callback, module = lightning.EarlyBirdCallback("model", CONFIG), Classifier()
+    fit(module, callback)
+    eb.prune(module.model, callback.ticket)
+    first = callback.ticket
+    assert fit(module, callback).global_step == STEPS
+    return callback, first, module.model
+
+
+@pytest.mark.parametrize("twice", [pruned_by_hand_after_trainer, pruned_by_hand_after_lightning])
+def test_what_its_user_has_pruned_by_the_ticket_a_callback_trains_on(twice, tmp_path, caplog):
+    with caplog.at_level(logging.INFO, "earlybird"):
+        callback, first, model = twice(tmp_path)
+    assert callback.ticket is first
+    assert units(model) == kept_by(first) == KEPT
+    assert any("is pruned by the callback's ticket already" in record.getMessage() for record in caplog.records)
+
+
+def test_a_callback_around_a_search_takes_no_second_training(tmp_path):
+    trainer = trainer_for(tmp_path, fails_after=3)
+    search = eb.Search(trainer.model, CONFIG, total_steps=STEPS)
+    trainer.add_callback(SearchCallback(search, learning_rate=1e-2, penalise=True, stop_at_draw=False))
+    with pytest.raises(eb.InputError, match="has seen 3 steps, and a training begins at step 0: make a new search"):
+        trainer.train()
 
 
 def test_a_new_callback_prunes_a_pruned_model_once_more(tmp_path):
@@ -327,7 +366,7 @@ def test_a_trainer_that_kept_the_optimizer_of_the_whole_model_says_so(tmp_path):
         eb.InputError, match=r"the optimizer holds 20 parameters that pruning has removed.*trainer.opti"
     ):
         trainer.train()
-    assert not any(module._forward_hooks for module in trainer.model.modules())
+    eb.Search(trainer.model, CONFIG, total_steps=STEPS).detach()  # there are no coefficients on it
     trainer.remove_callback(callback)
     with pytest.warns(UserWarning, match="steps with 20 parameters that pruning has removed"):
         trainer.train()

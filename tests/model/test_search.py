@@ -315,6 +315,13 @@ def test_a_length_that_no_run_has_is_refused(length):
             eb.Trajectory.from_arrays(heads=np.ones((3, 2, 4)), **length)
 
 
+def test_steps_beyond_those_planned_are_told_once(caplog):
+    model = tiny_vit()
+    search = eb.Search(model, eb.SearchConfig(heads=0.5, detector="hamming", threshold=0.001), total_steps=6)
+    train(model, search, 9)
+    assert caplog.text.count("was planned for total_steps=6 and is taken further") == 1
+
+
 def test_what_is_no_recording_is_told_so():
     with pytest.raises(eb.InputError, match=r"trajectory must be a Trajectory, got 'run'; .*Trajectory\.open\(path\)"):
         eb.detect("run", CONFIG)

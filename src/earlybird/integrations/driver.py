@@ -10,7 +10,7 @@ from typing import Self, get_args
 import torch
 from torch import nn
 
-from earlybird.anatomy import Block
+from earlybird.anatomy import Anatomy, Block
 from earlybird.anatomy.distributed import is_first
 from earlybird.anatomy.paths import tensor_at
 from earlybird.anatomy.wrappers import unwrapped
@@ -89,12 +89,7 @@ class SearchDriver:
         Raises:
             InputError: see `Search`; the optimizer holds parameters that an earlier pruning has removed.
         """
-        if count := removed_in(optimizer):
-            raise InputError(
-                f"the optimizer holds {count} parameters that pruning has removed from the model, and those in their"
-                " place would not train: give the optimizer to earlybird.prune (optimizer=), or let a new one be made"
-                " (trainer.optimizer = None)"
-            )
+        refuse_removed_parameters(optimizer)
         follow_weights = config.learning_rate is None
         if follow_weights and (rate := _highest_rate(optimizer)) > 0:
             config = replace(config, learning_rate=rate)  # the ticket tells it
@@ -206,16 +201,41 @@ class PrunedModel:
         """Whether it is this model that was pruned."""
         return model is not None and self._model is not None and self._model() is unwrapped(model)
 
-    def trains_on(self, model: nn.Module) -> bool:
-        """Whether a training that begins is one of the model pruned before; the log says so."""
-        if not self.is_in(model):
+    def trains_on(self, model: nn.Module, ticket: Ticket | None) -> bool:
+        """Whether a training that begins is one of the model pruned before; the log says so.
+
+        Args:
+            model: that is about to train.
+            ticket: the callback's newest, by which the user may have pruned the model.
+        """
+        if not self.is_in(model) and not (ticket is not None and _is_pruned_by(model, ticket)):
             return False
         if is_first():
             _log.warning(
-                "the callback has pruned this model already: it trains on without a search, and the ticket is the one"
-                " drawn before; to search in it and prune it once more, use a new callback"
+                "this model is pruned by the callback's ticket already: it trains on without a search, and the ticket"
+                " stays; to search in it and prune it once more, use a new callback"
             )
         return True
+
+
+def refuse_removed_parameters(optimizer: torch.optim.Optimizer) -> None:
+    """Raise InputError if an optimizer that is about to train holds parameters that an earlier pruning has removed."""
+    if count := removed_in(optimizer):
+        raise InputError(
+            f"the optimizer holds {count} parameters that pruning has removed from the model, and those in their"
+            " place would not train: give the optimizer to earlybird.prune (optimizer=), or let a new one be made"
+            " (trainer.optimizer = None)"
+        )
+
+
+def _is_pruned_by(model: nn.Module, ticket: Ticket) -> bool:
+    """Whether a model has the units that a ticket keeps, in each of its blocks, and fewer than there were."""
+    anatomy = Anatomy.of(model)
+    for kind, names in ticket.blocks.items():
+        units = dict(zip(anatomy.names.get(kind, ()), anatomy.units.get(kind, ()), strict=True))
+        if [units.get(name) for name in names] != list(ticket.kept(kind)):
+            return False
+    return any(not mask.all() for mask in ticket.masks.values())
 
 
 def check_then(then: AtDraw) -> None:

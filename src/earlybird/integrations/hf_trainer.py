@@ -16,7 +16,7 @@ from transformers import Trainer, TrainerControl, TrainerState, TrainingArgument
 from earlybird.anatomy.distributed import wait_for_all
 from earlybird.config import SearchConfig
 from earlybird.errors import InputError, JobError
-from earlybird.integrations.driver import PrunedModel, SearchDriver, check_then
+from earlybird.integrations.driver import PrunedModel, SearchDriver, check_then, refuse_removed_parameters
 from earlybird.integrations.hf_checkpoints import (
     checkpoint_to_search_on,
     load_coefficients,
@@ -110,7 +110,8 @@ class EarlyBirdCallback(DrivingCallback):
         """Attach the coefficients to the model, which is on its device now; a resumed training resumes its search."""
         self.abandon()
         output = Path(args.output_dir or ".")
-        if self._pruned.trains_on(kwargs["model"]):
+        if self._pruned.trains_on(kwargs["model"], self.ticket):
+            refuse_removed_parameters(kwargs["optimizer"])
             refuse_before_the_draw(output, state.global_step)
             return
         self._refuse(args)

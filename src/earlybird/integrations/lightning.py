@@ -165,7 +165,7 @@ class EarlyBirdCallback(Callback):
                 f"{type(pl_module).__name__} has no attribute {self.attribute!r} that holds the Transformer"
             )
         self._begun = True
-        if self._pruned.trains_on(model):
+        if self._pruned.trains_on(model, self.ticket):
             return
         if trainer.precision == "16-mixed":
             raise InputError('the search cannot follow 16-mixed\'s scaled gradients: use precision="bf16-mixed"')

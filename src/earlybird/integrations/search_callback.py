@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from earlybird.errors import InputError
 from earlybird.integrations.driver import SearchDriver
 from earlybird.search.search import Search
 
@@ -102,6 +103,16 @@ class SearchCallback(DrivingCallback):
         self.stop_at_draw = stop_at_draw
         self._on_draw = on_draw
         self._driver = SearchDriver(search, draw_at_end=draw_at_end, penalise=penalise, highest_rate=learning_rate)
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Refuse another training than the search's: one that began again, after an out of memory for instance."""
+        if self.search.steps != state.global_step:
+            raise InputError(
+                f"the search has seen {self.search.steps} steps, and a training begins at step {state.global_step}: make"
+                " a new search, and a new callback, for every training"
+            )
 
     def drawn(self, optimizer: Any) -> None:
         """Tell whoever asked for it."""

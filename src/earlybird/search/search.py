@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import reprlib
 from collections.abc import Mapping
@@ -29,6 +30,8 @@ from earlybird.spans import check_run_length
 from earlybird.ticket import Ticket
 from earlybird.trajectory import Trajectory, TrajectoryWriter
 from earlybird.vocabulary import KINDS, Channel, Kind, Place
+
+_log = logging.getLogger(__name__)
 
 _LEARNING_RATE = 1e-3
 # More than a host runs ahead of its device, and fewer than anybody would miss.
@@ -164,6 +167,11 @@ class Search:
         """
         if not self.slimming.attached:
             raise InputError("the search is over, its coefficients are off the model: make a new one to search again")
+        if self.steps == self.total_steps and is_first():
+            _log.warning(
+                "the search was planned for total_steps=%d and is taken further: fractions of the run were of too few steps",
+                self.total_steps,
+            )
         for coefficients in self.slimming.coefficients.values():
             coefficients.check_gradients()
         self.slimming.average_gradients()
