@@ -110,8 +110,8 @@ class SearchCallback(DrivingCallback):
         """Refuse another training than the search's: one that began again, after an out of memory for instance."""
         if self.search.steps != state.global_step:
             raise InputError(
-                f"the search has seen {self.search.steps} steps, and a training begins at step {state.global_step}: make"
-                " a new search, and a new callback, for every training"
+                f"the search has seen {self.search.steps} steps, and a training begins at step {state.global_step}:"
+                " make a new search, and a new callback, for every training"
             )
 
     def drawn(self, optimizer: Any) -> None:

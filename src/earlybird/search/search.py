@@ -169,7 +169,8 @@ class Search:
             raise InputError("the search is over, its coefficients are off the model: make a new one to search again")
         if self.steps == self.total_steps and is_first():
             _log.warning(
-                "the search was planned for total_steps=%d and is taken further: fractions of the run were of too few steps",
+                "the search was planned for total_steps=%d and is taken further: its fractions of the run were of fewer"
+                " steps than the run has",
                 self.total_steps,
             )
         for coefficients in self.slimming.coefficients.values():
