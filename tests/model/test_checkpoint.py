@@ -136,6 +136,33 @@ def test_a_save_that_fails_after_its_config_leaves_the_model_that_was_there(tmp_
     assert not (tmp_path / "new").exists()
 
 
+def test_a_save_that_fails_leaves_no_directory_that_it_made(pruned, tmp_path):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ValueError, match="no size"):
+        eb.save(pruned, tmp_path / "there" / "new" / "newer", max_shard_size="no size")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "there"]
+
+
+class WritesNoWeights(ViTForImageClassification):
+    def save_pretrained(self, save_directory, **others):
+        self.config.save_pretrained(save_directory)
+
+
+def test_a_config_without_weights_takes_the_place_of_no_model(pruned, tmp_path):
+    eb.save(pruned, tmp_path)
+    with pytest.raises(eb.JobError, match="save_pretrained wrote no weights"):
+        eb.save(WritesNoWeights(pruned.config), tmp_path)
+    assert torch.equal(eb.load(tmp_path)(PIXELS).logits, pruned(PIXELS).logits)
+
+
+def test_how_the_model_before_generated_text_is_not_left(pruned, tmp_path):
+    sizes = {"hidden_size": 48, "num_hidden_layers": 1, "num_attention_heads": 6, "intermediate_size": 96}
+    eb.save(BertLMHeadModel(BertConfig(**sizes, vocab_size=50, is_decoder=True)), tmp_path)
+    assert (tmp_path / "generation_config.json").is_file()
+    eb.save(pruned, tmp_path)
+    assert not (tmp_path / "generation_config.json").exists()
+
+
 def test_nothing_is_left_of_the_model_that_was_saved_before(pruned, tmp_path):
     in_shards(pruned, tmp_path)
     (tmp_path / "adapter_model.safetensors").write_bytes((tmp_path / "model.safetensors.index.json").read_bytes())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from earlybird.errors import InputError
+from earlybird.errors import InputError, JobError
 
 
 def several() -> bool:
@@ -33,6 +35,34 @@ def wait_for_all() -> None:
     """Go on when all processes have come so far."""
     if several():
         torch.distributed.barrier()
+
+
+def by_the_first(action: Callable[[], None]) -> None:
+    """Do something in the first process. The others wait for its end, and fail where it fails; it waits for none.
+
+    Raises:
+        InputError: the first process raised one; so do the others, in its words.
+        JobError: in the others, where the first process raised anything else.
+    """
+    if not several():
+        action()
+        return
+    # Not a barrier: for that, a first process that calls alone would wait for ever.
+    store = torch.distributed.distributed_c10d._get_default_store()
+    call = store.add(f"earlybird/calls of {torch.distributed.get_rank()}", 1)
+    end = f"earlybird/end of call {call}"
+    if not is_first():
+        failed, refused, words = json.loads(store.get(end))
+        if failed:
+            raise InputError(words) if refused else JobError(f"the first process failed: {words}")
+        return
+    try:
+        action()
+    except BaseException as error:
+        refused = isinstance(error, InputError)
+        store.set(end, json.dumps([True, refused, str(error) if refused else f"{type(error).__name__}: {error}"]))
+        raise
+    store.set(end, json.dumps([False, False, ""]))
 
 
 def replicated_like(values: Tensor, weight: Tensor) -> Tensor:
@@ -64,8 +94,17 @@ def refuse_spread(model: nn.Module) -> None:
             "the model is wrapped for several processes (DDP), which holds on to its parameters as they are: prune"
             " model.module in every process, and wrap that anew, with a new optimizer"
         )
+    refuse_sharded(model)
+
+
+def refuse_sharded(model: nn.Module) -> None:
+    """Refuse a model of which each process holds a part.
+
+    Raises:
+        InputError: it is one.
+    """
     if any(is_sharded_tensor(parameter) for parameter in model.parameters()):
         raise InputError(
-            "the model's parameters are sharded over processes (FSDP): gather them into a plain model, prune that, and"
-            " shard it anew, with a new optimizer; see docs/several-processes.md"
+            "the model's parameters are sharded over processes (FSDP): gather them into a plain model, and prune or"
+            " save that; to train on, shard it anew, with a new optimizer; see docs/several-processes.md"
         )

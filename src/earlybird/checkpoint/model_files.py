@@ -9,7 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from transformers.utils import CONFIG_NAME
+from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME
+
+from earlybird.errors import JobError
 
 _WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?")
 
@@ -18,30 +20,37 @@ _WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?")
 def moved_in_together(directory: Path) -> Iterator[Path]:
     """Where to write a model's files, which then take the place of the model that a directory holds.
 
-    An error while they are written leaves the directory as it was, and makes none. A process that is killed while
-    they move leaves a directory without config.json, so that a mixture of two models is never loaded.
+    An error while they are written leaves the directory as it was, and makes none, nor any above it. A process that is
+    killed while they move leaves a directory without config.json, so that a mixture of two models is never loaded.
+
+    Raises:
+        JobError: no config or no weights were written.
     """
-    new = not directory.exists()
+    made = [path for path in (directory, *directory.parents) if not path.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     try:
         with TemporaryDirectory(dir=directory, prefix=".writing-") as aside:
             yield Path(aside)
             _move(Path(aside), directory)
     except BaseException:
-        if new:
+        for path in made:
             with suppress(OSError):
-                directory.rmdir()
+                path.rmdir()
         raise
 
 
 def _move(aside: Path, directory: Path) -> None:
     config = aside / CONFIG_NAME
-    if not config.exists():
-        return  # of several processes another one writes
+    for what, there in (
+        ("config", config.is_file()),
+        ("weights", any(_WEIGHTS.fullmatch(path.name) for path in aside.iterdir())),
+    ):
+        if not there:
+            raise JobError(f"{directory} is left as it was: the model's save_pretrained wrote no {what}")
     (directory / CONFIG_NAME).unlink(missing_ok=True)
     # One file or several: what is left of the other would be read in place of what is written now.
     for path in directory.iterdir():
-        if _WEIGHTS.fullmatch(path.name):
+        if _WEIGHTS.fullmatch(path.name) or path.name == GENERATION_CONFIG_NAME:
             path.unlink(missing_ok=True)
     for path in sorted(aside.iterdir(), key=lambda path: path == config):
         os.replace(path, directory / path.name)

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from earlybird.anatomy import Anatomy
+from earlybird.anatomy.distributed import by_the_first, refuse_sharded
 from earlybird.anatomy.hugging_face import outermost_models
 from earlybird.anatomy.wrappers import is_adapted, unwrapped
 from earlybird.checkpoint import integrity, load_mark
@@ -46,6 +47,8 @@ def save(
     Where the config's own fields can say the pruned shape (see `earlybird.surgery.plain_config`), they do, and the
     directory loads in a process that has never seen earlybird.
 
+    Of several processes the first writes. The others may call, too: they wait for it, and fail where it fails.
+
     Args:
         model: a Hugging Face model, pruned or not, of any dtype and on any device.
         directory: made if needed; a model that it holds is replaced once the new one is written whole.
@@ -58,8 +61,8 @@ def save(
         The directory.
 
     Raises:
-        InputError: it is a file, the model is none of Hugging Face's, has adapters on it or a search, or the accuracy
-            is no percentage.
+        InputError: it is a file, the model is none of Hugging Face's, has adapters on it or a search, is sharded
+            over processes, or the accuracy is no percentage.
     """
     model = writable(model)
     target = directory_for(directory)
@@ -67,13 +70,17 @@ def save(
         raise InputError(f"accuracy must be a percentage in [0, 100], got {accuracy}")
     anatomy = Anatomy.of(model)
     reason = record_shape(model, anatomy)
-    with moved_in_together(target) as aside:
-        model.save_pretrained(aside, max_shard_size=max_shard_size)
-        integrity.seal(aside)
-        load_mark.mark(aside)
-    if processor is not None:
-        processor.save_pretrained(target)
-    write_card(model, target, reason=reason, ticket=ticket, accuracy=accuracy)
+
+    def write() -> None:
+        with moved_in_together(target) as aside:
+            model.save_pretrained(aside, max_shard_size=max_shard_size)
+            integrity.seal(aside)
+            load_mark.mark(aside)
+        if processor is not None:
+            processor.save_pretrained(target)
+        write_card(model, target, reason=reason, ticket=ticket, accuracy=accuracy)
+
+    by_the_first(write)
     if reason and all(len(set(units)) == 1 for units in anatomy.units.values()):
         _log.warning(
             "every block in %s keeps the same number of units, but it loads after `import earlybird` only: %s; for"
@@ -100,7 +107,8 @@ def writable(model: Any) -> PreTrainedModel:
     """A Hugging Face model, without the wrapper that compiles it.
 
     Raises:
-        InputError: it is another model, in the middle of a search, or has adapters beside its weights.
+        InputError: it is another model, sharded over processes, in the middle of a search, or has adapters beside its
+            weights.
     """
     inner = unwrapped(model) if isinstance(model, nn.Module) else model
     if not isinstance(inner, PreTrainedModel):
@@ -114,6 +122,7 @@ def writable(model: Any) -> PreTrainedModel:
             f"this needs a Hugging Face model, got {type(model).__name__}; of any other save the ticket and the state"
             " dict, prune a fresh model with the ticket, and let it load the state dict"
         )
+    refuse_sharded(inner)
     refuse_while_slimming(inner)
     adapted = next((name for name, module in inner.named_modules() if is_adapted(module)), None)
     if adapted is not None:

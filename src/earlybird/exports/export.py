@@ -36,6 +36,8 @@ def export(
       families whose layers are one row, heads in those with a size of a head of their own. It is read back before
       anything is written.
 
+    Of several processes the first writes. The others may call, too: they wait for it, and fail where it fails.
+
     Args:
         model: a pruned Hugging Face model.
         directory: made if needed; what it holds of the same names is replaced. "onnx" may be written beside the model.
@@ -51,6 +53,7 @@ def export(
         InputError: another format, a model that the format cannot hold, or the directory that it was loaded from.
             Nothing is written then.
     """
+    from earlybird.anatomy.distributed import by_the_first
     from earlybird.checkpoint.save import directory_for, writable
 
     model = writable(model)
@@ -58,20 +61,24 @@ def export(
     source = model.name_or_path
     if format != "onnx" and source and target.is_dir() and target.resolve() == Path(source).resolve():
         raise InputError(f"{target} holds the model itself; give another directory to export to")
-    if format == "dense":
-        from earlybird.exports.dense import write_dense
 
-        write_dense(model, target, ticket)
-    elif format == "onnx":
-        from earlybird.exports.onnx import write_onnx
+    def write() -> None:
+        if format == "dense":
+            from earlybird.exports.dense import write_dense
 
-        write_onnx(model, target)
-    elif format == "per-layer-config":
-        from earlybird.exports.per_layer_config import write_per_layer_config
+            write_dense(model, target, ticket)
+        elif format == "onnx":
+            from earlybird.exports.onnx import write_onnx
 
-        write_per_layer_config(model, target)
-    else:
-        raise InputError(f'format must be "dense", "onnx" or "per-layer-config", got {format!r}')
-    if processor is not None:
-        processor.save_pretrained(target)
+            write_onnx(model, target)
+        elif format == "per-layer-config":
+            from earlybird.exports.per_layer_config import write_per_layer_config
+
+            write_per_layer_config(model, target)
+        else:
+            raise InputError(f'format must be "dense", "onnx" or "per-layer-config", got {format!r}')
+        if processor is not None:
+            processor.save_pretrained(target)
+
+    by_the_first(write)
     return target
