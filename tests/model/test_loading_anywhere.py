@@ -10,8 +10,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import transformers as hf
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -191,6 +193,102 @@ def test_what_earlier_versions_saved_loads(saved, tmp_path):
     expected = load_file(saved.expected)
     for model in (eb.load(before), AutoModelForSequenceClassification.from_pretrained(before)):
         torch.testing.assert_close(model(expected["ids"]).logits, expected["logits"], rtol=0, atol=1e-5)
+
+
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+TEXT, IMAGES = {**SIZES, "vocab_size": 60}, {**SIZES, "image_size": 16, "patch_size": 8}
+COMPOSITES = {
+    "clip": lambda: hf.CLIPModel(
+        hf.CLIPConfig(
+            text_config={**TEXT, "eos_token_id": 59, "projection_dim": 16},
+            vision_config={**IMAGES, "projection_dim": 16},
+            projection_dim=16,
+        )
+    ),
+    "siglip": lambda: hf.SiglipModel(hf.SiglipConfig(text_config=TEXT, vision_config=IMAGES)),
+    "gemma3": lambda: hf.Gemma3ForConditionalGeneration(
+        hf.Gemma3Config(
+            text_config={**TEXT, "num_key_value_heads": 4, "head_dim": 8},
+            vision_config=IMAGES,
+            mm_tokens_per_image=4,
+            image_token_index=3,
+            boi_token_index=4,
+            eoi_token_index=5,
+        )
+    ),
+}
+# What reads the config of the whole, and what reads a part's.
+READERS = {
+    "clip": [
+        *("CLIPModel", "CLIPTextModel", "CLIPTextModelWithProjection", "CLIPVisionModel"),
+        *("CLIPVisionModelWithProjection", "CLIPForImageClassification", "AutoModel"),
+        *("AutoModelForImageClassification", "AutoModelForZeroShotImageClassification"),
+    ],
+    "siglip": [
+        *("SiglipModel", "SiglipTextModel", "SiglipVisionModel", "SiglipForImageClassification", "AutoModel"),
+        "AutoModelForImageClassification",
+    ],
+    "gemma3": [
+        *("Gemma3ForConditionalGeneration", "Gemma3ForCausalLM", "Gemma3TextModel", "AutoModelForCausalLM"),
+        *("AutoModelForImageTextToText", "AutoModel"),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def composites(tmp_path_factory):
+    root = tmp_path_factory.mktemp("composites")
+    for name, make in COMPOSITES.items():
+        torch.manual_seed(0)
+        model = make()
+        config = eb.PruningConfig(heads=0.5, neurons=0.4, heads_scope="global")
+        eb.save(eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), config, seed=0)), root / name)
+    return root
+
+
+def test_no_part_of_a_model_of_several_loads_without_earlybird(composites):
+    program = f"""{WITHOUT_EARLYBIRD}
+import transformers
+loaded = []
+for family, names in {READERS!r}.items():
+    for name in names:
+        for ignore in (False, True):
+            try:
+                getattr(transformers, name).from_pretrained(
+                    f"{{sys.argv[1]}}/{{family}}", ignore_mismatched_sizes=ignore
+                )
+            except Exception as error:
+                assert "put `import earlybird` before from_pretrained" in str(error), (name, ignore, error)
+            else:
+                loaded.append((name, ignore))
+assert not loaded, loaded
+"""
+    in_a_process_of_its_own(program, composites)
+
+
+@pytest.mark.parametrize("family", READERS)
+def test_every_part_loads_after_the_import_and_none_keeps_the_mark(family, composites):
+    whole = eb.load(composites / family)
+    assert "transformers_weights" not in json.dumps(whole.config.to_dict())
+    weights = {name: value.shape for name, value in whole.state_dict().items()}
+    for name in READERS[family]:
+        model = getattr(hf, name).from_pretrained(composites / family)
+        assert "transformers_weights" not in json.dumps(model.config.to_dict()), name
+        assert min(eb.Anatomy.of(model).units["heads"]) < 4, name
+    assert {name: value.shape for name, value in eb.load(composites / family).state_dict().items()} == weights
+
+
+def test_a_part_that_was_not_pruned_has_no_mark(tmp_path):
+    model = COMPOSITES["clip"]()
+    anatomy = eb.Anatomy.of(model)
+    kept = [block.name.startswith("vision_model") for block in anatomy.attention]
+    masks = {"heads": np.array([[True] * 4 if whole else [True, True, True, False] for whole in kept])}
+    eb.save(eb.prune(model, eb.Ticket.of(anatomy, masks)), tmp_path)
+    program = f"""{WITHOUT_EARLYBIRD}
+from transformers import CLIPVisionModel
+CLIPVisionModel.from_pretrained(sys.argv[1])
+"""
+    in_a_process_of_its_own(program, tmp_path)
 
 
 def test_a_plain_config_has_no_mark(saved):

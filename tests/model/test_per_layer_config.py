@@ -85,12 +85,25 @@ def test_the_config_says_the_type_of_the_weights(format, dtype, tmp_path):
     assert hf.AutoConfig.from_pretrained(tmp_path).dtype == dtype
 
 
-@pytest.mark.parametrize("kinds", [("heads",), ("neurons",)], ids="+".join)
-@pytest.mark.parametrize("name", ["llama", "mistral"])
-def test_models_of_transformers_refuse_it(name, kinds, tmp_path):
-    eb.export(unevenly_pruned(name, kinds), tmp_path, format="per-layer-config")
-    with pytest.raises(RuntimeError, match=r"per-layer attribute|ignore_mismatched_sizes"):
-        hf.AutoModelForCausalLM.from_pretrained(tmp_path)
+@pytest.mark.parametrize("ignore", [False, True])
+@pytest.mark.parametrize("kinds", [("heads",), ("neurons",), ("heads", "neurons")], ids="+".join)
+@pytest.mark.parametrize("name", ["llama", "mistral", "gemma2", "gemma3", "bert"])
+def test_models_of_transformers_refuse_it(name, kinds, ignore, tmp_path):
+    if (name, kinds[0]) == ("bert", "heads"):
+        return
+    model = unevenly_pruned(name, kinds)
+    eb.export(model, tmp_path, format="per-layer-config")
+    with pytest.raises(ValueError, match="the shape of each layer .* which transformers' models do not read"):
+        type(model).from_pretrained(tmp_path, ignore_mismatched_sizes=ignore)
+    with pytest.raises(eb.InputError, match="the shape of each layer .* which transformers' models do not read"):
+        eb.load(tmp_path)
+
+
+def test_a_model_that_was_not_pruned_is_exported_as_it_is(tmp_path):
+    model = build("llama")
+    eb.export(model, tmp_path, format="per-layer-config")
+    loaded = hf.AutoModelForCausalLM.from_pretrained(tmp_path).state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in model.state_dict().items())
 
 
 def test_only_a_family_that_needs_it_may_read_the_fields_of_all_layers_at_once(tmp_path):

@@ -1,10 +1,11 @@
-"""Code from elsewhere that a config.json asks transformers to fetch and run."""
+"""Code and weights from elsewhere that a config.json asks transformers to read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from earlybird.checkpoint import load_mark
 from earlybird.errors import InputError
 
 
@@ -24,6 +25,29 @@ def refuse_kernels(config: Any, source: str) -> None:
                 f"{source} names the kernel {name!r} as {key}, which is code that transformers would fetch and run:"
                 " take the key out of the file; whoever trusts that code gives its name to from_pretrained"
             )
+
+
+def refuse_files_of_weights(config: Any, source: str) -> None:
+    """Refuse a config that names the file of its weights, which need be no safetensors file and is not looked at.
+
+    Args:
+        config: what the file says.
+        source: of it, for the error.
+
+    Raises:
+        InputError: it names one, in itself or in a config inside.
+    """
+    if isinstance(config, list):
+        for inner in config:
+            refuse_files_of_weights(inner, source)
+    elif isinstance(config, dict):
+        for key, value in config.items():
+            if key == load_mark.FIELD and value is not None and not load_mark.is_mark(value):
+                raise InputError(
+                    f"{source} names the file of the weights, {value!r} as {key}: take the key out; weights are read"
+                    " from model.safetensors, or the shards that model.safetensors.index.json names"
+                )
+            refuse_files_of_weights(value, source)
 
 
 def _implementations(value: Any, key: str = "") -> Iterator[tuple[str, str]]:

@@ -12,10 +12,11 @@ from transformers import PreTrainedModel
 
 from earlybird.checkpoint import integrity, load_mark
 from earlybird.checkpoint.claimed_size import refuse_larger_than_weights
-from earlybird.checkpoint.foreign_code import refuse_kernels
+from earlybird.checkpoint.foreign_code import refuse_files_of_weights, refuse_kernels
 from earlybird.checkpoint.no_model import why_no_model
 from earlybird.errors import InputError, first_line
 from earlybird.models.mean_pooling import MeanPoolingViTForImageClassification
+from earlybird.surgery.pruned_shape import is_ours
 
 
 def load(directory: str | os.PathLike[str], *, dtype: Any = "auto") -> PreTrainedModel:
@@ -46,12 +47,9 @@ def load(directory: str | os.PathLike[str], *, dtype: Any = "auto") -> PreTraine
             " by the right class's from_pretrained, and save that model by earlybird.save"
         )
     refuse_kernels(config, str(config_file))
-    weights = config.get(load_mark.FIELD)
-    if weights is not None and not load_mark.is_mark(weights):
-        raise InputError(
-            f"{config_file} names the file of the weights, {weights!r} as {load_mark.FIELD}: take the key out; weights"
-            " are read from model.safetensors, or the shards that model.safetensors.index.json names"
-        )
+    refuse_files_of_weights(config, str(config_file))
+    if config.get(load_mark.FIELD) is not None and not is_ours(config.get("quantization_config")):
+        raise InputError(f"{config_file} describes no model that can be loaded: {config[load_mark.FIELD]}")
     integrity.check(source)
     found = _class_of(architecture, config_file)
     try:

@@ -17,15 +17,24 @@ from earlybird.surgery.pruned_shape import is_ours
 # Where transformers looks for the name of the weights' file. Its `save_pretrained` leaves the field out.
 FIELD = "transformers_weights"
 _BEGINNING = "earlybird "
-_MARK = f"{_BEGINNING}pruned this model: put `import earlybird` before from_pretrained"
+_PRUNED = f"{_BEGINNING}pruned this model: put `import earlybird` before from_pretrained"
+# The export's, which nothing takes off.
+PER_LAYER = (
+    f"{_BEGINNING}wrote the shape of each layer into per_layer_config, which transformers' models do not read"
+)
 
 
 def mark(directory: Path) -> None:
-    """Mark the config.json of a directory, where it holds a pruned shape that its own fields cannot say."""
+    """Mark the config.json of a directory, wherever it holds a pruned shape that its own fields cannot say."""
     path = directory / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    if is_ours(config.get("quantization_config")):
-        path.write_text(json.dumps({**config, FIELD: _MARK}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    config = _marked(json.loads(path.read_text(encoding="utf-8")))
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _marked(config: dict[str, Any]) -> dict[str, Any]:
+    """A config with marks, in the configs inside, too: the model of a part (CLIP's text model) reads that alone."""
+    inside = {key: _marked(value) if isinstance(value, dict) else value for key, value in config.items()}
+    return inside | {FIELD: _PRUNED} if is_ours(config.get("quantization_config")) else inside
 
 
 def is_mark(value: Any) -> bool:

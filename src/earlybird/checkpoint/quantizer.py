@@ -16,6 +16,7 @@ from transformers.quantizers.auto import register_quantization_config, register_
 from transformers.quantizers.base import HfQuantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
+from earlybird.anatomy.config_fields import parts_of
 from earlybird.checkpoint import load_mark
 from earlybird.errors import InputError
 from earlybird.surgery.pruned_shape import FORMAT_VERSION, QUANT_METHOD
@@ -82,9 +83,10 @@ class PrunedLoader(HfQuantizer):
     _shapes: dict[str, Size]
 
     def update_attn_implementation(self, config: Any) -> Any:
-        """Take the mark off: of the hooks that are given the config the first, before the weights are looked for."""
-        if load_mark.is_mark(getattr(config, load_mark.FIELD, None)):
-            delattr(config, load_mark.FIELD)
+        """Take the marks off: of the hooks that are given the config the first, before the weights are looked for."""
+        for _, part in parts_of(config, ""):
+            if load_mark.is_mark(getattr(part, load_mark.FIELD, None)):
+                delattr(part, load_mark.FIELD)
         return config
 
     # The hook that older releases have there.

@@ -13,6 +13,7 @@ from transformers.utils import CONFIG_NAME
 
 from earlybird.anatomy import Anatomy, AttentionBlock, MlpBlock
 from earlybird.anatomy.config_fields import CannotSayError
+from earlybird.checkpoint import load_mark
 from earlybird.checkpoint.model_files import moved_in_together
 from earlybird.errors import InputError, first_line
 from earlybird.exports.foreign import refuse_own_mathematics
@@ -23,7 +24,7 @@ _READ_AT_ONCE = "allow_global_per_layer_attribute_access"
 
 
 def write_per_layer_config(model: PreTrainedModel, directory: Path) -> None:
-    """Save a pruned model's weights, and its config with `per_layer_config`.
+    """Save a pruned model's weights, and its config with `per_layer_config` and a mark that transformers' models refuse.
 
     Raises:
         InputError: a layer holds two blocks of one kind, the config has no field for a kind that was pruned, or
@@ -35,7 +36,10 @@ def write_per_layer_config(model: PreTrainedModel, directory: Path) -> None:
     config.dtype = model.dtype
     layers = layer_fields(model, Anatomy.of(built(model, config)))
     # Beside the config, not in it: with it, transformers refuses to write some families'.
-    content = _readable({**json.loads(config.to_json_string()), "per_layer_config": layers}, model)
+    content = {**json.loads(config.to_json_string()), "per_layer_config": layers}
+    if layers:
+        content[load_mark.FIELD] = load_mark.PER_LAYER
+    content = _readable(content, model)
     with moved_in_together(directory) as aside:
         model.save_pretrained(aside)
         _write(content, aside)
