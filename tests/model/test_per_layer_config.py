@@ -93,9 +93,9 @@ def test_models_of_transformers_refuse_it(name, kinds, ignore, tmp_path):
         return
     model = unevenly_pruned(name, kinds)
     eb.export(model, tmp_path, format="per-layer-config")
-    with pytest.raises(ValueError, match="the shape of each layer .* which transformers' models do not read"):
+    with pytest.raises(ValueError, match=r"the shape of each layer .* which transformers' models do not read"):
         type(model).from_pretrained(tmp_path, ignore_mismatched_sizes=ignore)
-    with pytest.raises(eb.InputError, match="the shape of each layer .* which transformers' models do not read"):
+    with pytest.raises(eb.InputError, match=r"the shape of each layer .* which transformers' models do not read"):
         eb.load(tmp_path)
 
 

@@ -19,9 +19,7 @@ FIELD = "transformers_weights"
 _BEGINNING = "earlybird "
 _PRUNED = f"{_BEGINNING}pruned this model: put `import earlybird` before from_pretrained"
 # The export's, which nothing takes off.
-PER_LAYER = (
-    f"{_BEGINNING}wrote the shape of each layer into per_layer_config, which transformers' models do not read"
-)
+PER_LAYER = f"{_BEGINNING}wrote the shape of each layer into per_layer_config, which transformers' models do not read"
 
 
 def mark(directory: Path) -> None:

@@ -24,7 +24,7 @@ _READ_AT_ONCE = "allow_global_per_layer_attribute_access"
 
 
 def write_per_layer_config(model: PreTrainedModel, directory: Path) -> None:
-    """Save a pruned model's weights, and its config with `per_layer_config` and a mark that transformers' models refuse.
+    """Save a pruned model's weights, and its config with `per_layer_config`, which transformers' models refuse.
 
     Raises:
         InputError: a layer holds two blocks of one kind, the config has no field for a kind that was pruned, or
