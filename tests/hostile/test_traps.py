@@ -12,8 +12,11 @@ import torch
 from safetensors.torch import load_file
 from transformers import (
     AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
     BertConfig,
     BertModel,
+    CLIPTextConfig,
+    CLIPTextModel,
     Gemma3nForCausalLM,
     Gemma3nTextConfig,
     SwinConfig,
@@ -125,6 +128,10 @@ def tiny_bert_in(directory):
     return json.loads((directory / "config.json").read_text())
 
 
+def with_new_text_head(path):
+    with_new_head(AutoModelForSequenceClassification, path, pretrained_config(path, 2), seed=0)
+
+
 @pytest.mark.parametrize("name", ["adapter_model.bin", "elsewhere/model.safetensors", "/tmp/model.safetensors", 5])
 def test_a_config_does_not_choose_the_file_of_the_weights(name, tmp_path):
     said = tiny_bert_in(tmp_path)
@@ -132,6 +139,22 @@ def test_a_config_does_not_choose_the_file_of_the_weights(name, tmp_path):
     (tmp_path / "elsewhere" / "model.safetensors").write_bytes((tmp_path / "model.safetensors").read_bytes())
     torch.save(load_file(tmp_path / "model.safetensors"), tmp_path / "adapter_model.bin")
     (tmp_path / "config.json").write_text(json.dumps(said | {"transformers_weights": name}))
+    with pytest.raises(InputError, match="names the file of the weights"):
+        eb.load(tmp_path)
+    with pytest.raises(InputError, match="names the file of the weights"):
+        with_new_text_head(str(tmp_path))
+
+
+def test_nor_does_a_config_inside_that_of_a_part(tmp_path):
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    text = CLIPTextConfig(**sizes, vocab_size=60, eos_token_id=59)
+    eb.save(CLIPTextModel(text), tmp_path)
+    torch.save({}, tmp_path / "adapter_model.bin")
+    said = json.loads((tmp_path / "config.json").read_text())
+    inside = {**said, "transformers_weights": "adapter_model.bin"}
+    (tmp_path / "config.json").write_text(
+        json.dumps({"architectures": ["CLIPTextModel"], "model_type": "clip", "text_config": inside})
+    )
     with pytest.raises(InputError, match="names the file of the weights"):
         eb.load(tmp_path)
 
@@ -178,6 +201,8 @@ def test_no_kernel_that_a_config_names_is_fetched(kernel, tmp_path):
             read(str(tmp_path))
     with pytest.raises(InputError, match="names the kernel"):
         inspect_model(str(tmp_path / "config.json"))
+    with pytest.raises(InputError, match="names the kernel"):
+        with_new_text_head(str(tmp_path))
 
 
 @pytest.mark.parametrize("kind", ["eager", "sdpa"])

@@ -303,6 +303,17 @@ def test_a_name_on_the_hub_is_sent_to_from_pretrained(name, read, tmp_path, monk
     assert f'import earlybird, then AutoModel.from_pretrained("{name}")' in said
 
 
+@pytest.mark.parametrize("place", ["", None, 5, b"name"])
+@pytest.mark.parametrize("read", [eb.load, inspect_model])
+def test_what_names_no_place_is_refused_and_not_taken_for_the_current_directory(
+    read, place, pruned, tmp_path, monkeypatch
+):
+    eb.save(pruned, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(eb.InputError, match=f"must be the path of a directory.*, got {place!r}"):
+        read(place)
+
+
 @pytest.mark.parametrize("name", ["./name", "a/b/c", "owner/name/", "/owner/name", "../name"])
 def test_a_path_is_not_taken_for_a_name_on_the_hub(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

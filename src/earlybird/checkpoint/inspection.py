@@ -20,7 +20,7 @@ from earlybird.checkpoint.built_parts import on_meta_up_to
 from earlybird.checkpoint.claimed_size import numbers_in
 from earlybird.checkpoint.foreign_code import refuse_kernels
 from earlybird.checkpoint.load import load
-from earlybird.checkpoint.no_model import why_no_model
+from earlybird.checkpoint.no_model import refuse_no_place, why_no_model
 from earlybird.checkpoint.quantizer import PrunedConfig, resize
 from earlybird.config import PruningConfig
 from earlybird.errors import InputError, first_line
@@ -125,6 +125,7 @@ def inspect_model(name: str, config: PruningConfig | None = None, *, length: int
 
 
 def _model(name: str) -> PreTrainedModel:
+    refuse_no_place(name)
     path = Path(name)
     if path.is_dir() and any(path.glob("*.safetensors")):
         return load(path)

@@ -30,10 +30,10 @@ def load(directory: str | os.PathLike[str], *, dtype: Any = "auto") -> PreTraine
         InputError: no model is there, its config is damaged, names code or files that are not read, or claims a
             larger model than the weights, or these are missing, were changed after they were saved, or do not fit it.
     """
-    source = Path(directory)
-    config_file = source / "config.json"
     if reason := why_no_model(directory):
         raise InputError(reason)
+    source = Path(directory)
+    config_file = source / "config.json"
     try:
         config = json.loads(config_file.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -5,12 +5,30 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
+
+from earlybird.errors import InputError
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
+def refuse_no_place(place: Any) -> None:
+    """Refuse what is no path, and "", which would stand for the current directory.
+
+    Raises:
+        InputError: it is that.
+    """
+    if not isinstance(place, (str, os.PathLike)) or not os.fspath(place):
+        raise InputError(f"the place of a model must be the path of a directory, got {place!r}")
+
+
 def why_no_model(place: str | os.PathLike[str]) -> str:
-    """Why there is no model to read, or "" where a directory holds a config.json."""
+    """Why there is no model to read, or "" where a directory holds a config.json.
+
+    Raises:
+        InputError: it is no path.
+    """
+    refuse_no_place(place)
     name, path = os.fspath(place), Path(place)
     if not path.exists():
         way_out = (

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
+from earlybird.checkpoint.foreign_code import refuse_files_of_weights, refuse_kernels
 from earlybird.errors import InputError, first_line
 from earlybird.recipes.tasks.position_limit import position_limit
 
@@ -21,8 +22,14 @@ def pretrained_config(name: str, labels: int | Sequence[str]) -> PreTrainedConfi
     """The config of a pretrained model, with a head for these labels (names, or so many outputs without a name).
 
     Raises:
-        InputError: there is no such model.
+        InputError: there is no such model, or its config names code or a file of weights.
     """
+    try:
+        written, _ = PreTrainedConfig.get_config_dict(name)
+    except FAILURES as error:
+        raise InputError(not_found(name, "model", error)) from error
+    refuse_kernels(written, f"the config at {name}")
+    refuse_files_of_weights(written, f"the config at {name}")
     names = [f"LABEL_{index}" for index in range(labels)] if isinstance(labels, int) else labels
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(
