@@ -32,9 +32,9 @@ def export(
     - "onnx": model.onnx, for encoders that take input ids or pixel values; it takes batches and sequences of any
       size. Needs the extra: pip install 'earlybird[onnx]'.
     - "per-layer-config": the pruned weights, and a config.json whose `per_layer_config` says the shape of each layer
-      (transformers 5.14 and newer, for servers that read it; transformers' own models refuse it). Neurons in most
-      families whose layers are one row, heads in those with a size of a head of their own. It is read back before
-      anything is written.
+      (transformers 5.14 and newer, for servers that read it; transformers' own models refuse it, whatever sizes they
+      are told to ignore). Neurons in most families that count their layers from 0 to the last (no encoder-decoders),
+      heads in those with a size of a head of their own. It is read back before anything is written.
 
     Of several processes the first writes. The others may call, too: they wait for it, and fail where it fails.
 
