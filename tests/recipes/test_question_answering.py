@@ -231,7 +231,6 @@ def write_table(directory, entries):
     [
         ({}, "it holds id, question"),
         ({"answer": [{"text": "red", "answer_start": 0}]}, "it holds answer, id, question"),
-        ({"answers": None}, "it holds answers, id, question"),
         ({"is_impossible": False}, "it holds id, is_impossible, question"),
     ],
 )
@@ -243,14 +242,36 @@ def test_a_question_without_answers_is_not_one_that_has_none(tmp_path, tiny_bert
         squad(tmp_path, tiny_bert)
 
 
-def test_a_row_without_answers_is_not_one_that_has_none(tmp_path, tiny_bert):
-    write_table(tmp_path, [ANSWERED, ("red cat", {"id": "q17", "question": "q", "answers": None})])
-    with pytest.raises(InputError, match=r"split 'train' of .*: question 'q17' .*neither"):
-        squad(tmp_path, tiny_bert, "parquet")
+@pytest.mark.parametrize("more", [{}, {"is_impossible": False}])
+@pytest.mark.parametrize("form", ["squad", "parquet"])
+def test_answers_that_are_null_are_not_those_of_a_question_that_has_none(tmp_path, tiny_bert, form, more):
+    pairs = [ANSWERED, ("red cat", {"id": "q17", "question": "q", "answers": None, **more})]
+    write_both(tmp_path, pairs)
+    write_table(tmp_path, pairs)
+    with pytest.raises(
+        InputError, match=r"train.*: question 'q17' has answers that are null: give its answers, or \[\]"
+    ):
+        squad(tmp_path, tiny_bert, form)
 
 
 @pytest.mark.parametrize(
-    "entry", [{"answers": []}, {"answers": [], "is_impossible": False}, {"answers": None, "is_impossible": True}]
+    ("entry", "said"),
+    [
+        ({"answers": [{"text": "cat", "answer_start": 4}], "is_impossible": True}, "answers and is_impossible=true"),
+        ({"answers": [], "is_impossible": False}, "no answers and is_impossible=false, as where .* withheld"),
+    ],
+)
+@pytest.mark.parametrize("form", ["squad", "parquet"])
+def test_answers_that_contradict_is_impossible_are_named_by_their_question(tmp_path, tiny_bert, form, entry, said):
+    pairs = [ANSWERED, ("red cat", {"id": "q17", "question": "q", **entry})]
+    write_both(tmp_path, pairs)
+    write_table(tmp_path, pairs)
+    with pytest.raises(InputError, match=rf"train.*: question 'q17' has {said}"):
+        squad(tmp_path, tiny_bert, form)
+
+
+@pytest.mark.parametrize(
+    "entry", [{"answers": []}, {"answers": [], "is_impossible": True}, {"answers": None, "is_impossible": True}]
 )
 @pytest.mark.parametrize("form", ["squad", "parquet"])
 def test_an_empty_list_or_is_impossible_says_that_there_is_no_answer(tmp_path, tiny_bert, form, entry):
@@ -266,16 +287,6 @@ def test_is_impossible_may_be_absent(tmp_path, tiny_bert):
     pairs = [ANSWERED, ("red cat", {"id": "q17", "question": "q", "is_impossible": True})]
     write_both(tmp_path, pairs)
     assert squad(tmp_path, tiny_bert).evaluation == 2
-
-
-@pytest.mark.parametrize("form", ["squad", "parquet"])
-def test_is_impossible_counts_in_a_table_as_in_a_file(tmp_path, tiny_bert, form):
-    plausible = [{"text": "cat", "answer_start": 4}]
-    pairs = [ANSWERED, ("red cat", {"id": "q17", "question": "q", "answers": plausible, "is_impossible": True})]
-    write_both(tmp_path, pairs)
-    write_table(tmp_path, pairs)
-    read = task(tmp_path, tiny_bert, form=form)
-    assert read.metrics(np.array([[9.0, 3, 3, 0.0], [0.0, 3, 3, 9.0]], dtype=np.float32))["exact_match"] == 100.0
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
@@ -298,6 +309,40 @@ def test_a_question_without_an_answer_in_evaluation_alone_is_named(tmp_path, tin
     write_both(tmp_path, [ANSWERED], [ANSWERED, ("red cat", {"id": "q17", "question": "q", "answers": []})])
     with pytest.raises(InputError, match=r"validation.json: question 'q17' has no answer, .*train.json has one: "):
         squad(tmp_path, tiny_bert)
+
+
+UNANSWERED = ("red cat", {"id": "q17", "question": "q", "answers": []})
+
+
+@pytest.mark.parametrize("form", ["squad", "parquet"])
+def test_a_limit_that_leaves_no_question_with_an_answer_is_refused(tmp_path, tiny_bert, form):
+    # Of three, the shuffle with seed 0 begins with the last.
+    write_both(tmp_path, [ANSWERED, UNANSWERED, UNANSWERED])
+    write_table(tmp_path, [ANSWERED, UNANSWERED, UNANSWERED])
+    assert task(tmp_path, tiny_bert, form=form).fetch().train == 3
+    for setting, split in (("train_limit", "train"), ("eval_limit", "validation")):
+        with pytest.raises(
+            InputError,
+            match=rf"{split}.* under data.{setting}=1: none of its 1 questions has an answer: raise data.{setting}",
+        ):
+            task(tmp_path, tiny_bert, f"data.{setting}=1", form=form).fetch()
+
+
+def test_a_limit_that_leaves_questions_without_an_answer_to_evaluation_alone_is_refused(tmp_path, tiny_bert):
+    write_both(tmp_path, [UNANSWERED, ANSWERED, ANSWERED], [ANSWERED, UNANSWERED])
+    with pytest.raises(
+        InputError, match=r"question 'q17' has no answer, and .*train.json under data.train_limit=1 has one"
+    ):
+        task(tmp_path, tiny_bert, "data.train_limit=1").fetch()
+
+
+def test_questions_without_an_answer_are_counted_under_the_limits(tmp_path, tiny_bert):
+    write_both(tmp_path, [UNANSWERED, ANSWERED, ANSWERED], [UNANSWERED, ANSWERED, ANSWERED])
+    limits = ["data.train_limit=2", "data.eval_limit=1"]
+    counts = task(tmp_path, tiny_bert, *limits).fetch()
+    assert (counts.train, counts.evaluation) == (3, 3)
+    assert counts.notes[0].startswith("1 of 2 training and 0 of 1 evaluation questions have no answer")
+    assert task(tmp_path, tiny_bert, "data.train_limit=1", "data.eval_limit=1").fetch().notes == ()
 
 
 def test_how_many_questions_have_no_answer_is_told(tmp_path, tiny_bert):
@@ -387,7 +432,7 @@ def test_parquet_in_the_hubs_layout_gives_the_same_questions(tmp_path, tiny_bert
     for split in ("train", "validation"):
         table.to_parquet(tmp_path / "hub" / f"{split}-00000-of-00001.parquet")
     ours, theirs = task(tmp_path, tiny_bert), task(tmp_path / "hub", tiny_bert, form="parquet")
-    assert ours._questions == theirs._questions
+    assert ours._data == theirs._data
     assert theirs.fetch().train == 12
 
 
@@ -414,7 +459,7 @@ def test_an_answer_outside_its_context_is_named_by_its_question(tmp_path, tiny_b
     ("content", "complaint"),
     [
         ("{", "is not in SQuAD's format: the file"),
-        ("[]", "is not in SQuAD's format"),
+        ("[]", "is not in SQuAD's format: the file: input should be an object"),
         ('{"data": [{"paragraphs": [{"context": "c"}]}]}', r"data\.0\.paragraphs\.0\.qas: field required"),
         (
             '{"data": [{"paragraphs": [{"context": "c", "qas": [{"id": "1", "question": "q",'
@@ -470,13 +515,13 @@ def test_answers_of_real_files_come_back_from_their_tokens(tiny_bert, split, cou
     read = task(
         SQUAD_FORMAT, tiny_bert, *both, "model.max_length=512", "model.stride=400", "model.max_question_length=64"
     )
-    assert len(read._questions[1]) == count
+    assert read._data.found[1] == count
     # The tokens labelled as the answer, given as the prediction. Some answers in these files end within a word, of
     # which the tokens give the whole.
     held = [window for window in read.evaluation if window.answer != (window.null, window.null)]
     assert len({window.question for window in held}) > 290
     for window in held:
-        question = read._evaluation_questions[window.question]
+        question = read._data.evaluation[window.question]
         text, wanted = window.text(*window.answer, question.context), question.answers[0].text
         assert wanted in text
         assert len(text.split()) == len(wanted.split())

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from earlybird.errors import InputError
 from earlybird.recipes.data.directory import source_directory
+from earlybird.recipes.data.limit import limited
 from earlybird.recipes.data.table import Table
 from earlybird.recipes.data.text_files import ENDINGS, split_file
 from earlybird.recipes.data.utf8_lines import lone_surrogate, utf8_lines
@@ -37,37 +38,48 @@ class Question:
     answers: tuple[Answer, ...]
 
 
-def read_questions(settings: QuestionDataSettings) -> tuple[list[Question], list[Question]]:
+@dataclass(frozen=True)
+class QuestionData:
+    """Training and evaluation questions under the limits; `found` counts both before any limit."""
+
+    train: list[Question]
+    evaluation: list[Question]
+    found: tuple[int, int]
+
+
+def read_questions(settings: QuestionDataSettings) -> QuestionData:
     """Read the training and the evaluation questions.
 
     Raises:
         InputError: data are missing or malformed, a question's answers are missing or not where they are said to be
             in its context (the message names its id), or a split has no answers where it should have some.
     """
-    if settings.format == "hub":
-        from earlybird.recipes.data.hub import read_hub
-
-        splits = [(_of_table(table), table.where) for table in read_hub(settings)]
-    elif settings.format == "parquet":
-        from earlybird.recipes.data.parquet import read_parquet
-
-        splits = [(_of_table(table), table.where) for table in read_parquet(settings)]
-    else:
-        directory = source_directory(settings, f"{settings.train_split}.json and {settings.eval_split}.json")
-        paths = [
-            split_file(directory, split, ENDINGS["squad"]) for split in (settings.train_split, settings.eval_split)
-        ]
-        splits = [(_of_file(path), str(path)) for path in paths]
+    (train, train_where), (evaluation, evaluation_where) = splits = _read_splits(settings)
     for questions, where in splits:
-        _check_answers(questions, where)
-    (train, train_where), (evaluation, evaluation_where) = splits
-    unanswered = next((question for question in evaluation if not question.answers), None)
-    if unanswered is not None and all(question.answers for question in train):
+        _check_places(questions, where)
+    taken, train_where = _taken(train, train_where, "train_limit", settings.train_limit)
+    judged, evaluation_where = _taken(evaluation, evaluation_where, "eval_limit", settings.eval_limit)
+    unanswered = next((question for question in judged if not question.answers), None)
+    if unanswered is not None and all(question.answers for question in taken):
         raise InputError(
             f"{evaluation_where}: question {unanswered.id!r} has no answer, and every question of {train_where} has"
             " one: leave it out, or train on questions of which some have none"
         )
-    return train, evaluation
+    return QuestionData(taken, judged, (len(train), len(evaluation)))
+
+
+def _read_splits(settings: QuestionDataSettings) -> list[tuple[list[Question], str]]:
+    if settings.format == "hub":
+        from earlybird.recipes.data.hub import read_hub
+
+        return [(_of_table(table), table.where) for table in read_hub(settings)]
+    if settings.format == "parquet":
+        from earlybird.recipes.data.parquet import read_parquet
+
+        return [(_of_table(table), table.where) for table in read_parquet(settings)]
+    directory = source_directory(settings, f"{settings.train_split}.json and {settings.eval_split}.json")
+    paths = [split_file(directory, split, ENDINGS["squad"]) for split in (settings.train_split, settings.eval_split)]
+    return [(_of_file(path), str(path)) for path in paths]
 
 
 def _encodable(value: str | int) -> str | int:
@@ -93,7 +105,7 @@ class _QuestionEntry(BaseModel, extra="allow"):
     id: Annotated[str | int, AfterValidator(_encodable)]
     question: _Text
     answers: list[_AnswerEntry] | None = None
-    is_impossible: bool = False
+    is_impossible: bool | None = None
 
 
 class _Paragraph(BaseModel):
@@ -138,7 +150,9 @@ def _problem(error: ValidationError, content: Any) -> str:
             entry = content["data"][article]["paragraphs"][paragraph]["qas"][number]
             name = entry.get("id") if isinstance(entry, dict) else None
             place += f" (question {name!r})" if name is not None else ""
-    return f"{place}: {first['msg'].lower()}"
+    # pydantic would name a class of this module.
+    said = "input should be an object" if first["type"] == "model_type" else first["msg"].lower()
+    return f"{place}: {said}"
 
 
 def _of_table(table: Table) -> list[Question]:
@@ -163,7 +177,7 @@ def _of_row(row: dict[str, Any], number: int, where: str) -> Question:
             id=row["id"],
             question=row["question"],
             answers=None if pairs is None else [_AnswerEntry(text=text, answer_start=start) for text, start in pairs],
-            is_impossible=row.get("is_impossible") or False,
+            is_impossible=row.get("is_impossible"),
         )
         paragraph = _Paragraph(context=context, qas=[entry])
     except (ValueError, KeyError, TypeError) as error:
@@ -175,28 +189,33 @@ def _of_row(row: dict[str, Any], number: int, where: str) -> Question:
 
 
 def _question(entry: _QuestionEntry, context: str, where: str) -> Question:
-    name = str(entry.id)
-    if entry.is_impossible:
-        return Question(name, entry.question, context, ())
-    if entry.answers is None:
-        held = ", ".join(sorted(entry.model_fields_set))
+    name, answers = str(entry.id), entry.answers
+    if answers is None and not entry.is_impossible:
+        held = ", ".join(sorted(entry.model_fields_set))[:200]
+        problem = (
+            "has answers that are null"
+            if "answers" in entry.model_fields_set
+            else f"has neither answers nor is_impossible=true, it holds {held}"
+        )
+        raise InputError(f"{where}: question {name!r} {problem}: give its answers, or [] where it has none")
+    if answers and entry.is_impossible:
         raise InputError(
-            f"{where}: question {name!r} has neither answers nor is_impossible=true, it holds {held[:200]}: give its"
-            " answers, or [] where it has none"
+            f"{where}: question {name!r} has answers and is_impossible=true: give [] as its answers, or"
+            " is_impossible=false"
+        )
+    if answers == [] and entry.is_impossible is False:
+        raise InputError(
+            f"{where}: question {name!r} has no answers and is_impossible=false, as where answers are withheld: give"
+            " its answers, or is_impossible=true where it has none"
         )
     return Question(
-        name, entry.question, context, tuple(Answer(each.text, each.answer_start) for each in entry.answers)
+        name, entry.question, context, tuple(Answer(each.text, each.answer_start) for each in answers or ())
     )
 
 
-def _check_answers(questions: Sequence[Question], where: str) -> None:
+def _check_places(questions: Sequence[Question], where: str) -> None:
     if not questions:
         raise InputError(f"{where} is empty: expected at least one question")
-    if not any(question.answers for question in questions):
-        raise InputError(
-            f"{where}: none of its {len(questions)} questions has an answer, as where answers are withheld: choose a"
-            " split with answers"
-        )
     for each in questions:
         for answer in each.answers:
             there = each.context[answer.start : answer.start + len(answer.text)] if answer.start >= 0 else ""
@@ -205,3 +224,16 @@ def _check_answers(questions: Sequence[Question], where: str) -> None:
                     f"{where}: the answer {answer.text[:80]!r} to question {each.id!r} is not in its context at"
                     f" character {answer.start}, where {there[:80]!r} stands: correct it or leave the question out"
                 )
+
+
+def _taken(questions: Sequence[Question], where: str, setting: str, limit: int | None) -> tuple[list[Question], str]:
+    """The questions under a limit, and what to call them."""
+    taken = [questions[row] for row in limited(len(questions), limit)]
+    withheld, way_out = ", as where answers are withheld", "choose a split with answers"
+    if any(question.answers for question in questions):
+        withheld, way_out = "", f"raise data.{setting}"
+    if len(taken) < len(questions):
+        where += f" under data.{setting}={limit}"
+    if not any(question.answers for question in taken):
+        raise InputError(f"{where}: none of its {len(taken)} questions has an answer{withheld}: {way_out}")
+    return taken, where

@@ -14,10 +14,9 @@ from transformers import AutoModelForQuestionAnswering, PreTrainedModel, PreTrai
 
 from earlybird.errors import InputError
 from earlybird.recipes.data.counts import Counts
-from earlybird.recipes.data.limit import limited
 from earlybird.recipes.tasks.base import Batch, Metric, Task
 from earlybird.recipes.tasks.pretrained import check_length, pretrained_config, pretrained_tokenizer, with_new_head
-from earlybird.recipes.tasks.question_answering.questions import Question, read_questions
+from earlybird.recipes.tasks.question_answering.questions import QuestionData, read_questions
 from earlybird.recipes.tasks.question_answering.settings import QuestionAnsweringRecipe
 from earlybird.recipes.tasks.question_answering.spans import best_spans
 from earlybird.recipes.tasks.question_answering.squad_metric import answer_scores
@@ -31,17 +30,13 @@ class QuestionAnswering(Task):
         self._recipe = recipe
 
     @cached_property
-    def _questions(self) -> tuple[list[Question], list[Question]]:
+    def _data(self) -> QuestionData:
         return read_questions(self._recipe.data)
-
-    @cached_property
-    def _evaluation_questions(self) -> list[Question]:
-        return _some(self._questions[1], self._recipe.data.eval_limit)
 
     @cached_property
     def _no_answers(self) -> bool:
         """Whether questions may have no answer, so that the rules of SQuAD v2 hold."""
-        return any(not question.answers for split in self._questions for question in split)
+        return any(not question.answers for question in (*self._data.train, *self._data.evaluation))
 
     @cached_property
     def _tokenizer(self) -> PreTrainedTokenizerBase:
@@ -61,18 +56,17 @@ class QuestionAnswering(Task):
     @cached_property
     def train(self) -> list[Window]:
         """The windows of the training questions."""
-        questions = _some(self._questions[0], self._recipe.data.train_limit)
-        return windows_of(questions, self._tokenizer, self._recipe.model)
+        return windows_of(self._data.train, self._tokenizer, self._recipe.model)
 
     @cached_property
     def evaluation(self) -> list[Window]:
         """The windows of the evaluation questions."""
-        return windows_of(self._evaluation_questions, self._tokenizer, self._recipe.model)
+        return windows_of(self._data.evaluation, self._tokenizer, self._recipe.model)
 
     @property
     def evaluation_examples(self) -> int:
         """Number of evaluation questions."""
-        return len(self._evaluation_questions)
+        return len(self._data.evaluation)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -81,13 +75,15 @@ class QuestionAnswering(Task):
             return ()
         counts = " and ".join(
             f"{sum(not question.answers for question in questions):,} of {len(questions):,} {name}"
-            for questions, name in zip(self._questions, ("training", "evaluation"), strict=True)
+            for questions, name in zip(
+                (self._data.train, self._data.evaluation), ("training", "evaluation"), strict=True
+            )
         )
         return (f"{counts} questions have no answer: all are judged by the rules of SQuAD v2",)
 
     def fetch(self) -> Counts:
         """Download or check questions, tokenizer and model."""
-        counts = Counts(len(self._questions[0]), len(self._questions[1]), notes=self.notes)
+        counts = Counts(*self._data.found, notes=self.notes)
         self.initial_model()
         return counts
 
@@ -142,13 +138,13 @@ class QuestionAnswering(Task):
         A question's best span is that of its best window. Where questions may have no answer, the score of none is
         the lowest over its windows, since each window without the answer says that it has none.
         """
-        best: list[tuple[float, str]] = [(-np.inf, "")] * len(self._evaluation_questions)
-        none = [np.inf] * len(self._evaluation_questions)
+        best: list[tuple[float, str]] = [(-np.inf, "")] * len(self._data.evaluation)
+        none = [np.inf] * len(self._data.evaluation)
         for window, row in zip(self.evaluation, predictions.astype(np.float64), strict=True):
             score, first, last, no_answer = row.tolist()
             none[window.question] = min(none[window.question], no_answer)
             if score > best[window.question][0]:
-                context = self._evaluation_questions[window.question].context
+                context = self._data.evaluation[window.question].context
                 best[window.question] = (score, window.text(int(first), int(last), context))
         threshold = self._recipe.answers.no_answer_threshold
         return [
@@ -160,7 +156,7 @@ class QuestionAnswering(Task):
         """Means of exact match and F1 over the evaluation questions."""
         scores = [
             answer_scores(text, [answer.text for answer in question.answers], no_answers=self._no_answers)
-            for text, question in zip(self.answers(predictions), self._evaluation_questions, strict=True)
+            for text, question in zip(self.answers(predictions), self._data.evaluation, strict=True)
         ]
         exact, f1 = 100.0 * np.mean(scores, axis=0)
         return {"exact_match": float(exact), "f1": float(f1)}
@@ -168,10 +164,6 @@ class QuestionAnswering(Task):
     def example_inputs(self) -> Batch:
         """One window of the greatest length."""
         return {"input_ids": torch.empty((1, self._recipe.model.max_length), dtype=torch.int64, device="meta")}
-
-
-def _some(questions: list[Question], limit: int | None) -> list[Question]:
-    return [questions[row] for row in limited(len(questions), limit)]
 
 
 def _logits(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
