@@ -260,7 +260,7 @@ def texts_reader(form: str) -> Callable[[Path], None]:
 
 def read_squad(root: Path) -> None:
     settings = QuestionDataSettings.model_validate({"format": "squad", "source": str(root)})
-    for question in read_questions(settings)[0]:
+    for question in read_questions(settings).train:
         "".join((question.id, question.question, question.context)).encode()
 
 

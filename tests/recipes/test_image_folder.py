@@ -132,19 +132,100 @@ def test_the_column_label_can_be_named_like_any_other(folder):
 def test_a_named_column_that_the_metadata_lack_is_refused_with_both_ways_out(folder):
     for split in ("train", "test"):
         write_metadata(folder / split / "metadata.csv", rows_of(folder / split))
-    with pytest.raises(InputError, match=r"no column 'kind': set data.label_column to .* label, or to null"):
+    with pytest.raises(
+        InputError, match=r"no column 'kind': .* file_name, label; .*set data.label_column to .*or to null"
+    ):
         fetch_images(settings(folder, label_column="kind"))
 
 
 @pytest.mark.parametrize(("present", "absent"), [("train", "test"), ("test", "train")])
 def test_a_named_column_needs_metadata_in_both_splits(folder, present, absent):
     write_metadata(folder / present / "metadata.csv", rows_of(folder / present))
-    with pytest.raises(InputError, match=rf"{absent} holds none: put one into every split, or set .*=null"):
+    with pytest.raises(
+        InputError, match=rf"{absent} holds no metadata.csv, .*: put one into every split, or set .*=null"
+    ):
         fetch_images(settings(folder, label_column="label"))
 
 
-def test_without_metadata_a_named_column_changes_nothing(folder):
-    assert load(folder, label_column="fine_label").labels == CLASSES
+@pytest.mark.parametrize("other", [None, "labels.csv"])
+def test_a_named_column_needs_metadata(folder, other):
+    for split in ("train", "test") if other else ():
+        write_metadata(folder / split / other, rows_of(folder / split, "species"))
+    with pytest.raises(InputError, match=r"data.label_column=species .*train holds no metadata.csv, .*=null"):
+        fetch_images(settings(folder, label_column="species"))
+
+
+def test_a_shipped_recipe_of_another_source_says_how_to_read_folders(folder, monkeypatch, capsys):
+    source = ["data.format=image-folder", f"data.source={folder}", "model.channels=1"]
+    assert run_command(monkeypatch, "data", "vit-cifar100", *source) == 2
+    assert "set data.label_column=null, so that the folders name the classes" in capsys.readouterr().err
+    assert run_command(monkeypatch, "data", "vit-cifar100", *source, "data.label_column=null") == 0
+
+
+@pytest.mark.parametrize("name", ["Metadata.csv", "METADATA.JSONL", "metadata.Parquet"])
+def test_metadata_may_be_written_in_capitals(folder, name):
+    for split in ("train", "test"):
+        path = folder / split / name
+        write_metadata(path.with_name(name.lower()), rows_of(folder / split))
+        path.with_name(name.lower()).rename(path)
+    assert load(folder, label_column="label").labels == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        (["NA", "null", "nan"], ("NA", "nan", "null")),
+        (["01", "02", "10"], ("01", "02", "10")),
+        (["True", "False", "x"], ("False", "True", "x")),
+    ],
+)
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_names_of_classes_in_metadata_are_taken_as_they_are_written(folder, ending, values, names):
+    for split in ("train", "test"):
+        rows = rows_of(folder / split, "kind", lambda number: values[number % 3])
+        write_metadata(folder / split / f"metadata.{ending}", rows)
+    assert load(folder, label_column="kind").labels == names
+
+
+def test_metadata_in_the_class_folders_name_images_from_there_in_any_format(folder):
+    for split in ("train", "test"):
+        for name, ending in (("cat", "csv"), ("dog", "jsonl"), ("emu", "parquet")):
+            rows = [{"file_name": f"{image}.png", "kind": f"k{image}"} for image in range(2)]
+            write_metadata(folder / split / name / f"metadata.{ending}", rows)
+    data = load(folder, label_column="kind")
+    assert labelled(data) == {0: "k0", 1: "k1", 100: "k0", 101: "k1", 200: "k0", 201: "k1"}
+
+
+@pytest.mark.parametrize(
+    ("ending", "content", "complaint"),
+    [
+        ("csv", "file_name,kind\ncat/0.png,caf\xe9\n".encode("latin-1"), r"line 2: the byte 0xe9 is not UTF-8"),
+        ("csv", "file_name,kind\ncat/0.png,a\n".encode("utf-16"), r"it is in UTF-16"),
+        ("csv", b"file_name,kind\n\ncat/0.png\n", r"line 3: expected 2 fields"),
+        ("csv", b"file_name,kind\n\ncat/0.png,\n", r"line 3 of metadata.csv: the label ''"),
+        ("csv", b"file_name,kind\ncat/0.png,a\ncat/0.png,b\n", r"line 3 of metadata.csv: file_name .* named twice"),
+        ("csv", b"file_name,kind\n../test/cat/0.png,a\n", r"line 2 of metadata.csv: file_name .* no image there"),
+        ("csv", b"image,kind\ncat/0.png,a\n", r"no column 'file_name': its first line names image, kind; file_name "),
+        ("csv", b"file_name,kind\n", r"metadata.csv names no images"),
+        ("jsonl", b'\n{"file_name": "cat/0.png", "kind": "\\ud83d"}\n', r"line 2: 'kind' holds .*surrogate"),
+        ("jsonl", b'{"file_name": "cat/0.png"}\n', r"line 1: there is no key 'kind', it holds file_name; file_name"),
+        ("jsonl", b'\n{"file_name": "cat/0.png", "kind": null}\n', r"line 2 of metadata.jsonl: the label None"),
+        ("jsonl", b'{"file_name": null, "kind": "a"}\n', r"line 1 of metadata.jsonl: file_name None is no image"),
+        ("parquet", b"PAR1", r"metadata.parquet cannot be read as Parquet"),
+    ],
+)
+def test_what_is_wrong_with_metadata_is_named_by_file_and_line(folder, ending, content, complaint):
+    for split in ("train", "test"):
+        (folder / split / f"metadata.{ending}").write_bytes(content)
+    with pytest.raises(InputError, match=rf"{folder}/train.*{complaint}"):
+        fetch_images(settings(folder, label_column="kind"))
+
+
+def test_a_column_that_metadata_in_parquet_lack_is_named(folder):
+    for split in ("train", "test"):
+        write_metadata(folder / split / "metadata.parquet", rows_of(folder / split))
+    with pytest.raises(InputError, match=r"metadata.parquet has no column 'kind': it has file_name, label; file_name"):
+        fetch_images(settings(folder, label_column="kind"))
 
 
 def test_a_choice_survives_that_the_run_is_opened_again(folder):
@@ -200,7 +281,7 @@ def test_an_image_that_metadata_name_and_is_missing_is_named_by_its_file(folder)
     for split in ("train", "test"):
         write_metadata(folder / split / "metadata.csv", rows_of(folder / split))
     (folder / "train" / "dog" / "1.png").unlink()
-    with pytest.raises(InputError, match=r"train/dog/1.png: the image cannot be used"):
+    with pytest.raises(InputError, match=r"train, line 5 of metadata.csv: file_name 'dog/1.png' is no image there"):
         fetch_images(settings(folder, label_column="label"))
 
 

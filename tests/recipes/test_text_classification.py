@@ -180,6 +180,12 @@ def test_names_of_classes_are_numbered_alike_in_both_splits(tmp_path, tiny_bert)
     assert read.initial_model().config.id2label == {0: "maybe", 1: "no", 2: "yes"}
 
 
+def test_numbers_with_leading_zeros_are_names_of_classes(tmp_path, tiny_bert):
+    for split in ("train", "validation"):
+        write_tsv(tmp_path / f"{split}.tsv", [("a", "01"), ("b", "02"), ("c", "10")])
+    assert task(tmp_path, tiny_bert, NAMES).fetch().labels == ("01", "02", "10")
+
+
 def test_a_hub_set_keeps_its_class_names(monkeypatch, tiny_bert):
     features = datasets.Features(
         {"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=["negative", "positive"])}
@@ -232,9 +238,22 @@ def test_a_blank_line_within_quotes_belongs_to_the_text(tmp_path, tiny_bert):
     assert task(tmp_path, tiny_bert, form="csv").train.texts == ['good\r\n\n film "x"', "bad"]
 
 
-def test_a_line_of_tabs_is_a_row_of_empty_fields(tmp_path, tiny_bert):
-    write_splits(tmp_path, "tsv", "good\t1\n\t\nbad\t0\n")
-    with pytest.raises(InputError, match="row 1: the label '' is neither an integer"):
+@pytest.mark.parametrize(
+    ("form", "content"),
+    [
+        ("tsv", "\t\nsentence\tlabel\ngood\t1\n\t\n \t \nbad\t0\n\t\t\t\n"),
+        ("csv", 'sentence,label\ngood,1\n,\n"",""\nbad,0\n,,,\n'),
+    ],
+)
+def test_records_of_blank_fields_alone_are_skipped(tmp_path, tiny_bert, form, content):
+    write_splits(tmp_path, form, content)
+    read = task(tmp_path, tiny_bert, form=form)
+    assert (read.train.texts, read.train.labels.tolist()) == (["good", "bad"], [1, 0])
+
+
+def test_a_record_of_which_one_field_is_blank_is_none_of_these(tmp_path, tiny_bert):
+    write_splits(tmp_path, "tsv", "good\t1\nbad\t\n")
+    with pytest.raises(InputError, match="line 2: the label '' is neither an integer"):
         _ = task(tmp_path, tiny_bert, NAMES).train
 
 
@@ -321,7 +340,7 @@ def test_a_table_of_bytes_that_are_no_utf8_is_named_by_its_row(tmp_path, tiny_be
 def test_a_text_is_neither_missing_nor_a_number(tmp_path, tiny_bert):
     for text in ("null", "3", "[]"):
         write_splits(tmp_path, "jsonl", f'{{"sentence": "x", "label": 0}}\n{{"sentence": {text}, "label": 1}}\n')
-        with pytest.raises(InputError, match="row 1: 'sentence' holds"):
+        with pytest.raises(InputError, match="line 2: 'sentence' holds"):
             task(tmp_path, tiny_bert, form="json-lines").fetch()
 
 
@@ -331,19 +350,22 @@ def test_a_text_is_neither_missing_nor_a_number(tmp_path, tiny_bert):
         (
             ["0", "1", "positive"],
             [],
-            r"train.tsv: .*not consistent: row 0 holds the integer '0', row 2 holds 'positive'",
+            r"train.tsv: .*not consistent: line 1 holds the integer '0', line 3 holds 'positive'",
         ),
         (["0", "0.5", "1"], [], "not consistent"),
-        (["0.5", "1.5", "2.5"], [], "row 0: the label '0.5' is a number, but no integer; .*metric=pearson"),
-        (["0", "", "1"], [], "row 1: the label '' is neither an integer nor"),
-        (["0", "-1", "1"], [], "row 1: label -1 is negative"),
+        (["0.5", "1.5", "2.5"], [], "line 1: the label '0.5' is a number, but no integer; .*metric=pearson"),
+        (["0", "", "1"], [], "line 2: the label '' is neither an integer nor"),
+        (["0", "-1", "1"], [], "line 2: label -1 is negative"),
         (["0", "99", "1"], [], "a label 99: labels must count"),
-        (["1.0", "high", "2.0"], ["metric=spearman"], "row 1: the label 'high' is not a finite number"),
-        (["1.0", "nan", "2.0"], ["metric=spearman"], "row 1: the label 'nan' is not a finite number"),
+        (["1.0", "high", "2.0"], ["metric=spearman"], "line 2: the label 'high' is not a finite number"),
+        (["1.0", "nan", "2.0"], ["metric=spearman"], "line 2: the label 'nan' is not a finite number"),
+        (["1.0", "1e39", "2.0"], ["metric=pearson"], "line 2: the label '1e39' is not a finite number in float32"),
+        (["100000001", "100000002"], ["metric=pearson"], "all labels are 100000000.0 in float32: there is nothing"),
+        (["1", "2"], ["metric=pearson", "data.train_limit=1"], "data.train_limit=1 holds 1 examples: a correl"),
         (["no", "no", "no"], [], "one class 'no': there is nothing to tell apart"),
         (["1", "1", "1"], [], "one class '1': there is nothing to tell apart"),
         (["0", "1", "1"], ["data.train_limit=1"], "data.train_limit=1 holds the one class"),
-        (["2.5", "2.5", "2.5"], ["metric=pearson"], "all labels are '2.5': there is nothing to predict"),
+        (["2.5", "2.5", "2.5"], ["metric=pearson"], "all labels are 2.5 in float32: there is nothing to predict"),
     ],
 )
 def test_labels_that_make_no_sense(tmp_path, tiny_bert, labels, overrides, complaint):
@@ -393,9 +415,27 @@ def write_classes(directory, form, monkeypatch, **labels):
             datasets.Dataset.from_dict(table).to_parquet(directory / f"{split}.parquet")
 
 
+@pytest.mark.parametrize(
+    ("values", "limit", "complaint"),
+    [
+        ([1.5, 0.2, 0.4], 1, r"validation.tsv under data.eval_limit=1 holds 1 examples: a correlation needs 3 or more"),
+        ([1.5, 0.2, 0.4], 2, r"validation.tsv under data.eval_limit=2 holds 2 examples"),
+        ([1.5, 0.2], "null", r"validation.tsv holds 2 examples"),
+        ([1.5, 1.5, 1.5], "null", r"validation.tsv: all labels are 1.5"),
+        # The shuffle of four begins with rows 2, 0 and 1.
+        ([1.5, 1.5, 1.5, 0.2], 3, r"validation.tsv under data.eval_limit=3: all labels are 1.5"),
+    ],
+)
+def test_values_that_no_correlation_judges_are_refused(tmp_path, tiny_bert, values, limit, complaint):
+    write_tsv(tmp_path / "train.tsv", [("good film", 1.5), ("bad film", 0.5)])
+    write_tsv(tmp_path / "validation.tsv", [("good film", value) for value in values])
+    with pytest.raises(InputError, match=complaint):
+        task(tmp_path, tiny_bert, NAMES, "metric=pearson", f"data.eval_limit={limit}").fetch()
+
+
 def test_values_have_no_classes_to_tell_of(tmp_path, tiny_bert):
     for split in ("train", "validation"):
-        write_tsv(tmp_path / f"{split}.tsv", [("good film", 1.5), ("bad film", 0.5)])
+        write_tsv(tmp_path / f"{split}.tsv", [("good film", 1.5), ("bad film", 0.5), ("film", 1.0)])
     assert task(tmp_path, tiny_bert, NAMES, "metric=pearson").fetch().notes == ()
 
 
@@ -428,32 +468,64 @@ def test_two_texts_have_room_beside_the_special_tokens(tmp_path, tiny_bert):
     assert task(tmp_path, model, "model.max_length=4", form="json-lines").fetch().train == 2
 
 
-def test_splits_that_do_not_label_alike(tsv, tiny_bert):
-    write_tsv(tsv / "validation.tsv", [("good", "positive"), ("bad", "negative")])
-    with pytest.raises(InputError, match="do not label alike"):
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_splits_that_do_not_label_alike(tsv, tiny_bert, split):
+    write_tsv(tsv / f"{split}.tsv", [("good", "positive"), ("bad", "negative")])
+    with pytest.raises(
+        InputError, match=rf"not label alike: .*{split}.tsv has names of classes, .* has integers; use integers in both"
+    ):
         _ = task(tsv, tiny_bert, NAMES).train
+
+
+@pytest.mark.parametrize("form", ["tsv", "csv"])
+def test_a_header_is_no_example_where_the_columns_are_named(tmp_path, tiny_bert, form):
+    mark = "\t" if form == "tsv" else ","
+    write_splits(tmp_path, form, f"\nsentence{mark}label\ngood{mark}pos\nbad{mark}neg\n")
+    with pytest.raises(InputError, match=rf"train.{form}, line 2: these are the names .*: leave data.columns out"):
+        task(tmp_path, tiny_bert, NAMES, form=form).fetch()
+    assert task(tmp_path, tiny_bert, form=form).fetch().labels == ("neg", "pos")
+
+
+@pytest.mark.parametrize(
+    ("form", "content", "place"),
+    [
+        (
+            "json-lines",
+            '\n\n\n{"sentence": "a", "label": 0}\n{"sentence": "b", "label": 1}\n{"sentence": null, "label": 1}\n',
+            6,
+        ),
+        ("json-lines", '\n{"sentence": "a", "label": 0}\n\n{"sentence": "b", "label": 0.5}\n', 4),
+        ("json-lines", '\n{"sentence": "a", "label": 0}\n\n{"sentence": "b", "label": -1}\n', 4),
+        ("csv", 'sentence,label\n"a\n\nb",0\n\nb,\n', 6),
+        ("tsv", "sentence\tlabel\n\na\t0\nb\t-1\n", 4),
+    ],
+)
+def test_what_is_wrong_with_an_example_is_named_by_its_line(tmp_path, tiny_bert, form, content, place):
+    write_splits(tmp_path, "jsonl" if form == "json-lines" else form, content)
+    with pytest.raises(InputError, match=rf"train\.\w+, line {place}: "):
+        task(tmp_path, tiny_bert, form=form).fetch()
 
 
 @pytest.mark.parametrize(
     ("form", "content", "overrides", "complaint"),
     [
-        ("tsv", "good\t1\nbad\n", [NAMES], "line 2: 1 fields, expected 2 .sentence, label"),
+        ("tsv", "good\t1\nbad\n", [NAMES], "line 2: expected 2 fields .sentence, label., got 1"),
         ("tsv", "text\tlabel\ngood\t1\n", [], r"no column 'sentence': its first line names text, label; if it has no"),
         ("tsv", "good\t1\n", ["data.columns=[text, label]"], "no column 'sentence': data.columns names text, label"),
         ("tsv", "", [NAMES], "is empty"),
         ("tsv", "\xff\xfe", [NAMES], "cannot be read as TSV"),
         ("csv", 'sentence,label\n"good,1\n', [], "cannot be read as CSV: line 2: the quote .* does not end"),
         ("csv", 'sentence,label\n\n"go"od,1\n', [], "cannot be read as CSV: line 3: .* behind a closing quote"),
-        ("csv", 'sentence,label\n"a\nb",1\n\nbad\n', [], "line 5: 1 fields, expected 2"),
+        ("csv", 'sentence,label\n"a\nb",1\n\nbad\n', [], "line 5: expected 2 fields .*, got 1"),
         ("json-lines", '{"sentence": "good"}\n', [], "line 1: there is no key 'label', it holds sentence"),
         ("json-lines", "[1]\n", [], "line 1: there is no key 'sentence', it holds list"),
         ("json-lines", '\n{"sentence": \n', [], "cannot be read as JSON lines: line 2: Expecting value"),
         ("json-lines", "[" * 100_000, [], "cannot be read as JSON lines: line 1"),
         ("json-lines", "9" * 5_000, [], "cannot be read as JSON lines: line 1"),
-        ("json-lines", '{"sentence": 3, "label": 1}\n', [], "row 0: 'sentence' holds 3, expected a text"),
-        ("json-lines", '{"sentence": "x", "label": 0.5}\n', [], "row 0: the label 0.5 is neither"),
-        ("json-lines", f'{{"sentence": "x", "label": {10**400}}}\n', [], "row 0: the label 1000.* is beyond 64 bits"),
-        ("json-lines", f'{{"sentence": "x", "label": {10**400}}}\n', ["metric=pearson"], "row 0: .* not a finite"),
+        ("json-lines", '{"sentence": 3, "label": 1}\n', [], "line 1: 'sentence' holds 3, expected a text"),
+        ("json-lines", '{"sentence": "x", "label": 0.5}\n', [], "line 1: the label 0.5 is neither"),
+        ("json-lines", f'{{"sentence": "x", "label": {10**400}}}\n', [], "line 1: the label 1000.* is beyond 64 bits"),
+        ("json-lines", f'{{"sentence": "x", "label": {10**400}}}\n', ["metric=pearson"], "line 1: .* not a finite"),
         ("csv", "label,sentence,label\n0,good,1\n1,bad,0\n", [], "has 2 columns 'label': give each a name of its own"),
         ("tsv", "good\tfine\t1\n", ["data.columns=[sentence, sentence, label]"], "has 2 columns 'sentence'"),
     ],

@@ -31,7 +31,7 @@ def share_classes(train: _Split, evaluation: _Split) -> tuple[_Split, _Split, tu
         if named.names is not None and not named.numbered and other.names is None:
             raise InputError(
                 f"{train.where} and {evaluation.where} do not label alike: {named.where} has names of classes, "
-                f"{other.where} has integers"
+                f"{other.where} has integers; use integers in both, or names in both"
             )
     names = train.names or evaluation.names
     if names is None:
@@ -98,7 +98,7 @@ def _check_labels(split: Labels) -> None:
     if len(negative):
         row = int(negative[0])
         raise InputError(
-            f"{split.where}, row {row}: label {split.labels[row]} is negative, as where labels are withheld: "
+            f"{split.place(row)}: label {split.labels[row]} is negative, as where labels are withheld: "
             "labels must count the classes from 0, choose a labelled split"
         )
 
@@ -109,7 +109,7 @@ def _renumber(split: _Split, names: tuple[str, ...]) -> _Split:
     beyond = np.flatnonzero(split.labels >= len(own))
     if len(beyond):
         row = int(beyond[0])
-        raise InputError(f"{split.where}, row {row}: label {split.labels[row]} is beyond the {len(own)} named classes")
+        raise InputError(f"{split.place(row)}: label {split.labels[row]} is beyond the {len(own)} named classes")
     index = {name: number for number, name in enumerate(names)}
     numbers = np.array([index.get(name, -1) for name in own], dtype=np.int64)
     labels = numbers[split.labels]

@@ -113,7 +113,7 @@ def _sorted_out(paths: Iterator[str] | Sequence[str]) -> Files:
     readable = {ending for ending, form in Image.registered_extensions().items() if form in Image.OPEN}
     metadata, images, unread = [], [], []
     for path in paths:
-        if os.path.basename(path) in METADATA:
+        if os.path.basename(path).lower() in METADATA:
             metadata.append(path)
         elif _ending(path) in readable:
             images.append(path)

@@ -2,62 +2,69 @@
 
 from __future__ import annotations
 
-import glob
 import os
-from dataclasses import replace
-
-import datasets
+from pathlib import Path
 
 from earlybird.errors import InputError
-from earlybird.recipes.data.columns import split_of_table
+from earlybird.recipes.data.class_folders import ImageFiles
 from earlybird.recipes.data.folder_listing import FolderListing, counted
-from earlybird.recipes.data.settings import ImageDataSettings
-from earlybird.recipes.data.split import Split
-from earlybird.recipes.data.table import Table
+from earlybird.recipes.data.raw_labels import RawLabels, class_numbers
+from earlybird.recipes.data.settings import DEFAULT_LABEL_COLUMN, ImageDataSettings
+from earlybird.recipes.data.split import Split, row_name
+from earlybird.recipes.data.text_files import Records, read_delimited, read_json_lines
+
+_FILE = "file_name"
+_HINT = (
+    f"; {_FILE} gives the path of each image from there: set data.label_column to the column of labels, or to null, so"
+    " that the folders name the classes"
+)
 
 
 def split_of_metadata(listing: FolderListing, settings: ImageDataSettings) -> Split:
     """Return the images that the metadata files of a folder name (in the column `file_name`), labelled by a column.
 
     Raises:
-        InputError: the files cannot be read, or have no such column.
+        InputError: a file cannot be read, lacks a column, or names what is no image or was named before.
     """
-    folder, files = listing.folder, listing.everything
-    try:
-        # One split at a time, by pattern: the builder's own guess takes a class called "test" for a split.
-        rows = datasets.load_dataset(
-            "imagefolder",
-            data_files={"images": glob.escape(str(folder.resolve())) + "/**"},
-            split="images",
-        )
-    except Exception as error:  # The builder's complaints about unreadable or foreign metadata vary.
-        raise InputError(f"{', '.join(files.metadata)} cannot be read: {error.__cause__ or error}") from error
-    if settings.label_column is not None and settings.label_column not in rows.features:
-        raise InputError(
-            f"{', '.join(files.metadata)} has no column {settings.label_column!r}: set data.label_column to one of its "
-            f"columns {', '.join(rows.column_names)}, or to null, so that the folders name the classes"
-        )
-    split = split_of_table(Table(rows, str(folder)), settings)
-    return replace(split, notes=_notes(listing, _named(rows)))
+    column = settings.label_column or DEFAULT_LABEL_COLUMN
+    images = {os.path.normpath(path) for path in listing.everything.images}
+    values: list[object] = []
+    lines: list[int | str] = []
+    found: dict[str, None] = {}  # In order.
+    for file in map(Path, listing.everything.metadata):
+        records = _read(file, [_FILE, column])
+        for row, (name, value) in enumerate(zip(records.columns[_FILE], records.columns[column], strict=True)):
+            path = os.path.normpath(file.parent / name) if isinstance(name, str) else ""
+            place = f"{row_name(row, records.lines)} of {file.relative_to(listing.folder)}"
+            if path not in images or path in found:
+                problem = "is named twice" if path in found else "is no image there, expected a path from this file"
+                raise InputError(f"{listing.folder}, {place}: {_FILE} {name!r} {problem}")
+            found[path] = None
+            values.append(value)
+            lines.append(place)
+    where = str(listing.folder)
+    if not found:
+        raise InputError(f"{where}: {', '.join(listing.everything.metadata)} names no images")
+    labels, names = class_numbers(RawLabels(values, None, where, lines))
+    return Split(labels, names, where, ImageFiles(tuple(found)), notes=_notes(listing, found), lines=lines)
 
 
-def _named(rows: datasets.Dataset) -> set[str]:
-    """The files that the rows name."""
-    images = [name for name, feature in rows.features.items() if isinstance(feature, datasets.Image)]
-    columns = rows.select_columns(images).with_format("arrow")[:]
-    paths = (
-        path for name in images for chunk in columns.column(name).chunks for path in chunk.field("path").to_pylist()
-    )
-    return {os.path.normpath(path) for path in paths if path is not None}
+def _read(file: Path, wanted: list[str]) -> Records:
+    match file.suffix.lower():
+        case ".csv":
+            return read_delimited(file, "csv", wanted, hint=_HINT)
+        case ".jsonl":
+            return read_json_lines(file, wanted, _HINT)
+        case _:
+            # It imports `datasets`, which takes seconds.
+            from earlybird.recipes.data.parquet import read_columns
+
+            return Records(read_columns(file, wanted, _HINT), [])
 
 
-def _notes(listing: FolderListing, named: set[str]) -> tuple[str, ...]:
-    resolved, files = listing.folder.resolve(), listing.everything
-    left_out = [
-        path
-        for path in files.images + files.unread
-        if os.path.join(resolved, os.path.relpath(path, listing.folder)) not in named
-    ]
+def _notes(listing: FolderListing, named: dict[str, None]) -> tuple[str, ...]:
+    files = listing.everything
+    left_out = [path for path in files.images + files.unread if os.path.normpath(path) not in named]
     if not left_out:
         return ()
     return (f"{listing.folder}: {counted(left_out)} not read, {', '.join(files.metadata[:5])} does not name them",)

@@ -7,7 +7,8 @@ from pathlib import Path
 from earlybird.errors import InputError
 from earlybird.recipes.data.class_folders import split_of_classes
 from earlybird.recipes.data.directory import source_directory
-from earlybird.recipes.data.folder_listing import FolderListing, list_folder
+from earlybird.recipes.data.folder_listing import METADATA, FolderListing, list_folder
+from earlybird.recipes.data.folder_metadata import split_of_metadata
 from earlybird.recipes.data.settings import ImageDataSettings
 from earlybird.recipes.data.split import Split
 
@@ -25,10 +26,11 @@ def read_image_folder(settings: ImageDataSettings) -> tuple[Split, Split]:
     directory = source_directory(settings, "one folder per class below one folder per split")
     listings = [_listing(directory, split) for split in (settings.train_split, settings.eval_split)]
     without = [listing.folder for listing in listings if not listing.everything.metadata]
-    if settings.label_column is not None and len(without) == 1:
+    if settings.label_column is not None and without:
         raise InputError(
-            f"data.label_column={settings.label_column} is a column of a metadata file, and {without[0]} holds none: "
-            "put one into every split, or set data.label_column=null, so that the folders name the classes"
+            f"data.label_column={settings.label_column} is a column of a metadata file, and {without[0]} holds no"
+            f" {', '.join(METADATA[:-1])} or {METADATA[-1]}: put one into every split, or set data.label_column=null,"
+            " so that the folders name the classes"
         )
     train, evaluation = (_split(listing, settings) for listing in listings)
     return train, evaluation
@@ -46,8 +48,5 @@ def _listing(directory: Path, split: str) -> FolderListing:
 
 def _split(listing: FolderListing, settings: ImageDataSettings) -> Split:
     if listing.everything.metadata and (settings.label_column is not None or not listing.has_classes):
-        # It imports `datasets`, which takes seconds.
-        from earlybird.recipes.data.folder_metadata import split_of_metadata
-
         return split_of_metadata(listing, settings)
     return split_of_classes(listing)

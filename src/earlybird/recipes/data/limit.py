@@ -14,3 +14,8 @@ def limited(rows: int, limit: int | None) -> NDArray[np.int64]:
     if limit is None or limit >= rows:
         return np.arange(rows)
     return np.random.default_rng(0).permutation(rows)[:limit]
+
+
+def under_limit(where: str, rows: int, setting: str, limit: int | None) -> str:
+    """What to call a split of so many rows in messages: with the limit (`setting`) where that leaves some out."""
+    return where if limit is None or limit >= rows else f"{where} under data.{setting}={limit}"

@@ -10,7 +10,7 @@ from earlybird.recipes.data.classes import check_several_classes, class_notes, s
 from earlybird.recipes.data.counts import Counts
 from earlybird.recipes.data.decoding import decoded_in_order
 from earlybird.recipes.data.images import ImageData, ImageDataset, Statistics
-from earlybird.recipes.data.limit import limited
+from earlybird.recipes.data.limit import limited, under_limit
 from earlybird.recipes.data.pixels import MODES
 from earlybird.recipes.data.settings import ImageDataSettings
 from earlybird.recipes.data.split import Split
@@ -64,7 +64,8 @@ def _read(settings: ImageDataSettings, channels: int) -> _Source:
     train, evaluation, names = share_classes(*_read_source(settings))
     taken = train.labels[limited(len(train.labels), settings.train_limit)]
     judged = evaluation.labels[limited(len(evaluation.labels), settings.eval_limit)]
-    check_several_classes(taken, names, f"{train.where} under data.train_limit={settings.train_limit}")
+    where = under_limit(train.where, len(train.labels), "train_limit", settings.train_limit)
+    check_several_classes(taken, names, where)
     return _Source(train, evaluation, names, (*train.notes, *evaluation.notes, *class_notes(taken, judged, names)))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pyarrow.parquet  # type: ignore[import-untyped]
@@ -25,6 +27,27 @@ def read_parquet(settings: SourceSettings) -> tuple[Table, Table]:
     """
     directory = source_directory(settings, "{split}*.parquet files")
     return _read_split(directory, settings, settings.train_split), _read_split(directory, settings, settings.eval_split)
+
+
+def read_columns(path: Path, names: Sequence[str], hint: str) -> dict[str, list[Any]]:
+    """Return the values of columns of one file.
+
+    Args:
+        path: of the file.
+        names: of the columns.
+        hint: what to say where one is missing.
+
+    Raises:
+        InputError: the file is unreadable, or has no such column.
+    """
+    try:
+        rows = datasets.Dataset.from_parquet(str(path))
+    except Exception as error:  # The reader passes on whatever pyarrow and the builder raise.
+        raise InputError(f"{path} cannot be read as Parquet: {error.__cause__ or error}") from error
+    for name in names:
+        if name not in rows.column_names:
+            raise InputError(f"{path} has no column {name!r}: it has {', '.join(rows.column_names)}{hint}")
+    return Table(rows, str(path)).columns(names)
 
 
 def _read_split(directory: Path, settings: SourceSettings, split: str) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,19 +17,33 @@ class RawImages(Protocol):
         """Return the row's `{"bytes", "path"}` of an encoded file or its (height, width) uint8 array."""
 
 
+def row_name(row: int, lines: Sequence[int | str] = ()) -> str:
+    """What to call a row in error messages.
+
+    By the number of its line in a text file, or its name in `lines`; by its own number, from 0, where these are ().
+    """
+    line = lines[row] if lines else f"row {row}"
+    return line if isinstance(line, str) else f"line {line}"
+
+
 @dataclass(frozen=True)
 class Labels:
     """The classes of one split of a source.
 
     `labels` holds one int64 per row, an index into `names` where the source names its classes. `where` names
-    the split in error messages. `numbered` says that the source itself numbers the names, as a `ClassLabel` does;
-    otherwise the names are those found among the examples, in alphabetical order.
+    the split in error messages, and `lines` its rows, see `row_name`. `numbered` says that the source itself numbers
+    the names, as a `ClassLabel` does; otherwise the names are those found among the examples, in alphabetical order.
     """
 
     labels: NDArray[np.int64]
     names: tuple[str, ...] | None
     where: str
     numbered: bool = field(default=False, kw_only=True)
+    lines: Sequence[int | str] = field(default=(), kw_only=True)
+
+    def place(self, row: int) -> str:
+        """Where a row lies, for error messages."""
+        return f"{self.where}, {row_name(row, self.lines)}"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ _TABLES = (
 
 
 def position_limit(model: PreTrainedModel) -> int | None:
-    """The most tokens that a model can read; None where no table ends, as with rotary and relative positions.
+    """The most tokens that a model can read; None where there is no table, as with rotary and relative positions.
 
     Not every row is a token's: RoBERTa and its relatives count from the row behind that of padding, BART and OPT from
     the third. Nystromformer and others have more rows than numbers for them.

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from earlybird.errors import InputError
 from earlybird.recipes.data.directory import source_directory
-from earlybird.recipes.data.limit import limited
+from earlybird.recipes.data.limit import limited, under_limit
 from earlybird.recipes.data.table import Table
 from earlybird.recipes.data.text_files import ENDINGS, split_file
 from earlybird.recipes.data.utf8_lines import lone_surrogate, utf8_lines
@@ -87,7 +87,7 @@ def _encodable(value: str | int) -> str | int:
     if odd is not None:
         raise PydanticCustomError(
             "surrogate",
-            "it holds {half}, half of a surrogate pair, which is no character: mend the text",
+            "it holds {half}, half of a surrogate pair, which is no character: correct the text",
             {"half": repr(odd)},
         )
     return value
@@ -232,8 +232,7 @@ def _taken(questions: Sequence[Question], where: str, setting: str, limit: int |
     withheld, way_out = ", as where answers are withheld", "choose a split with answers"
     if any(question.answers for question in questions):
         withheld, way_out = "", f"raise data.{setting}"
-    if len(taken) < len(questions):
-        where += f" under data.{setting}={limit}"
+    where = under_limit(where, len(questions), setting, limit)
     if not any(question.answers for question in taken):
         raise InputError(f"{where}: none of its {len(taken)} questions has an answer{withheld}: {way_out}")
     return taken, where

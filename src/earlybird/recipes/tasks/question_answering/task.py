@@ -75,9 +75,7 @@ class QuestionAnswering(Task):
             return ()
         counts = " and ".join(
             f"{sum(not question.answers for question in questions):,} of {len(questions):,} {name}"
-            for questions, name in zip(
-                (self._data.train, self._data.evaluation), ("training", "evaluation"), strict=True
-            )
+            for questions, name in ((self._data.train, "training"), (self._data.evaluation, "evaluation"))
         )
         return (f"{counts} questions have no answer: all are judged by the rules of SQuAD v2",)
 

@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earlybird.errors import InputError
-from earlybird.recipes.data.classes import share_classes
+from earlybird.recipes.data.classes import check_several_classes, share_classes
 from earlybird.recipes.data.directory import source_directory
-from earlybird.recipes.data.limit import limited
-from earlybird.recipes.data.split import Labels
+from earlybird.recipes.data.limit import limited, under_limit
+from earlybird.recipes.data.raw_labels import RawLabels, class_numbers
+from earlybird.recipes.data.split import Labels, row_name
 from earlybird.recipes.data.table import Table
-from earlybird.recipes.data.text_files import ENDINGS, read_delimited, read_json_lines, split_file
-from earlybird.recipes.tasks.text_classification.labels import RawLabels, class_numbers, numbers
+from earlybird.recipes.data.text_files import ENDINGS, Records, read_delimited, read_json_lines, split_file
 from earlybird.recipes.tasks.text_classification.settings import TextDataSettings
+from earlybird.recipes.tasks.text_classification.values import check_several_values, numbers
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,15 @@ class Texts:
 
 @dataclass(frozen=True)
 class TextData:
-    """Training and evaluation texts before any limit; `classes` are the names of the classes, () for values."""
+    """Training and evaluation texts under the limits; `found` counts both before any limit.
+
+    `classes` are the names of the classes, () for values.
+    """
 
     train: Texts
     evaluation: Texts
     classes: tuple[str, ...]
+    found: tuple[int, int]
 
 
 def read_texts(settings: TextDataSettings, *, regression: bool) -> TextData:
@@ -60,20 +65,38 @@ def read_texts(settings: TextDataSettings, *, regression: bool) -> TextData:
         regression: the labels are values, not classes.
 
     Raises:
-        InputError: data are missing or malformed; the message names the place and what was expected there.
+        InputError: data are missing or malformed, or under the limits there is nothing to learn or to judge; the
+            message names the place and what was expected there.
     """
     (train, train_labels), (evaluation, evaluation_labels) = _read_splits(settings)
+    classes: tuple[str, ...] = ()
     if regression:
-        return TextData(
-            replace(train, labels=numbers(train_labels)), replace(evaluation, labels=numbers(evaluation_labels)), ()
+        train, evaluation = (
+            replace(texts, labels=numbers(labels))
+            for texts, labels in ((train, train_labels), (evaluation, evaluation_labels))
         )
-    first, second = (Labels(*class_numbers(labels), labels.where) for labels in (train_labels, evaluation_labels))
-    if (first.names is None) != (second.names is None):
-        raise InputError(
-            f"{first.where} and {second.where} do not label alike: one has integers, the other names of classes"
-        )
-    first, second, classes = share_classes(first, second)
-    return TextData(replace(train, labels=first.labels), replace(evaluation, labels=second.labels), classes)
+    else:
+        first, second, classes = share_classes(_labels(train_labels), _labels(evaluation_labels))
+        train, evaluation = replace(train, labels=first.labels), replace(evaluation, labels=second.labels)
+    data = TextData(
+        train.limited(settings.train_limit),
+        evaluation.limited(settings.eval_limit),
+        classes,
+        (len(train), len(evaluation)),
+    )
+    where = under_limit(train_labels.where, len(train), "train_limit", settings.train_limit)
+    if regression:
+        check_several_values(data.train.labels, where, least=2)
+        where = under_limit(evaluation_labels.where, len(evaluation), "eval_limit", settings.eval_limit)
+        check_several_values(data.evaluation.labels, where, least=3)
+    else:
+        check_several_classes(data.train.labels, classes, where)
+    return data
+
+
+def _labels(raw: RawLabels) -> Labels:
+    labels, names = class_numbers(raw, "; for values to be predicted choose metric=pearson or metric=spearman")
+    return Labels(labels, names, raw.where, numbered=raw.names is not None, lines=raw.lines)
 
 
 def _read_splits(settings: TextDataSettings) -> list[tuple[Texts, RawLabels]]:
@@ -94,10 +117,10 @@ def _read_splits(settings: TextDataSettings) -> list[tuple[Texts, RawLabels]]:
 def _of_file(settings: TextDataSettings, path: Any) -> tuple[Texts, RawLabels]:
     wanted = _wanted(settings)
     if settings.format == "json-lines":
-        columns = read_json_lines(path, wanted)
+        records = read_json_lines(path, wanted)
     else:
-        columns = read_delimited(path, "tsv" if settings.format == "tsv" else "csv", wanted, settings.columns)
-    return _split(columns, None, settings, str(path))
+        records = read_delimited(path, "tsv" if settings.format == "tsv" else "csv", wanted, settings.columns)
+    return _split(records, None, settings, str(path))
 
 
 def _of_table(table: Table, settings: TextDataSettings) -> tuple[Texts, RawLabels]:
@@ -107,7 +130,7 @@ def _of_table(table: Table, settings: TextDataSettings) -> tuple[Texts, RawLabel
             raise InputError(f"{table.where} has no column {name!r}: it has {', '.join(rows.column_names)}")
     feature = rows.features[settings.label_column]
     names = tuple(feature.names) if isinstance(feature, datasets.ClassLabel) else None
-    return _split(table.columns(wanted), names, settings, table.where)
+    return _split(Records(table.columns(wanted), []), names, settings, table.where)
 
 
 def _wanted(settings: TextDataSettings) -> list[str]:
@@ -116,15 +139,15 @@ def _wanted(settings: TextDataSettings) -> list[str]:
 
 
 def _split(
-    columns: dict[str, list[Any]], names: tuple[str, ...] | None, settings: TextDataSettings, where: str
+    records: Records, names: tuple[str, ...] | None, settings: TextDataSettings, where: str
 ) -> tuple[Texts, RawLabels]:
-    second = settings.second_text_column
+    second, columns = settings.second_text_column, records.columns
     labels = columns[settings.label_column]
     if not labels:
         raise InputError(f"{where} is empty: expected at least one example")
     for name in (settings.text_column, second):
         for row, text in enumerate(columns[name] if name is not None else []):
             if not isinstance(text, str):
-                raise InputError(f"{where}, row {row}: {name!r} holds {text!r}, expected a text")
+                raise InputError(f"{where}, {row_name(row, records.lines)}: {name!r} holds {text!r}, expected a text")
     texts = Texts(columns[settings.text_column], None if second is None else columns[second], np.empty(0))
-    return texts, RawLabels(labels, names, where)
+    return texts, RawLabels(labels, names, where, records.lines)

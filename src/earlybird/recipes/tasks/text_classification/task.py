@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
-from earlybird.recipes.data.classes import check_several_classes, class_notes
+from earlybird.recipes.data.classes import class_notes
 from earlybird.recipes.data.counts import Counts
 from earlybird.recipes.tasks.base import Batch, Metric, Task
 from earlybird.recipes.tasks.pretrained import check_length, pretrained_config, pretrained_tokenizer, with_new_head
@@ -42,19 +42,15 @@ class TextClassification(Task):
         """The recipe's choice; of the possible ones accuracy alone is a mean over the examples."""
         return Metric(self._recipe.metric, per_example=self._recipe.metric == "accuracy")
 
-    @cached_property
+    @property
     def train(self) -> Texts:
         """The training texts."""
-        limit, classes = self._recipe.data.train_limit, self._data.classes
-        texts = self._data.train.limited(limit)
-        if classes:
-            check_several_classes(texts.labels, classes, f"the training split under data.train_limit={limit}")
-        return texts
+        return self._data.train
 
-    @cached_property
+    @property
     def evaluation(self) -> Texts:
         """The evaluation texts."""
-        return self._data.evaluation.limited(self._recipe.data.eval_limit)
+        return self._data.evaluation
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -64,7 +60,7 @@ class TextClassification(Task):
 
     def fetch(self) -> Counts:
         """Download or check texts, tokenizer and model."""
-        counts = Counts(len(self._data.train), len(self._data.evaluation), self._data.classes, self.notes)
+        counts = Counts(*self._data.found, self._data.classes, self.notes)
         self.initial_model()
         return counts
 
