@@ -235,6 +235,21 @@ def test_an_unusable_image_is_named_by_the_path_in_its_row(parquet):
         fetch_images(settings(source=parquet))
 
 
+def test_a_missing_file_that_a_row_names_is_named_with_its_row(parquet):
+    kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    rows = [{"bytes": flat(1), "path": None}, {"bytes": None, "path": "cow.png"}]
+    table = pyarrow.table({"image": pyarrow.array(rows, type=kind), "label": [0, 1]})
+    pyarrow.parquet.write_table(table, parquet / "test.parquet")
+    with pytest.raises(InputError, match=r"'test' of .*, test.parquet, row 1 \(cow.png\): .* No such file"):
+        fetch_images(settings(source=parquet))
+
+
+def test_many_images_are_decoded_in_their_order(parquet):
+    write_parquet(parquet / "train.parquet", [flat(number % 251) for number in range(1000)], [0, 1] * 500)
+    train = load_images(settings(source=parquet), 4, 1).train
+    assert values(train)[6:] == [number % 251 for number in range(1000)]
+
+
 def test_images_of_one_value_cannot_be_normalised(tmp_path):
     for split in ("train", "test"):
         write_parquet(tmp_path / f"{split}.parquet", [flat(7), flat(7)], [0, 1])
@@ -447,13 +462,17 @@ def test_all_classes_with_examples_need_no_note(parquet):
     assert fetch_images(settings(source=parquet)).notes == ()
 
 
-def test_a_class_in_evaluation_alone_is_told(tmp_path):
+def test_a_class_in_one_of_the_splits_alone_is_told(tmp_path):
     write_named(tmp_path / "named" / "train.parquet", [0, 1])
     write_named(tmp_path / "named" / "test.parquet", [0, 2])
     write_parquet(tmp_path / "integers" / "train.parquet", [flat(1), flat(2)], [0, 1])
     write_parquet(tmp_path / "integers" / "test.parquet", [flat(1), flat(2)], [0, 2])
     for kind, name in (("named", "cow"), ("integers", "2")):
-        expected = (f"the class '{name}' occurs in evaluation alone, no training example shows it",)
+        other = "bee" if kind == "named" else "1"
+        expected = (
+            f"the class '{other}' occurs in training alone, no evaluation example judges it",
+            f"the class '{name}' occurs in evaluation alone, no training example shows it",
+        )
         assert fetch_images(settings(source=tmp_path / kind)).notes == expected
         assert load_images(settings(source=tmp_path / kind), 4, 1).notes == expected
 

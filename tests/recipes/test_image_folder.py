@@ -306,8 +306,8 @@ def test_files_that_are_not_read_are_counted_by_ending_and_split(folder):
     (folder / "train" / "cat" / "no_ending").write_bytes(b"x")
     (folder / "test" / "README.txt").write_bytes(b"x")
     expected = (
-        f"{folder}/train: 6 files (5 .heic, 1 without ending) not read, Pillow reads no image by such an ending",
-        f"{folder}/test: 1 file (1 .txt) not read, Pillow reads no image by such an ending",
+        f"{folder}/train: 6 files (5 .heic, 1 without ending) not read, the ending is of no image format",
+        f"{folder}/test: 1 file (1 .txt) not read, the ending is of no image format",
     )
     assert load(folder).notes == expected
     assert fetch_images(settings(folder)).notes == expected
@@ -357,7 +357,7 @@ def test_an_empty_class_folder_is_told(folder):
         (folder / split / "fox").mkdir()
     data = load(folder)
     assert data.labels == CLASSES
-    assert data.notes[0] == f"{folder}/train: no image lies in fox/, no class is made of it"
+    assert data.notes[0] == f"{folder}/train: no image in fox/, so that it is no class"
 
 
 def test_endings_may_be_in_capitals(folder):
@@ -434,7 +434,7 @@ def test_all_images_that_cannot_be_decoded_are_counted_and_the_first_named(folde
     train = folder / "train"
     others = ", ".join(str(train / name) for name in ("cat/1.png", "dog/0.png", "dog/1.png", "emu/0.png"))
     assert str(caught.value).startswith(f"{train}/cat/0.png: ")
-    assert str(caught.value).endswith(f"; nor can {others} and 1 more, 6 in all")
+    assert str(caught.value).endswith(f"; 6 in all cannot be used, also {others} and 1 more")
 
 
 def test_an_image_of_a_large_set_is_named_by_its_file_on_access(folder, monkeypatch):
@@ -468,7 +468,7 @@ def test_the_first_picture_of_an_animation_is_taken(folder):
 
 def test_data_and_run_tell_what_is_left_out(folder, tmp_path, monkeypatch, capsys):
     (folder / "train" / "cat" / "2.heic").write_bytes(b"x")
-    note = f"{folder}/train: 1 file (1 .heic) not read, Pillow reads no image by such an ending"
+    note = f"{folder}/train: 1 file (1 .heic) not read, the ending is of no image format"
     assert data_command(monkeypatch, folder) == 0
     assert f"note: {note}" in capsys.readouterr().out.splitlines()
     assert data_command(monkeypatch, folder, "--json") == 0
@@ -494,6 +494,30 @@ def test_a_run_finds_a_bad_evaluation_image_of_a_large_set_before_it_trains(fold
     said = capsys.readouterr().err.strip()
     assert said.startswith(f"earlybird: {folder}/test/dog/1.png: the image cannot be used")
     assert len(said.splitlines()) == 1
+
+
+def test_evaluation_images_of_a_large_set_are_decoded_where_a_training_begins_alone(
+    folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(images, "DECODED_LIMIT", 0)
+    arguments = [*QUICK, "search.unsettled=draw", f"output={tmp_path / 'run'}"]
+    assert data_command(monkeypatch, folder, *arguments, name="run") == 0
+    damaged(folder / "test" / "dog" / "1.png", "truncated")
+    capsys.readouterr()
+    assert data_command(monkeypatch, folder, *arguments, name="run") == 0
+    assert "search: was done before" in capsys.readouterr().err
+    assert data_command(monkeypatch, folder, *arguments, "--force", name="run") == 2
+
+
+def test_an_error_that_names_another_is_told_as_a_whole(folder, tmp_path, monkeypatch, capsys):
+    odd = folder.rename(tmp_path / "earlybird.errors.InputError: x")
+    damaged(odd / "train" / "cat" / "0.png", "foreign")
+    monkeypatch.setattr(images, "DECODED_LIMIT", 0)
+    monkeypatch.setattr(images, "STATISTICS_LIMIT", 4)  # the first is not among them
+    source = ["data.format=image-folder", f"data.source={json.dumps(str(odd))}", f"output={tmp_path / 'run'}"]
+    small = ["model.image_size=4", "model.patch_size=2", "model.channels=1", *QUICK]
+    assert run_command(monkeypatch, "run", "digits", *source, *small) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"earlybird: {odd}/train/cat/0.png: ")
 
 
 def test_a_bad_image_that_a_worker_process_meets_is_named_in_one_sentence(folder, tmp_path, monkeypatch, capsys):

@@ -387,6 +387,7 @@ def test_a_class_without_training_examples_is_told_in_any_format(tmp_path, tiny_
     write_classes(tmp_path, form, monkeypatch, train=[0, 2, 0], validation=[2, 3])
     read = task(tmp_path, tiny_bert, form=form)
     assert read.notes == (
+        "the class '0' occurs in training alone, no evaluation example judges it",
         "the class '3' occurs in evaluation alone, no training example shows it",
         "the class '1' occurs in no training and no evaluation example",
     )

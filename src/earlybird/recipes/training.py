@@ -161,6 +161,8 @@ def train(
             " GPUs: set CUDA_VISIBLE_DEVICES=0, or search in your own loop or with the Trainer, see"
             " docs/several-processes.md"
         )
+    if checkpoint is None:
+        task.check_evaluation()
     torch.nn.Module.to(model, arguments.device)
     optimizer = optimizer_for(model, settings)
     if optimizer_state is not None:
@@ -199,6 +201,8 @@ def discard_checkpoints(directory: Path) -> None:
 
 def _own_sentence(error: InputError) -> str:
     """The message as it was raised: a loader's worker process sends its traceback along."""
+    if not str(error).startswith(f"Caught {InputError.__name__} in DataLoader worker"):
+        return str(error)
     return str(error).rpartition(f"{InputError.__module__}.{InputError.__qualname__}: ")[2]
 
 

@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from earlybird.errors import InputError
 from earlybird.recipes.data.folder_listing import FolderListing, counted
-from earlybird.recipes.data.split import Split
+from earlybird.recipes.data.split import ImageFiles, Split
 
 _NAMED = 5  # folders or files that a sentence names
-
-
-@dataclass(frozen=True)
-class ImageFiles:
-    """Images by row, a file each."""
-
-    paths: tuple[str, ...]
-
-    def __getitem__(self, row: int, /) -> Any:
-        """Return the path of a row's image, as `pixels.decode_image` takes it."""
-        return {"bytes": None, "path": self.paths[row]}
 
 
 def split_of_classes(listing: FolderListing) -> Split:
@@ -83,7 +70,7 @@ def _choice(listing: FolderListing) -> str:
 def _notes(listing: FolderListing) -> tuple[str, ...]:
     files, notes = listing.everything, []
     if files.unread:
-        notes.append(f"{listing.folder}: {counted(files.unread)} not read, Pillow reads no image by such an ending")
+        notes.append(f"{listing.folder}: {counted(files.unread)} not read, the ending is of no image format")
     if files.metadata:
         notes.append(
             f"{_shortened(files.metadata)} not read, the folders name the classes: to take them from a column of such a"
@@ -91,7 +78,7 @@ def _notes(listing: FolderListing) -> tuple[str, ...]:
         )
     empty = [f"{one.name}/" for one in listing.classes if not one.inside.images]
     if empty:
-        notes.append(f"{listing.folder}: no image lies in {_shortened(empty)}, no class is made of it")
+        notes.append(f"{listing.folder}: no image in {_shortened(empty)}, so that it is no class")
     return tuple(notes)
 
 

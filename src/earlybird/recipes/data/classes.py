@@ -72,13 +72,15 @@ def class_notes(train: NDArray[np.int64], evaluation: NDArray[np.int64], names: 
     """
     learnt, judged = (np.bincount(labels, minlength=len(names)) > 0 for labels in (train, evaluation))
     notes = []
+    one = judged.sum() == 1
     for classes, said in (
+        (learnt & ~judged & ~one, "in training alone, no evaluation example judges it"),
         (~learnt & judged, "in evaluation alone, no training example shows it"),
         (~learnt & ~judged, "in no training and no evaluation example"),
     ):
         if classes.any():
             notes.append(f"{_listed([names[number] for number in np.flatnonzero(classes)])} {said}")
-    if judged.sum() == 1:
+    if one:
         notes.append(f"all evaluation examples are of the class {names[evaluation[0]]!r}: the others are not judged")
     return tuple(notes)
 

@@ -24,8 +24,8 @@ class EncodedImages:
     rows: datasets.Dataset
     column: str
 
-    def __getitem__(self, row: int, /) -> Any:
-        """Return the encoded image of a row."""
+    def __getitem__(self, row: int | list[int], /) -> Any:
+        """Return the encoded image of a row, or those of several rows."""
         return self.rows[row][self.column]
 
 

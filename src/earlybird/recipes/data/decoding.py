@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from earlybird.errors import InputError
 from earlybird.recipes.data.pixels import decode_image
 from earlybird.recipes.data.split import Split
 
-_BLOCK = 64  # encoded images in memory at a time
+_BLOCK = 64  # images that a thread decodes at a time
 _NAMED = 5  # images that an error names
 
 
@@ -41,19 +43,34 @@ def decoded_in_order(
     """
     Image.init()  # Not thread-safe.
     faults: list[tuple[int, Exception]] = []
-    with ThreadPoolExecutor() as threads:
-        for start in range(0, len(rows), _BLOCK):
-            block = rows[start : start + _BLOCK].tolist()
-            images = [split.images[row] for row in block]
-            for row, pixels in zip(
-                block, threads.map(lambda image: _decode(image, image_size, channels), images), strict=True
-            ):
+
+    def decode(images: Sequence[Any]) -> list[NDArray[np.uint8] | Exception]:
+        return [_decode(image, image_size, channels) for image in images]
+
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as threads:
+        for start in range(0, len(rows), workers * _BLOCK):
+            # A block to a thread: one small image would cost less than to hand it over.
+            part = rows[start : start + workers * _BLOCK].tolist()
+            blocks = [split.images[part[begin : begin + _BLOCK]] for begin in range(0, len(part), _BLOCK)]
+            for row, pixels in zip(part, chain.from_iterable(threads.map(decode, blocks)), strict=True):
                 if isinstance(pixels, Exception):
                     faults.append((row, pixels))
                 elif not faults:
                     yield pixels
     if faults:
         raise InputError(_unusable(faults, split)) from faults[0][1]
+
+
+def check_images(split: Split, rows: NDArray[np.int64], image_size: int, channels: int) -> None:
+    """Decode the images of these rows; arrays of pixels need no decoding.
+
+    Raises:
+        InputError: as `decoded_in_order`.
+    """
+    if not isinstance(split.images, np.ndarray):
+        for _ in decoded_in_order(split, rows, image_size, channels):
+            pass
 
 
 def _decode(image: Any, image_size: int, channels: int) -> NDArray[np.uint8] | Exception:
@@ -71,4 +88,4 @@ def _unusable(faults: list[tuple[int, Exception]], split: Split) -> str:
         return said
     named = ", ".join(split.place(row) for row, _ in others[: _NAMED - 1])
     more = f" and {len(others) - _NAMED + 1:,} more" if len(others) >= _NAMED else ""
-    return f"{said}; nor can {named}{more}, {len(faults):,} in all"
+    return f"{said}; {len(faults):,} in all cannot be used, also {named}{more}"

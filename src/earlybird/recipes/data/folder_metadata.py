@@ -6,11 +6,10 @@ import os
 from pathlib import Path
 
 from earlybird.errors import InputError
-from earlybird.recipes.data.class_folders import ImageFiles
 from earlybird.recipes.data.folder_listing import FolderListing, counted
 from earlybird.recipes.data.raw_labels import RawLabels, class_numbers
 from earlybird.recipes.data.settings import DEFAULT_LABEL_COLUMN, ImageDataSettings
-from earlybird.recipes.data.split import Split, row_name
+from earlybird.recipes.data.split import ImageFiles, Split, row_name
 from earlybird.recipes.data.text_files import Records, read_delimited, read_json_lines
 
 _FILE = "file_name"

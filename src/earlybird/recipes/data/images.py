@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from earlybird.errors import InputError
-from earlybird.recipes.data.decoding import decoded, decoded_in_order
+from earlybird.recipes.data.decoding import check_images, decoded, decoded_in_order
 from earlybird.recipes.data.limit import limited
 from earlybird.recipes.data.split import Split
 
@@ -41,6 +41,7 @@ class ImageDataset(Dataset[dict[str, Any]]):
         self._rows = rows = limited(len(split.labels), limit)
         self._shape = (channels, image_size, image_size)
         self._decoded: torch.Tensor | None = None
+        self._checked = False
         if len(rows) * channels * image_size**2 < DECODED_LIMIT:
             pixels = np.empty((len(rows), *self._shape), dtype=np.uint8)
             for index, image in enumerate(decoded_in_order(split, rows, image_size, channels)):
@@ -66,15 +67,15 @@ class ImageDataset(Dataset[dict[str, Any]]):
         return decoded(self._split, int(self._rows[index]), image_size, channels)
 
     def check(self) -> None:
-        """Decode each image of a set that is not held decoded.
+        """Decode each image of a set that is not held decoded; once.
 
         Raises:
             InputError: some cannot be decoded; the message names the first of their files or rows.
         """
-        if self._decoded is None:
+        if self._decoded is None and not self._checked:
             channels, image_size, _ = self._shape
-            for _ in decoded_in_order(self._split, self._rows, image_size, channels):
-                pass
+            check_images(self._split, self._rows, image_size, channels)
+            self._checked = True
 
     def channel_statistics(self) -> Statistics:
         """Return mean and standard deviation per channel, values in [0, 1].

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from earlybird.errors import InputError
 from earlybird.recipes.data.classes import check_several_classes, class_notes, share_classes
 from earlybird.recipes.data.counts import Counts
-from earlybird.recipes.data.decoding import decoded_in_order
+from earlybird.recipes.data.decoding import check_images
 from earlybird.recipes.data.images import ImageData, ImageDataset, Statistics
 from earlybird.recipes.data.limit import limited, under_limit
 from earlybird.recipes.data.pixels import MODES
@@ -43,8 +43,7 @@ def fetch_images(settings: ImageDataSettings, channels: int = 3) -> Counts:
     """
     source = _read(settings, channels)
     for split, limit in ((source.train, settings.train_limit), (source.evaluation, settings.eval_limit)):
-        for _ in decoded_in_order(split, limited(len(split.labels), limit), 1, channels):
-            pass
+        check_images(split, limited(len(split.labels), limit), 1, channels)
     return Counts(len(source.train.labels), len(source.evaluation.labels), source.labels, source.notes)
 
 

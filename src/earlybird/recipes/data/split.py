@@ -13,8 +13,22 @@ from numpy.typing import NDArray
 class RawImages(Protocol):
     """Images by row, as `pixels.decode_image` takes them."""
 
-    def __getitem__(self, row: int, /) -> Any:
-        """Return the row's `{"bytes", "path"}` of an encoded file or its (height, width) uint8 array."""
+    def __getitem__(self, row: Any, /) -> Any:
+        """Return the row's `{"bytes", "path"}` of an encoded file or its (height, width) uint8 array.
+
+        For a list of rows, a sequence of these.
+        """
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Images by row, a file each."""
+
+    paths: tuple[str, ...]
+
+    def __getitem__(self, row: int | list[int], /) -> Any:
+        """Return the path of a row's image, as `pixels.decode_image` takes it, or those of several rows."""
+        return [self[one] for one in row] if isinstance(row, list) else {"bytes": None, "path": self.paths[row]}
 
 
 def row_name(row: int, lines: Sequence[int | str] = ()) -> str:
@@ -62,7 +76,7 @@ class Split(Labels):
         """Where the image of a row lies, for error messages: its own file, or else the file and row that hold it."""
         image = self.images[row]
         path = image["path"] if isinstance(image, dict) else None
-        if path is not None and image["bytes"] is None:
+        if isinstance(self.images, ImageFiles):
             return str(path)
         where, place = self.where, row
         for name, rows in self.parts:

@@ -81,6 +81,13 @@ class Task(ABC):
             InputError: something is missing or malformed; the message names it and what was expected.
         """
 
+    def check_evaluation(self) -> None:  # noqa: B027 (most tasks need none)
+        """Find evaluation items that cannot be used before a training begins, at whose end they would be met.
+
+        Raises:
+            InputError: there are some; the message names them.
+        """
+
     @abstractmethod
     def initial_model(self) -> PreTrainedModel:
         """The model before any training; what is not pretrained is drawn by the recipe's seed.

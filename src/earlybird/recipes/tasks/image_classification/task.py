@@ -36,10 +36,7 @@ class ImageClassification(Task):
     @cached_property
     def _data(self) -> ImageData:
         network = self._network
-        data = load_images(self._recipe.data, network.image_size, network.channels, network.statistics)
-        # A damaged training image is met in the first epoch, one of these only after the last.
-        data.evaluation.check()
-        return data
+        return load_images(self._recipe.data, network.image_size, network.channels, network.statistics)
 
     @cached_property
     def _augmentation(self) -> Augmentation:
@@ -67,6 +64,10 @@ class ImageClassification(Task):
         counts = fetch_images(self._recipe.data, self._network.channels)
         self._network.build(counts.labels)
         return counts
+
+    def check_evaluation(self) -> None:
+        """Decode each evaluation image, once."""
+        self.evaluation.check()
 
     def initial_model(self) -> PreTrainedModel:
         """The network before any training."""
