@@ -481,6 +481,33 @@ def test_data_and_run_tell_what_is_left_out(folder, tmp_path, monkeypatch, capsy
         assert f"note: {note}" in capsys.readouterr().err.splitlines()
 
 
+def test_who_reads_the_results_is_told_what_is_left_out(folder, tmp_path, monkeypatch, capsys):
+    (folder / "train" / "cat" / "<b>.heic").write_bytes(b"x")
+    (folder / "test" / "cat" / "2.txt").write_bytes(b"x")
+    notes = [
+        f"{folder}/train: 1 file (1 .heic) not read, the ending is of no image format",
+        f"{folder}/test: 1 file (1 .txt) not read, the ending is of no image format",
+    ]
+    root = tmp_path / "run"
+    quick = [*QUICK, "search.unsettled=draw"]
+    assert data_command(monkeypatch, folder, *quick, f"output={root}", name="run") == 0
+    assert json.loads((root / "summary.json").read_text())["notes"] == notes
+    assert all(f"On the data: {note}." in (root / "report.html").read_text() for note in notes)
+    capsys.readouterr()
+    axes = ["--draw-at", "50%", "--seeds", "1", "--workers", "1", "--output", str(tmp_path / "sweep")]
+    assert data_command(monkeypatch, folder, *quick, *axes, name="sweep") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert all(f"Data: {note}." in told for note in notes)
+
+
+def test_a_note_of_a_path_that_is_no_utf8_can_be_read(folder, tmp_path, monkeypatch):
+    (folder / "train" / b"caf\xe9".decode(errors="surrogateescape")).mkdir()
+    arguments = [*QUICK, "search.unsettled=draw", f"output={tmp_path / 'run'}"]
+    assert data_command(monkeypatch, folder, *arguments, name="run") == 0
+    (note,) = json.loads((tmp_path / "run" / "summary.json").read_text())["notes"]
+    assert note.endswith("no image in caf\\udce9/, so that it is no class")
+
+
 def test_data_finds_an_image_that_cannot_be_decoded(folder, monkeypatch, capsys):
     damaged(folder / "test" / "dog" / "1.png", "truncated")
     assert data_command(monkeypatch, folder) == 2

@@ -165,6 +165,12 @@ def read_result(path: Path, names: Iterable[str], optional: Iterable[str] = ()) 
     return content
 
 
+def notes_in(content: Mapping[str, Any]) -> list[str]:
+    """The notes on the data in a result or summary; [] in one of an earlier version."""
+    notes = content.get("notes")
+    return [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
+
+
 def read_search(path: Path) -> dict[str, Any]:
     """As `read_json`, of how a search went: `total_steps`, `settled` and `draw_step`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,10 @@ _CHECKPOINTS = "checkpoints"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training gave: metrics in percent on so many examples, seconds, steps, evaluations on the way."""
+    """What a training gave: metrics in percent on so many examples, seconds, steps, evaluations on the way.
+
+    `notes` are sentences on the data that a reader of the results should know.
+    """
 
     metric: Metric
     metrics: dict[str, float]
@@ -37,6 +40,7 @@ class Outcome:
     seconds: float
     steps: int
     evaluations: list[dict[str, float]]
+    notes: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain values: every metric by its name, and in `metric` the name of the one that decides."""
@@ -47,6 +51,8 @@ class Outcome:
             "examples": self.examples,
             "seconds": self.seconds,
             "steps": self.steps,
+            # A path may hold bytes that are no character, which no reader of the file would take.
+            "notes": [note.encode(errors="backslashreplace").decode() for note in self.notes],
             **({"evaluations": self.evaluations} if self.evaluations else {}),
         }
 
@@ -191,7 +197,7 @@ def train(
     finally:
         bar.stop()
     done = trainer.state.global_step
-    return Outcome(task.metric, metrics, task.evaluation_examples, seconds, done, clock.evaluations)
+    return Outcome(task.metric, metrics, task.evaluation_examples, seconds, done, clock.evaluations, task.notes)
 
 
 def discard_checkpoints(directory: Path) -> None:

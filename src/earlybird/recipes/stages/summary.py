@@ -8,7 +8,15 @@ from earlybird import __version__
 from earlybird.errors import InputError
 from earlybird.recipes.former_names import todays_draw
 from earlybird.recipes.metric_names import METRICS, deciding_metric
-from earlybird.recipes.run_directory import RESULT, RunDirectory, read_json, read_numbers, read_result, write_json
+from earlybird.recipes.run_directory import (
+    RESULT,
+    RunDirectory,
+    notes_in,
+    read_json,
+    read_numbers,
+    read_result,
+    write_json,
+)
 from earlybird.vocabulary import Weights, Which
 
 _NUMBERS = ("examples", "parameters", "flops", "seconds", "steps")
@@ -53,6 +61,7 @@ def _evaluation(result: dict[str, Any]) -> dict[str, Any]:
         "evaluation_examples": result["examples"],
         "metric": deciding_metric(result),
         "metric_per_example": result.get("metric_per_example", True),
+        "notes": notes_in(result),
     }
 
 

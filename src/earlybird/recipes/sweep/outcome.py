@@ -62,6 +62,7 @@ def write_done(files: SweepDirectory, cell: Cell) -> None:
     result = {
         "metric": summary["metric"],
         "evaluation_examples": summary["evaluation_examples"],
+        "notes": summary["notes"],
         **summary[cell.which],
         "threads": torch.get_num_threads(),
     }

@@ -11,6 +11,7 @@ from typing import Any
 
 from earlybird.errors import InputError
 from earlybird.recipes.metric_names import deciding_metric
+from earlybird.recipes.run_directory import notes_in
 from earlybird.recipes.sweep.directory import CELL, SweepDirectory
 from earlybird.recipes.sweep.outcome import read_cell
 from earlybird.recipes.sweep.plan import concerns_dense, recipe_value
@@ -82,7 +83,7 @@ class Table:
         metric: the number in the rows, one of `METRICS`.
         axes: the keys that are varied.
         rows: in the order in which they were asked for, dense networks first.
-        notes: one sentence each: what failed, what is missing, what does not go together.
+        notes: one sentence each: on the data, what failed, what is missing, what does not go together.
     """
 
     metric: str
@@ -148,6 +149,7 @@ def _notes(
     files: SweepDirectory, planned: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]], rows: Sequence[Row]
 ) -> Iterator[str]:
     done = [cell for cell in found.values() if cell.get("status") == "done"]
+    yield from dict.fromkeys(f"Data: {note}." for cell in done for note in notes_in(cell))
     status = Counter(cell.get("status") for cell in found.values())
     missing = status[None]
     if missing:

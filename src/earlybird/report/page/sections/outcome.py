@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from earlybird.recipes.metric_names import METRICS, deciding_metric, metric_title
+from earlybird.recipes.run_directory import notes_in
 from earlybird.report.amount import amount, percent
 from earlybird.report.page.frames import missing
 from earlybird.report.page.markup import Markup, element, html, joined, scrollable, table
@@ -33,6 +34,7 @@ def outcome(run: Run) -> list[Markup]:
         parts.append(missing("No dense network was trained, so there is nothing to compare with."))
     if "random" not in run.summary:
         parts.append(missing("No random ticket was trained, so the ticket's choice of units is not put to the test."))
+    parts += [element("p", f"On the data: {note}.") for note in notes_in(run.summary)]
     return parts
 
 
