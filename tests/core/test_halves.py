@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from earlybird.config import SearchConfig
 from earlybird.criteria import captured
 from earlybird.detectors.half_time_capture import HalfTimeCapture
 from earlybird.detectors.halves import Halves
 from earlybird.detectors.observer import Observer
+from earlybird.detectors.offline import detect
+from earlybird.detectors.recent_half_capture import RecentHalfCapture
 from earlybird.detectors.scores import Scores
 from earlybird.detectors.split_half_capture import SplitHalfCapture
 from earlybird.masks.at_ratio import mask_at_ratio
 from earlybird.masks.rule import MaskRule
+from earlybird.trajectory import Trajectory
 
 PRUNING = MaskRule(0.5, "global", (6, 6))
 
@@ -97,3 +102,54 @@ def test_a_half_whose_mask_is_an_accident_of_position_is_no_evidence():
     found = checks_of(HalfTimeCapture(PRUNING, threshold=0.1, start=5, total_steps=40), scores)
     assert not any(settled for n, (_, settled) in found.items() if n // 2 <= 15)
     assert all(settled for n, (_, settled) in found.items() if n // 2 > 15)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), steps=st.integers(20, 90), start=st.integers(4, 20))
+def test_recent_half_capture_is_its_definition(seed, steps, start):
+    random = np.random.default_rng(seed)
+    evidence = random.exponential(1, (steps, 2, 6)) * random.exponential(1, (2, 6))
+    means = evidence.cumsum(0) / np.arange(1, steps + 1)[:, None, None]
+    detector, checks = RecentHalfCapture(PRUNING, "gradient", threshold=0.9, start=start), []
+    for observation in Observer("heads", PRUNING).observations(Scores(means)):
+        detector.update(observation)
+        if not detector.checked:
+            continue
+        n = observation.step + 1
+        checks.append(n)
+        begin, middle = n // 2, n // 2 + (n - n // 2) // 2
+        earlier, later = evidence[begin:middle].mean(0), evidence[middle:n].mean(0)
+        expected = float(captured(mask_at_ratio(earlier, 0.5, "global"), later, 0.5, "global"))
+        assert detector.statistic == pytest.approx(expected, abs=1e-9)
+        assert detector.settled is (detector.statistic >= 0.9)
+        chosen = detector.chosen(observation)
+        np.testing.assert_allclose(chosen.scores, evidence[begin:n].mean(0))
+        assert (chosen.mask == mask_at_ratio(evidence[begin:n].mean(0), 0.5, "global")).all()
+    assert checks[0] == start
+    assert all(later <= max(1.1 * earlier + 0.5, earlier + 1) for earlier, later in itertools.pairwise(checks))
+
+
+def test_recent_half_capture_draws_at_the_same_step_of_a_longer_run_by_the_recent_half():
+    random = np.random.default_rng(0)
+    settled, misleading = random.exponential(1, (2, 6)), random.exponential(1, (2, 6))
+    evidence = random.gamma(9, 1 / 9, (400, 2, 6)) * settled
+    evidence[:10] = 50 * misleading  # forgotten at the first check, after 20 steps
+    draws = [
+        detect(
+            Trajectory.from_arrays(heads=evidence, channel="gradient", total_steps=total),
+            SearchConfig(heads=0.5, heads_scope="global", score="gradient", detector="recent-half-capture"),
+        )
+        for total in (400, 40_000)
+    ]
+    assert draws[0].step == draws[1].step < 100
+    n = draws[0].step + 1
+    assert (draws[0].masks["heads"] == mask_at_ratio(evidence[n // 2 : n].mean(0), 0.5, "global")).all()
+    assert captured(draws[0].masks["heads"], settled, 0.5, "global") > 0.9
+
+
+def test_recent_half_capture_holds_a_dozen_sums_whatever_the_run():
+    detector, most = RecentHalfCapture(PRUNING, "gradient", threshold=0.9, start=20), 0
+    for observation in Observer("heads", PRUNING).observations(Scores(np.ones((3000, 2, 6)))):
+        detector.update(observation)
+        most = max(most, len(pickle.dumps(detector)))
+    assert most < len(pickle.dumps(RecentHalfCapture(PRUNING, "gradient", threshold=0.9, start=20))) + 15 * 12 * 8 * 2

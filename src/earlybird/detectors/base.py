@@ -125,6 +125,10 @@ class Detector(ABC):
     def hold(self, observation: Observation) -> None:  # noqa: B027 (a check may need nothing but its own observation)
         """Keep what checks need, this one and later ones."""
 
+    def chosen(self, observation: Observation) -> Observation:
+        """What a draw at this observation takes its mask from; by default the observation itself."""
+        return observation
+
     @abstractmethod
     def check(self, observation: Observation) -> tuple[float | None, bool]:
         """The statistic, None where there is none, and whether it says that the masks have settled."""

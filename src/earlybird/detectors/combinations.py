@@ -90,3 +90,7 @@ class Repeated(Detector):
         """Count the checks in a row."""
         self._in_a_row = self._in_a_row + 1 if self._member.settled else 0
         return self._member.statistic, self._in_a_row >= self._times
+
+    def chosen(self, observation: Observation) -> Observation:
+        """As the member chooses."""
+        return self._member.chosen(observation)

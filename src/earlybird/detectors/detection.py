@@ -92,8 +92,9 @@ class Detection:
         if len(self.settled) == len(self.rules) and all(o.evidence for o in observations.values()):
             last = max(self.settled.values(), key=lambda kind_draw: kind_draw.step)
             step = next(iter(observations.values())).step
-            masks = {kind: observations[kind].mask.copy() for kind in self.rules}
-            scores = {kind: observations[kind].scores for kind in self.rules}
+            chosen = {kind: self.detectors[kind].chosen(observations[kind]) for kind in self.rules}
+            masks = {kind: one.mask.copy() for kind, one in chosen.items()}
+            scores = {kind: one.scores for kind, one in chosen.items()}
             self.draw = self._drawn("detector", step, scores, masks, self.settled, last.statistic)
         return self.draw
 

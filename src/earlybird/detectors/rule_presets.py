@@ -12,6 +12,7 @@ from earlybird.detectors.hamming import HammingDistance
 from earlybird.detectors.lagged_overlap import LaggedOverlap
 from earlybird.detectors.online_change_point import OnlineChangePoint
 from earlybird.detectors.rank_correlation import RankCorrelation
+from earlybird.detectors.recent_half_capture import RecentHalfCapture
 from earlybird.detectors.specification import DetectorSpecification, ResolvedSettings
 from earlybird.detectors.split_half_capture import SplitHalfCapture
 from earlybird.detectors.stationary_share import StationaryShare
@@ -43,6 +44,10 @@ def _split_half_capture(settings: ResolvedSettings) -> Detector:
     return SplitHalfCapture(
         settings.rule, settings.score, threshold=settings.threshold, start=start, total_steps=settings.total_steps
     )
+
+
+def _recent_half_capture(settings: ResolvedSettings) -> Detector:
+    return RecentHalfCapture(settings.rule, settings.score, threshold=settings.threshold, start=settings.start)
 
 
 def _lagged_overlap(settings: ResolvedSettings) -> Detector:
@@ -132,6 +137,12 @@ RULES: Mapping[str, DetectorSpecification] = {
         summary="The mask of the first half of the evidence so far captures 95% by the second half alone.",
         build=_split_half_capture,
         start=fraction(0.02),
+    ),
+    "recent-half-capture": replace(
+        _HALVES,
+        summary="Of the recent half of the steps, the mask of the first half captures 95% by the second alone.",
+        build=_recent_half_capture,
+        start=steps(_LEAST_START),
     ),
     "hamming": DetectorSpecification(
         summary="Five successive masks differ by at most 10% (Early-Bird's rule).",
