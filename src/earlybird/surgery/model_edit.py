@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from earlybird.anatomy import AttentionBlock
@@ -51,6 +52,20 @@ class ModelEdit:
         self._set(path, name, new)
         self._resize(path)
         return old.numel() - kept.numel() if isinstance(old, nn.Parameter) else 0
+
+    def refit(self, path: str, value: Tensor) -> None:
+        """Give a parameter other values, of its own shape."""
+        parameter = self._model.get_parameter(path)
+        old = parameter.detach().clone()
+
+        def let(values: Tensor) -> None:
+            with torch.no_grad():
+                parameter.copy_(values)
+            # Autocast keeps copies of weights, by their identity.
+            torch.clear_autocast_cache()
+
+        let(value)
+        self._undo.append(lambda: let(old))
 
     def count_heads(self, block: AttentionBlock, heads: int, groups: int) -> None:
         """Let every attribute that counts a block's heads say the new number."""

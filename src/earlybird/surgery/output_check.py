@@ -122,7 +122,7 @@ def check_key(model: nn.Module, block: Block) -> tuple[Any, ...]:
 
 
 def _run(module: nn.Module, arguments: Mapping[str, Any]) -> list[Tensor]:
-    with torch.no_grad(), _evaluated(module), _default_device(next(module.parameters()).device):
+    with torch.no_grad(), evaluated(module), _default_device(next(module.parameters()).device):
         return output_tensors(module(**arguments))
 
 
@@ -140,7 +140,7 @@ def _default_device(device: torch.device) -> contextlib.AbstractContextManager[A
 
 
 @contextlib.contextmanager
-def _evaluated(module: nn.Module) -> Iterator[None]:
+def evaluated(module: nn.Module) -> Iterator[None]:
     """Without dropout; every module's mode is put back."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from earlybird.anatomy.wrappers import unwrapped
 from earlybird.errors import InputError
 from earlybird.slimming.scaling import refuse_while_slimming
 from earlybird.surgery.apply_mask import Model, Patterns
+from earlybird.surgery.compensate import Batch, Compensation, Method, compensated
 from earlybird.surgery.inner_models import give_own_configs, record_shapes
 from earlybird.surgery.optimizer import plan_update, update_optimizers
 from earlybird.surgery.plan import plan_surgery
@@ -27,6 +28,10 @@ def prune(
     ticket: Ticket | None,
     *,
     optimizer: torch.optim.Optimizer | None = None,
+    compensate: Iterable[Batch] | None = None,
+    ridge: float = 0.1,
+    method: Method = "ridge",
+    memory: int = 1 << 30,
     patterns: Patterns = (),
     inputs: Mapping[str, Any] | None = None,
 ) -> Model:
@@ -44,6 +49,11 @@ def prune(
         optimizer: holds the model's parameters; it then holds the new ones, its state sliced along, and so do
             optimizers inside it. One that is not given here must be made anew: it still holds the old parameters, and
             those in their place do not train. If it steps all the same, a warning says so.
+        compensate: batches on which the projections out of pruned blocks are refitted, so that the kept units give what
+            all gave; for these and the next three see `Compensation`.
+        ridge: of the refit.
+        method: of the refit.
+        memory: of the refit.
         patterns: of families that earlybird does not know.
         inputs: keyword arguments of the model's forward pass, to compare its outputs with units masked and
             removed; needed where an attention cannot be run by itself.
@@ -51,8 +61,8 @@ def prune(
     Raises:
         InputError: there is no ticket, since the search has not settled; the ticket is for another model, a search
             is still attached to this one, a parameter that would be cut is used elsewhere too, a block does not give
-            with its units removed what it gives with them masked, or the optimizer cannot be made to hold the
-            new parameters (LBFGS) or its state not be sliced (Adafactor).
+            with its units removed what it gives with them masked, the optimizer cannot be made to hold the new
+            parameters (LBFGS) or its state not be sliced (Adafactor), or the batches to compensate on cannot serve.
     """
     inner = unwrapped(model)
     refuse_while_slimming(inner)
@@ -61,12 +71,14 @@ def prune(
             "there is no ticket, got None: the masks have not settled; search.draw_now() draws at the newest step"
         )
     refuse_spread(model)
+    compensation = None if compensate is None else Compensation(compensate, ridge, method, memory)
     plan = plan_surgery(Anatomy.of(inner, patterns=patterns), ticket)
     if not plan.cuts:
         return model
     updates = [] if optimizer is None else plan_update(optimizer, inner, plan)
     before = [weakref.ref(parameter) for parameter in inner.parameters()]
-    after = remove_units(inner, plan, patterns=patterns, inputs=inputs)
+    refits = {} if compensation is None else compensated(inner, plan, compensation)
+    after = remove_units(inner, plan, refits=refits, patterns=patterns, inputs=inputs)
     update_optimizers(inner, updates)
     updates.clear()
     give_own_configs(inner)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from earlybird.anatomy import Anatomy, AttentionBlock, AttentionPattern
 from earlybird.anatomy.flops import parameter_count
@@ -27,7 +28,12 @@ from earlybird.surgery.plan import SurgeryPlan
 
 
 def remove_units(
-    model: nn.Module, plan: SurgeryPlan, *, patterns: Patterns = (), inputs: Mapping[str, Any] | None = None
+    model: nn.Module,
+    plan: SurgeryPlan,
+    *,
+    refits: Mapping[str, Tensor] = MappingProxyType({}),
+    patterns: Patterns = (),
+    inputs: Mapping[str, Any] | None = None,
 ) -> Anatomy:
     """Carry out a plan in place, and look at what it left; the model's config is not touched.
 
@@ -37,6 +43,7 @@ def remove_units(
     Args:
         model: itself, without wrappers; on the meta device no outputs are compared.
         plan: made from its anatomy.
+        refits: path -> new values of parameters, set before anything is cut, see `compensated`.
         patterns: by which that anatomy was found.
         inputs: keyword arguments of the model's forward pass, to compare its outputs masked and pruned, too.
 
@@ -53,6 +60,8 @@ def remove_units(
     refuse_gradient_hooks(model, names)
     edit = ModelEdit(model)
     try:
+        for path, value in refits.items():
+            edit.refit(path, value)
         for attention in plan.untied:
             edit.untie(attention)
         expected = parameter_count(model)

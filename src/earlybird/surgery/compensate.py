@@ -1,0 +1,278 @@
+"""Compensation: before units are removed, the projections out of their blocks are refitted on a few batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from earlybird.anatomy.paths import tensor_at
+from earlybird.anatomy.projections import Projection, projection_at
+from earlybird.anatomy.wrappers import forget_compiled_code, is_lora
+from earlybird.config import is_number
+from earlybird.errors import InputError, first_line
+from earlybird.surgery.moments import Moments
+from earlybird.surgery.output_check import evaluated
+from earlybird.surgery.plan import SurgeryPlan
+from earlybird.surgery.refit import refitted
+
+Batch = Mapping[str, Any] | Tensor | Callable[[nn.Module], Any]
+Method = Literal["ridge", "mean"]
+
+
+class TooFewTokensError(InputError):
+    """The batches hold fewer tokens than a projection keeps features."""
+
+
+@dataclass(frozen=True)
+class Compensation:
+    """How the projections out of pruned blocks are refitted.
+
+    Attributes:
+        batches: each the keyword arguments of the model's forward pass, or its one tensor, or what is called with the
+            model to run it; some sixteen are enough. Tokens that an `attention_mask` calls padding are left out.
+        ridge: of the regression, relative to the mean variance of what enters the projection.
+        method: "ridge" refits the kept columns and the bias; "mean" moves what the pruned units gave on average into
+            the bias, which needs no second moments.
+        memory: bytes of moments held at once; where that is not enough the batches are gone through again.
+
+    Raises:
+        InputError: a number out of bounds, or an unknown method.
+    """
+
+    batches: Iterable[Batch]
+    ridge: float = 0.1
+    method: Method = "ridge"
+    memory: int = 1 << 30
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.batches, Iterable) or isinstance(self.batches, (Mapping, Tensor, str)):
+            raise InputError(
+                f"compensate must be batches to run the model on, got {type(self.batches).__name__}; give a list:"
+                " compensate=[batch, batch]"
+            )
+        if not (is_number(self.ridge) and self.ridge >= 0):
+            raise InputError(f"ridge must be a number of at least 0, got {self.ridge!r}; 0.1 does well")
+        if self.method not in ("ridge", "mean"):
+            raise InputError(f'method must be "ridge" or "mean", got {self.method!r}')
+        if type(self.memory) is not int or self.memory < 1:
+            raise InputError(f"memory must be a whole number of bytes, got {self.memory!r}; 1 << 30 is 1 GiB")
+
+
+@dataclass
+class _Refit:
+    """A projection out of a pruned block, and what has entered it."""
+
+    block: str
+    projection: Projection
+    kept: Tensor
+    bias: str | None
+    moments: Moments = field(init=False)
+
+    def begin(self, method: Method) -> None:
+        self.moments = Moments(self.kept, centred=self.bias is not None, products=method == "ridge")
+
+    @property
+    def bytes(self) -> int:
+        return Moments.size(len(self.kept), int(self.kept.sum()))
+
+
+def compensated(model: nn.Module, plan: SurgeryPlan, compensation: Compensation) -> dict[str, Tensor]:
+    """Refit the projections out of all blocks that lose units; the model is left as it is.
+
+    The model runs in evaluation mode, without gradients, on its device.
+
+    Args:
+        model: itself, without wrappers, before pruning.
+        plan: of its surgery.
+        compensation: how, and on which batches.
+
+    Returns:
+        Path of a parameter -> its new value, of the shape, dtype and device that it has.
+
+    Raises:
+        InputError: no batches, or such that the model does not take, that do not reach a block, or hold too few tokens
+            for it; numbers that are not finite; a projection without a bias and method="mean"; too little memory.
+    """
+    refits = _refits(model, plan)
+    batches = compensation.batches
+    passes = _passes(refits, compensation)
+    if len(passes) > 1 and iter(batches) is batches:
+        batches = list(batches)
+    values: dict[str, Tensor] = {}
+    for together in passes:
+        for refit in together:
+            refit.begin(compensation.method)
+        _run(model, batches, together)
+        for refit in together:
+            values |= _new_values(model, refit, compensation)
+            del refit.moments
+    return values
+
+
+def _refits(model: nn.Module, plan: SurgeryPlan) -> list[_Refit]:
+    modules = dict(model.named_modules())
+    refits = []
+    for block, mask in plan.changed:
+        projection = projection_at(modules, block.after.path)
+        assert projection is not None
+        unit_of = block.after.unit_of
+        kept = np.where(unit_of < 0, True, mask[unit_of])
+        weight = tensor_at(model, projection.columns[0][0])
+        bias = projection.columns[0][0].removesuffix("weight") + "bias"
+        has_bias = bias in (name for name, _ in projection.rows)
+        refits.append(
+            _Refit(block.name, projection, torch.from_numpy(kept).to(weight.device), bias if has_bias else None)
+        )
+    return refits
+
+
+def _passes(refits: Sequence[_Refit], compensation: Compensation) -> list[list[_Refit]]:
+    """Which projections are refitted together, so that their moments fit into the memory."""
+    passes: list[list[_Refit]] = []
+    free = 0
+    for refit in refits:
+        needed = refit.bytes if compensation.method == "ridge" else 8 * len(refit.kept)
+        if needed > compensation.memory:
+            raise InputError(
+                f"the moments of what enters {refit.projection.path} take {needed:,} bytes, more than"
+                f' memory={compensation.memory:,}: allow that much, or use method="mean"'
+            )
+        if needed > free:
+            passes.append([])
+            free = compensation.memory
+        passes[-1].append(refit)
+        free -= needed
+    return passes
+
+
+def _run(model: nn.Module, batches: Iterable[Batch], refits: Sequence[_Refit]) -> None:
+    """Run the model on batches, and sum up what enters the projections."""
+    device = next(model.parameters()).device
+    call = _Arguments()
+    handles = [model.register_forward_pre_hook(call, with_kwargs=True)]
+    handles += [
+        model.get_submodule(refit.projection.path).register_forward_pre_hook(_Adding(refit, call)) for refit in refits
+    ]
+    forget_compiled_code()
+    number = -1
+    try:
+        with torch.no_grad(), evaluated(model):
+            for number, batch in enumerate(batches):
+                _run_once(model, batch, number, device)
+    finally:
+        for handle in handles:
+            handle.remove()
+        forget_compiled_code()
+    if number < 0:
+        raise InputError("compensate holds no batches: give some, sixteen do well, or leave it out")
+
+
+def _run_once(model: nn.Module, batch: Batch, number: int, device: torch.device) -> None:
+    if not isinstance(batch, Mapping | Tensor) and not callable(batch):
+        raise InputError(
+            f"batch {number} of those to compensate on is a {type(batch).__name__}: give the keyword arguments of the"
+            " model's forward pass, its one tensor, or a function that runs the model"
+        )
+    try:
+        if isinstance(batch, Mapping):
+            model(**{name: value.to(device) if isinstance(value, Tensor) else value for name, value in batch.items()})
+        elif isinstance(batch, Tensor):
+            model(batch.to(device))
+        else:
+            batch(model)
+    except Exception as error:
+        raise InputError(
+            f"the model does not take batch {number} of those to compensate on: {type(error).__name__}:"
+            f" {first_line(error)}"
+        ) from error
+
+
+class _Arguments:
+    """Forward pre-hook of the model: keeps the keyword arguments of its newest call, which tell of padding."""
+
+    def __init__(self) -> None:
+        self.newest: Mapping[str, Any] = {}
+
+    def __call__(self, _: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        self.newest = {**inputs[0], **named} if inputs and isinstance(inputs[0], Mapping) else named
+
+
+class _Adding:
+    """Forward pre-hook of a projection: adds what enters it to its moments, without padding."""
+
+    def __init__(self, refit: _Refit, call: _Arguments) -> None:
+        self.refit = refit
+        self.call = call
+
+    def __call__(self, _: nn.Module, inputs: tuple[Any, ...]) -> None:
+        features: Tensor = inputs[0]
+        visible = _visible(self.refit.block, self.call.newest, features)
+        tokens = features.reshape(-1, features.shape[-1]) if visible is None else features[visible]
+        self.refit.moments.add(tokens)
+
+
+def _visible(block: str, arguments: Mapping[str, Any], features: Tensor) -> Tensor | None:
+    """Which tokens (batch, length) are none of padding, or None where nothing says so."""
+    parts = block.split(".")
+    name = "attention_mask"
+    # A model that is a decoder alone has the one mask.
+    if "decoder" in parts and {"decoder_input_ids", "decoder_attention_mask", "labels"} & arguments.keys():
+        name = "decoder_attention_mask"
+    mask = arguments.get(name)
+    if not isinstance(mask, Tensor) or mask.ndim != 2 or features.ndim != 3 or mask.shape != features.shape[:2]:
+        return None
+    return None if any("vision" in part for part in parts) else mask.bool()
+
+
+def _new_values(model: nn.Module, refit: _Refit, compensation: Compensation) -> dict[str, Tensor]:
+    """Path -> value of a projection's weight and bias."""
+    path, dim = refit.projection.columns[0]
+    _check_seen(refit, compensation.method)
+    weight = tensor_at(model, path)
+    whole = _with_adapters(model.get_submodule(refit.projection.path), weight)
+    change, shift = refitted(whole if dim == 1 else whole.T, refit.moments, compensation.ridge)
+    if not (change.isfinite().all() and shift.isfinite().all()):
+        raise InputError(f"what enters {refit.projection.path} on the batches to compensate on is not finite")
+    values = {}
+    if compensation.method == "ridge":
+        new = weight.detach().double()
+        if dim == 1:
+            new[:, refit.kept] += change
+        else:
+            new[refit.kept] += change.T
+        values[path] = new.to(weight.dtype)
+    if refit.bias is not None:
+        bias = tensor_at(model, refit.bias)
+        values[refit.bias] = (bias.detach().double() + shift).to(bias.dtype)
+    return values
+
+
+def _check_seen(refit: _Refit, method: Method) -> None:
+    tokens, kept = refit.moments.tokens, int(refit.kept.sum())
+    path = refit.projection.path
+    if not tokens:
+        raise InputError(f"nothing has entered {path} on the batches to compensate on: they do not use this block")
+    if method == "mean":
+        if refit.bias is None:
+            raise InputError(f'{path} has no bias to move the means into: use method="ridge"')
+    elif tokens < kept:
+        raise TooFewTokensError(
+            f"the refit of {path} needs at least as many tokens as it keeps features, {kept}, and the batches hold"
+            f" {tokens}: give {-(-kept // tokens)} times as many"
+        )
+
+
+def _with_adapters(module: nn.Module, weight: Tensor) -> Tensor:
+    """A projection's weight, with that of the LoRA beside it where that acts."""
+    if not is_lora(module):
+        return weight
+    layer: Any = module
+    if layer.disable_adapters or layer.merged:
+        return weight
+    active = [name for name in layer.active_adapters if name in layer.lora_A]
+    return sum((layer.get_delta_weight(name) for name in active), start=weight.detach())
