@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from earlybird.anatomy import Anatomy
     from earlybird.checkpoint.load import load
     from earlybird.checkpoint.save import save
-    from earlybird.config import DetectorConfig, PruningConfig, SearchConfig, SlimmingConfig
+    from earlybird.config import CompensationConfig, DetectorConfig, PruningConfig, SearchConfig, SlimmingConfig
     from earlybird.criteria import captured, hamming_distance, nuclear_norm, overlap
     from earlybird.detectors.draw import Draw
     from earlybird.detectors.offline import detect
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Anatomy": "anatomy",
+    "CompensationConfig": "config",
     "DetectorConfig": "config",
     "Draw": "detectors.draw",
     "InputError": "errors",
@@ -62,6 +63,7 @@ _HOMES = {
 
 __all__ = [
     "Anatomy",
+    "CompensationConfig",
     "DetectorConfig",
     "Draw",
     "InputError",

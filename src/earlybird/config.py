@@ -98,6 +98,30 @@ class PruningConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompensationConfig:
+    """Whether the cut is mended in closed form before the small network trains on.
+
+    Raises:
+        InputError: no whole number of batches.
+    """
+
+    compensation: int = field(
+        default=0,
+        metadata={
+            "help": "Batches on which the projections out of pruned blocks are refitted at the cut, so that the kept"
+            " units give what all gave; 16 do well, 0 refits nothing."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        if type(self.compensation) is not int or self.compensation < 0:
+            raise InputError(
+                f"compensation must be a whole number of batches of at least 0, got {self.compensation!r}; 0 refits"
+                " nothing"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class DetectorConfig:
     """When the masks count as settled, by which score; None leaves a setting to the detector's own default.
 
@@ -205,8 +229,10 @@ class SlimmingConfig:
 
 # The bases from the last to the first, so that the fields stand in the order in which they are told.
 @dataclass(frozen=True, kw_only=True)
-class SearchConfig(SlimmingConfig, DetectorConfig, PruningConfig):
-    """All settings of a search, flat; see `PruningConfig`, `DetectorConfig` and `SlimmingConfig`.
+class SearchConfig(SlimmingConfig, DetectorConfig, CompensationConfig, PruningConfig):
+    """All settings of a search, flat; see `PruningConfig`, `CompensationConfig`, `DetectorConfig`, `SlimmingConfig`.
+
+    `Search` itself prunes nothing: in a loop of one's own the batches are given to `prune(compensate=)`.
 
     Raises:
         InputError: see there; ratios by name of the block, which a search does not take.
@@ -215,6 +241,7 @@ class SearchConfig(SlimmingConfig, DetectorConfig, PruningConfig):
     def __post_init__(self) -> None:
         refuse_ratios_by_name(self)
         PruningConfig.__post_init__(self)
+        CompensationConfig.__post_init__(self)
         DetectorConfig.__post_init__(self)
         SlimmingConfig.__post_init__(self)
 
@@ -281,7 +308,7 @@ def _check_name(setting: str, value: Any, known: Sequence[str]) -> None:
 
 
 # What `earlybird.detectors.Detector` promises.
-_CONTRACT = ("update", "settled", "checked", "statistic", "first_check", "criteria")
+_CONTRACT = ("update", "settled", "checked", "statistic", "first_check", "criteria", "chosen")
 
 
 def _check_detector(detector: Any) -> None:

@@ -17,7 +17,17 @@ OPTIONAL = (
 )
 CORE = ("config", "criteria", "detectors", "errors", "masks", "stationarity", "ticket", "trajectory")
 CORE_NAMES = [
-    *["DetectorConfig", "Draw", "InputError", "JobError", "PruningConfig", "SearchConfig", "SlimmingConfig", "Ticket"],
+    *[
+        "CompensationConfig",
+        "DetectorConfig",
+        "Draw",
+        "InputError",
+        "JobError",
+        "PruningConfig",
+        "SearchConfig",
+        "SlimmingConfig",
+        "Ticket",
+    ],
     *["Trajectory", "captured", "detect", "hamming_distance", "mask_at_ratio", "nuclear_norm", "overlap"],
 ]
 

@@ -37,6 +37,7 @@ CONFIG = eb.SearchConfig(
     uniform=True,
     round_to=2,
     exclude=("*layer*.0.*",),
+    compensation=2,
     detector="mann-kendall",
     smoothing="3",
     window="8",
@@ -206,7 +207,8 @@ def by_recipe(config, job, directory):
 def by_command_line(config, job, directory):
     """A search by a recipe's own settings, recorded to its end; then the ticket of other ones, from the record."""
     of_search, of_slimming = settings(config)
-    exclude = {"exclude": of_search.pop("exclude")}
+    # What is left alone, and what mends the cut, is not for a draw to say.
+    exclude = {name: of_search.pop(name) for name in ("exclude", "compensation")}
     common = [*written(TRAINING, "training"), *written(MODEL, "model"), *written(of_slimming, "slimming")]
     run, ticket = directory / "run", directory / "ticket.json"
     command(["search", "digits", *common, *written(exclude, "search"), f"output={run}", "--to-the-end"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self, get_args
 
@@ -17,9 +18,11 @@ from earlybird.anatomy.wrappers import unwrapped
 from earlybird.config import SearchConfig
 from earlybird.detectors.factory import given_settings
 from earlybird.errors import InputError
+from earlybird.integrations.kept_batches import Call, KeptBatches
 from earlybird.integrations.metrics import SearchCurves
 from earlybird.search.recording import Recording
 from earlybird.search.search import Search
+from earlybird.surgery.compensate import TooFewTokensError
 from earlybird.surgery.gradient_hooks import refuse_gradient_hooks
 from earlybird.surgery.optimizer import cannot_follow
 from earlybird.surgery.prune import prune
@@ -69,6 +72,7 @@ class SearchDriver:
         self._own_rate = None if follow_weights else search.learning_rate
         self._highest_rate = highest_rate
         self._curves = SearchCurves(search)
+        self._kept: KeptBatches | None = None
         self._stepped = False
 
     @classmethod
@@ -96,7 +100,10 @@ class SearchDriver:
         if then == "continue":
             config = config_to_continue(config)
         search = Search(model, config, total_steps=total_steps, steps_per_epoch=steps_per_epoch, recording=recording)
-        return cls(search, then=then, draw_at_end=draw_at_end, follow_weights=follow_weights)
+        driver = cls(search, then=then, draw_at_end=draw_at_end, follow_weights=follow_weights)
+        if config.compensation:
+            driver._kept = KeptBatches(unwrapped(model), config.compensation)
+        return driver
 
     @property
     def active(self) -> bool:
@@ -107,6 +114,11 @@ class SearchDriver:
     def ticket(self) -> Ticket | None:
         """Once it is drawn."""
         return self.search.ticket
+
+    @property
+    def batches(self) -> Sequence[Call]:
+        """The newest that the model has trained on, as many as the config's `compensation` says."""
+        return () if self._kept is None else tuple(self._kept.calls)
 
     def before_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Give the coefficients this step's rate, before the schedule moves on, and their penalty."""
@@ -178,11 +190,13 @@ class SearchDriver:
         if self.ticket is None:
             _warn_unsettled()
         elif self._then == "continue":
-            prune(model, self.ticket, optimizer=optimizer)
+            prune_on(model, self.ticket, self.batches, optimizer=optimizer)
             self.pruned = True
 
     def abandon(self) -> None:
         """Take the coefficients off a model whose training has failed, without folding them."""
+        if self._kept is not None:
+            self._kept.close()
         if self.active:
             self.search.detach()
 
@@ -287,3 +301,18 @@ def _warn_unsettled() -> None:
             "the masks did not settle; nothing was pruned, and the ticket is None: train longer, name another detector"
             " in the SearchConfig, or give draw_at_end=True to draw at the end all the same"
         )
+
+
+def prune_on(
+    model: nn.Module, ticket: Ticket, batches: Sequence[Call], *, optimizer: torch.optim.Optimizer | None
+) -> None:
+    """Prune, refitted on the batches that were kept; the log says so where these are too few for that."""
+    if not batches:
+        prune(model, ticket, optimizer=optimizer)
+        return
+    try:
+        prune(model, ticket, optimizer=optimizer, compensate=batches)
+    except TooFewTokensError as error:
+        if is_first():
+            _log.warning("pruned without compensation: %s", error)
+        prune(model, ticket, optimizer=optimizer)

@@ -6,6 +6,7 @@ import copy
 import logging
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,7 +17,7 @@ from transformers import Trainer, TrainerControl, TrainerState, TrainingArgument
 from earlybird.anatomy.distributed import wait_for_all
 from earlybird.config import SearchConfig
 from earlybird.errors import InputError, JobError
-from earlybird.integrations.driver import PrunedModel, SearchDriver, check_then, refuse_removed_parameters
+from earlybird.integrations.driver import PrunedModel, SearchDriver, check_then, prune_on, refuse_removed_parameters
 from earlybird.integrations.hf_checkpoints import (
     checkpoint_to_search_on,
     load_coefficients,
@@ -25,10 +26,10 @@ from earlybird.integrations.hf_checkpoints import (
     refuse_before_the_draw,
     refuse_pruned,
 )
+from earlybird.integrations.kept_batches import Call
 from earlybird.integrations.search_callback import SEARCH_STATE, DrivingCallback, plain_optimizer
 from earlybird.search.recording import Recording
 from earlybird.search.search import Search
-from earlybird.surgery.prune import prune
 from earlybird.ticket import Ticket
 from earlybird.vocabulary import AtDraw, Weights
 
@@ -67,6 +68,8 @@ class EarlyBirdCallback(DrivingCallback):
 
     Attributes:
         ticket: of the newest training, once it is drawn.
+        batches: with `compensation` in the config and then="stop", the newest of the training, for
+            `prune(compensate=callback.batches)`.
         search: of the training under way; None before and after.
 
     Raises:
@@ -91,6 +94,7 @@ class EarlyBirdCallback(DrivingCallback):
         self.draw_at_end = draw_at_end
         self.record = None if record is None else Path(record)
         self.ticket: Ticket | None = None
+        self.batches: Sequence[Call] = ()
         self.stop_at_draw = then == "stop"
         self._pruned = PrunedModel()
         self._pruned_refused: RemovableHandle | None = None
@@ -180,6 +184,7 @@ class EarlyBirdCallback(DrivingCallback):
 
     def _take_note(self, driver: SearchDriver, model: torch.nn.Module) -> None:
         self.ticket = driver.ticket
+        self.batches = () if driver.ticket is None or driver.pruned else driver.batches
         if driver.pruned:
             self._pruned.remember(model)
 
@@ -269,7 +274,7 @@ def train_early_bird(
         )
         model.load_state_dict(initial)
         optimizer = plain_optimizer(trainer.optimizer)
-        prune(model, callback.ticket, optimizer=optimizer if own_optimizer else None)
+        prune_on(model, callback.ticket, callback.batches, optimizer=optimizer if own_optimizer else None)
         _start_anew(trainer, optimizer if own_optimizer else None, own_scheduler)
         trainer.train()
     return callback.ticket

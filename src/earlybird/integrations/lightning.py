@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from earlybird.config import SearchConfig
 from earlybird.errors import InputError, JobError
 from earlybird.integrations.driver import PrunedModel, SearchDriver, check_then
+from earlybird.integrations.kept_batches import Call
 from earlybird.search.recording import Recording
 from earlybird.search.search import Search
 from earlybird.ticket import Ticket
@@ -61,6 +63,8 @@ class EarlyBirdCallback(Callback):
 
     Attributes:
         ticket: of the newest fit that trained, once it is drawn.
+        batches: with `compensation` in the config and then="stop", the newest of the fit, for
+            `prune(compensate=callback.batches)`.
         search: of the fit under way; None before and after.
 
     Raises:
@@ -84,6 +88,7 @@ class EarlyBirdCallback(Callback):
         self.draw_at_end = draw_at_end
         self.record = None if record is None else Path(record)
         self.ticket: Ticket | None = None
+        self.batches: Sequence[Call] = ()
         self._driver: SearchDriver | None = None
         self._pruned = PrunedModel()
         self._begun = False
@@ -261,6 +266,7 @@ class EarlyBirdCallback(Callback):
 
     def _take_note(self, driver: SearchDriver, pl_module: LightningModule) -> None:
         self.ticket = driver.ticket
+        self.batches = () if driver.ticket is None or driver.pruned else driver.batches
         if driver.pruned:
             self._pruned.remember(getattr(pl_module, self.attribute))
 

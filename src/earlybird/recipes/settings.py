@@ -8,7 +8,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from earlybird.config import DetectorConfig, PruningConfig, SearchConfig, SlimmingConfig, refuse_ratios_by_name
+from earlybird.config import (
+    CompensationConfig,
+    DetectorConfig,
+    PruningConfig,
+    SearchConfig,
+    SlimmingConfig,
+    refuse_ratios_by_name,
+)
 from earlybird.detectors.expression import detector_factory
 from earlybird.errors import InputError
 from earlybird.recipes.data.settings import SourceSettings
@@ -71,8 +78,8 @@ class SlimmingSettings(SlimmingConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchSettings(DetectorConfig, PruningConfig):
-    """What is pruned, when the masks count as settled, and what the search does with that verdict.
+class SearchSettings(DetectorConfig, CompensationConfig, PruningConfig):
+    """What is pruned and mended, when the masks count as settled, and what the search does with that verdict.
 
     `record="all"` records the gradients of the coefficients too, so that every score can be studied afterwards;
     by default only what the score needs is written.
@@ -89,6 +96,7 @@ class SearchSettings(DetectorConfig, PruningConfig):
             raise InputError(f"detector: a recipe names its detector, got {self.detector!r}; see `earlybird detectors`")
         refuse_ratios_by_name(self)
         PruningConfig.__post_init__(self)
+        CompensationConfig.__post_init__(self)
         DetectorConfig.__post_init__(self)
         if not self.heads and not self.neurons:
             raise InputError("heads and neurons are both 0: there is nothing to prune")
@@ -141,6 +149,6 @@ class Recipe(Settings):
 
 def search_config(search: SearchSettings, slimming: SlimmingSettings) -> SearchConfig:
     """The two sections of a recipe that say how to search, as one."""
-    of_search = {each.name for each in (*fields(PruningConfig), *fields(DetectorConfig))}
+    of_search = {each.name for part in (PruningConfig, CompensationConfig, DetectorConfig) for each in fields(part)}
     values = {name: getattr(search, name) for name in of_search}
     return SearchConfig(**values, **{each.name: getattr(slimming, each.name) for each in fields(SlimmingConfig)})

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
 
 from earlybird.checkpoint.load import load
 from earlybird.errors import InputError
@@ -41,11 +47,24 @@ def prune_run(job: Job, weights: Weights, which: Which, *, force: bool = False) 
         optimizer = optimizer_for(model, job.recipe.training)
         load_optimizer_state(optimizer, model, read_optimizer_state(source / OPTIMIZER))
     making = target.with_name(f"{which}.tmp")
-    job.save(prune(model, ticket, optimizer=optimizer), making)
+    batches = _batches(job, model.device) if job.recipe.search.compensation else None
+    job.save(prune(model, ticket, optimizer=optimizer, compensate=batches), making)
     if optimizer is not None:
         write_optimizer_state(making / OPTIMIZER, optimizer_state_by_name(optimizer, model))
     replace_directory(making, target)
     return True
+
+
+def _batches(job: Job, device: torch.device) -> list[Callable[[nn.Module], Any]]:
+    """The recipe's batches to refit on, drawn from the training items by its seed; each is called with the model."""
+    task, size, count = job.task, job.recipe.training.batch_size, job.recipe.search.compensation
+    order = torch.randperm(len(task.train), generator=torch.Generator().manual_seed(job.recipe.seed)).tolist()
+    places = [order[first : first + size] for first in range(0, min(count * size, len(order)), size)]
+    batches = [task.collate([task.train[place] for place in some]) for some in places]
+    return [
+        functools.partial(task.predict, batch={name: value.to(device) for name, value in batch.items()})
+        for batch in batches
+    ]
 
 
 def _weights_at_the_draw(job: Job, ticket: Ticket) -> Path:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from earlybird.config import DetectorConfig, PruningConfig
+from earlybird.config import CompensationConfig, DetectorConfig, PruningConfig
 from earlybird.errors import InputError
 from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.settings import Recipe
@@ -27,7 +27,9 @@ Coefficients = Literal["trained", "fixed"]
 _END = Span(1.0, "fraction")
 # These say which units get coefficients, so a search depends on them.
 _ATTACHED = {"search.heads", "search.neurons", "search.exclude"}
-_DRAWING = {f"search.{each.name}" for each in (*fields(PruningConfig), *fields(DetectorConfig))} - _ATTACHED
+_DRAWING = {
+    f"search.{each.name}" for part in (PruningConfig, CompensationConfig, DetectorConfig) for each in fields(part)
+} - _ATTACHED
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def _same_training(cells: Sequence[Cell]) -> list[list[str]]:
         ticket = Ticket.load(_files(cell).ticket(cell.which))
         masks = tuple((kind, mask.tobytes()) for kind, mask in sorted(ticket.masks.items()))
         step = _step(cell) if cell.weights == "continue" else None
-        key = (cell.which, masks, step, cell.recipe.retraining.model_dump_json())
+        key = (cell.which, masks, step, cell.recipe.search.compensation, cell.recipe.retraining.model_dump_json())
         groups.setdefault(key, []).append(cell.name)
     return list(groups.values())
 
