@@ -143,6 +143,8 @@ class Ticket:
                 f"config must be a PruningConfig, got {reprlib.repr(config)}; write PruningConfig(heads=0.3,"
                 " neurons=0.4)"
             )
+        if config.heads is None and config.neurons is None:
+            raise InputError("give a ratio for heads, for neurons or for both: there is nothing to prune")
         generator = np.random.default_rng(seed)
         anatomy = anatomy.excluding(config.exclude)
         masks: dict[Kind, NDArray[np.bool_]] = {}
@@ -218,7 +220,8 @@ class Ticket:
         for name, expected, row in zip(self.blocks[kind], units, rows, strict=True):
             if expected != found[row]:
                 raise InputError(
-                    f"the ticket is for another model: it expects {expected} {kind} in {name}, found {found[row]}"
+                    f"the ticket is for another model, or this one is pruned already: it expects {expected} {kind} in"
+                    f" {name}, found {found[row]}"
                 )
         return rows
 

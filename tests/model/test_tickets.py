@@ -120,3 +120,40 @@ def test_a_random_ticket_takes_an_anatomy_and_a_config():
     ):
         with pytest.raises(eb.InputError, match=r"anatomy must be an Anatomy, got ViT\w*; .*Anatomy\.of\(model\)"):
             make()
+
+
+def test_a_model_is_not_saved_with_a_ticket_by_which_it_was_not_pruned(tmp_path):
+    model = build("vit")
+    ticket = eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.5))
+    with pytest.raises(eb.InputError, match=r"attention has 8 heads, and the ticket keeps 4; prune the model"):
+        eb.save(model, tmp_path / "dense", ticket=ticket)
+    eb.save(eb.prune(model, ticket), tmp_path / "pruned", ticket=ticket)
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({"accuracy": "high"}, r"accuracy must be a percentage in \[0, 100\], got 'high'"),
+        ({"processor": "tokenizer"}, "processor must be a tokenizer or an image processor, got 'tokenizer'"),
+    ],
+)
+def test_what_goes_beside_a_saved_model_is_checked(named, said, tmp_path):
+    with pytest.raises(eb.InputError, match=said):
+        eb.save(build("vit"), tmp_path / "saved", **named)
+
+
+def test_an_accuracy_that_looks_like_a_fraction_is_told(tmp_path, caplog):
+    eb.save(build("vit"), tmp_path, accuracy=0.881)
+    assert "accuracy is in percent, and 0.881 is told as that" in caplog.text
+
+
+def test_an_optimizer_is_one():
+    model = build("vit")
+    ticket = eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.5))
+    with pytest.raises(eb.InputError, match=r"optimizer must be a torch\.optim\.Optimizer, got ViTModel"):
+        eb.prune(model, ticket, optimizer=model)
+
+
+def test_a_random_ticket_of_nothing_asks_for_a_ratio():
+    with pytest.raises(eb.InputError, match="give a ratio for heads, for neurons or for both"):
+        eb.Ticket.random(anatomy(), eb.PruningConfig())

@@ -49,7 +49,13 @@ def load(directory: str | os.PathLike[str], *, dtype: Any = "auto") -> PreTraine
     refuse_kernels(config, str(config_file))
     refuse_files_of_weights(config, str(config_file))
     if config.get(load_mark.FIELD) is not None and not is_ours(config.get("quantization_config")):
-        raise InputError(f"{config_file} describes no model that can be loaded: {config[load_mark.FIELD]}")
+        lost = config[load_mark.FIELD] != load_mark.PER_LAYER
+        raise InputError(
+            f"{config_file} has lost its quantization_config, which holds the pruned shape: take it from the original,"
+            " or save the model again"
+            if lost
+            else f"{config_file} describes no model that can be loaded: {config[load_mark.FIELD]}"
+        )
     integrity.check(source)
     found = _class_of(architecture, config_file)
     try:

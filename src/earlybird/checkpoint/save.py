@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +17,7 @@ from earlybird.anatomy.wrappers import is_adapted, unwrapped
 from earlybird.checkpoint import integrity, load_mark
 from earlybird.checkpoint.model_card import write_card
 from earlybird.checkpoint.model_files import moved_in_together
+from earlybird.config import is_number
 from earlybird.errors import InputError
 from earlybird.slimming.scaling import refuse_while_slimming
 from earlybird.surgery.pruned_shape import record_shape
@@ -62,13 +62,20 @@ def save(
 
     Raises:
         InputError: it is a file, the model is none of Hugging Face's, has adapters on it or a search, is sharded
-            over processes, or the accuracy is no percentage.
+            over processes or not pruned by the ticket, or the accuracy is no percentage.
     """
     model = writable(model)
     target = directory_for(directory)
-    if accuracy is not None and not (math.isfinite(accuracy) and 0 <= accuracy <= 100):
-        raise InputError(f"accuracy must be a percentage in [0, 100], got {accuracy}")
+    if accuracy is not None:
+        if not (is_number(accuracy) and 0 <= accuracy <= 100):
+            raise InputError(f"accuracy must be a percentage in [0, 100], got {accuracy!r}")
+        if 0 < accuracy <= 1:
+            _log.warning("accuracy is in percent, and %s is told as that: write 88.1, not 0.881", accuracy)
+    if processor is not None and not hasattr(processor, "save_pretrained"):
+        raise InputError(f"processor must be a tokenizer or an image processor, got {processor!r}")
     anatomy = Anatomy.of(model)
+    if ticket is not None:
+        _refuse_another_ticket(anatomy, ticket)
     reason = record_shape(model, anatomy)
 
     def write() -> None:
@@ -89,6 +96,18 @@ def save(
             reason,
         )
     return target
+
+
+def _refuse_another_ticket(anatomy: Anatomy, ticket: Ticket) -> None:
+    """Refuse a ticket by which a model was not pruned, where its blocks have the ticket's names."""
+    for kind, names in ticket.blocks.items():
+        found = dict(zip(anatomy.names.get(kind, ()), anatomy.units.get(kind, ()), strict=True))
+        for name, kept in zip(names, ticket.kept(kind), strict=True):
+            if found.get(name, kept) != kept:
+                raise InputError(
+                    f"the model is not pruned by this ticket: {name} has {found[name]} {kind}, and the ticket keeps"
+                    f" {kept}; prune the model by it first, or leave ticket out"
+                )
 
 
 def directory_for(directory: str | os.PathLike[str]) -> Path:

@@ -51,8 +51,9 @@ def refuse_to_prune_nothing(
     smallest = bisect_left(range(_THOUSANDTHS), True, key=lambda number: prunes(number / _THOUSANDTHS))
     way_out = f"the smallest ratio that prunes something is {smallest / _THOUSANDTHS}"
     if smallest == _THOUSANDTHS:
-        way_out = "no ratio prunes anything"
-    raise InputError(f"ratio {ratio} {'prunes' if by_block else 'may prune'} nothing: {why}; {way_out}")
+        way_out = "no ratio prunes anything" + (", choose a smaller one to round to" if round_to > 1 else "")
+    sure = by_block or smallest == _THOUSANDTHS
+    raise InputError(f"ratio {ratio} {'prunes' if sure else 'may prune'} nothing: {why}; {way_out}")
 
 
 def _most_restored(units: int, round_to: int) -> int:

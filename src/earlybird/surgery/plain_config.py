@@ -112,7 +112,9 @@ def fields_of(
         return
     grouped = has_field(config, "num_key_value_heads")
     if not has_field(config, "num_attention_heads") or not (grouped or has_field(config, "head_dim")):
-        raise CannotSayError(f"{name} has no size of a head of its own: it is the hidden size over the number of heads")
+        raise CannotSayError(
+            f"{name} has no field head_dim, so that the size of a head is the hidden size over the number of heads"
+        )
     yield "num_attention_heads", block.units
     yield "head_dim", block.unit_size
     if grouped:

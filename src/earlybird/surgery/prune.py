@@ -68,8 +68,11 @@ def prune(
     refuse_while_slimming(inner)
     if ticket is None:
         raise InputError(
-            "there is no ticket, got None: the masks have not settled; search.draw_now() draws at the newest step"
+            "there is no ticket, got None: of a search, the masks have not settled; search.draw_now() draws at"
+            " the newest step"
         )
+    if optimizer is not None and not (hasattr(optimizer, "param_groups") and hasattr(optimizer, "state")):
+        raise InputError(f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}")
     refuse_spread(model)
     compensation = None if compensate is None else Compensation(compensate, ridge, method, memory)
     plan = plan_surgery(Anatomy.of(inner, patterns=patterns), ticket)
