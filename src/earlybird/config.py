@@ -308,7 +308,7 @@ def _check_name(setting: str, value: Any, known: Sequence[str]) -> None:
 
 
 # What `earlybird.detectors.Detector` promises.
-_CONTRACT = ("update", "settled", "checked", "statistic", "first_check", "criteria", "chosen")
+_CONTRACT = ("update", "settled", "checked", "statistic", "first_check", "criteria")
 
 
 def _check_detector(detector: Any) -> None:

@@ -153,3 +153,25 @@ def test_recent_half_capture_holds_a_dozen_sums_whatever_the_run():
         detector.update(observation)
         most = max(most, len(pickle.dumps(detector)))
     assert most < len(pickle.dumps(RecentHalfCapture(PRUNING, "gradient", threshold=0.9, start=20))) + 15 * 12 * 8 * 2
+
+
+def test_recent_half_capture_takes_no_ties_for_an_order():
+    evidence = np.zeros((60, 2, 6))
+    evidence[:5] = np.arange(12.0).reshape(2, 6)
+    trajectory = Trajectory.from_arrays(heads=evidence, channel="gradient")
+    config = {"heads": 0.5, "heads_scope": "global", "score": "gradient"}
+    assert detect(trajectory, SearchConfig(**config, detector="recent-half-capture")) is None
+
+
+@pytest.mark.parametrize("written", ["any({}, hamming)", "all({}, fixed-time)", "repeat({}, 2)"])
+def test_a_combination_draws_by_what_its_member_chooses(written):
+    random = np.random.default_rng(0)
+    evidence = random.gamma(9, 1 / 9, (400, 2, 6)) * random.exponential(1, (2, 6))
+    evidence[:10] = 1000 * random.exponential(1, (2, 6))
+    config = {"heads": 0.5, "heads_scope": "global", "score": "gradient"}
+    detector = written.format("recent-half-capture")
+    if "any" in written:
+        detector = detector.replace("hamming", "half-time-capture")
+    recording = Trajectory.from_arrays(heads=evidence, channel="gradient")
+    draw = detect(recording, SearchConfig(**config, detector=detector, start=20))
+    assert (draw.masks["heads"] != mask_at_ratio(evidence[: draw.step + 1].mean(0), 0.5, "global")).any()

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 import torch
-from test_either_callback import either, examples
+from test_either_callback import by_trainer, either, examples
 from tiny_bert import tiny_bert
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -109,6 +109,26 @@ def test_batches_too_few_for_a_refit_are_told_and_the_training_goes_on(weights, 
         train_early_bird(trainer, eb.SearchConfig(**CONFIG, compensation=1), weights=weights)
     assert "pruned without compensation: the refit of" in caplog.text
     assert trainer.state.global_step == 8
+
+
+def test_batches_are_copies(tmp_path):
+    callback, _, _ = by_trainer(eb.SearchConfig(**CONFIG, compensation=3), tmp_path)
+    first, *_, last = callback.batches
+    assert not torch.equal(first.named["input_ids"], last.named["input_ids"])
+
+
+def test_a_model_that_the_training_does_not_call_is_pruned_without_a_refit_and_that_is_told(tmp_path, caplog):
+    class Indirect(Trainer):
+        def compute_loss(self, model, inputs, *_, **__):
+            states = model.bert(input_ids=inputs["input_ids"])
+            return torch.nn.functional.cross_entropy(model.classifier(states.pooler_output), inputs["labels"])
+
+    arguments = TrainingArguments(str(tmp_path), max_steps=10, save_strategy="no", report_to=[], use_cpu=True)
+    trainer = Indirect(tiny_bert(), arguments, train_dataset=examples())
+    train_early_bird(trainer, eb.SearchConfig(**CONFIG, compensation=2), weights="continue")
+    assert "compensation=2, but the training has gone through 0 batches so far" in caplog.text
+    assert "pruned without compensation: compensate holds no batches" in caplog.text
+    assert trainer.state.global_step == 10
 
 
 def test_a_recipe_refits_on_its_training_examples_by_its_seed(tmp_path):

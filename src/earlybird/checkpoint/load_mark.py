@@ -20,8 +20,6 @@ _BEGINNING = "earlybird "
 _PRUNED = f"{_BEGINNING}pruned this model: put `import earlybird` before from_pretrained"
 # The export's, which nothing takes off.
 PER_LAYER = f"{_BEGINNING}wrote the shape of each layer into per_layer_config, which transformers' models do not read"
-    f"{_BEGINNING}wrote each layer's shape into per_layer_config, for servers: transformers' models do not read it"
-)
 
 
 def mark(directory: Path) -> None:

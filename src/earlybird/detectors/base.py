@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from numbers import Integral
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,3 +132,8 @@ class Detector(ABC):
     @abstractmethod
     def check(self, observation: Observation) -> tuple[float | None, bool]:
         """The statistic, None where there is none, and whether it says that the masks have settled."""
+
+
+def chosen_by(detector: Any, observation: Observation) -> Observation:
+    """What a draw takes its mask from, also of an object that is no `Detector` and does not say."""
+    return observation if not hasattr(detector, "chosen") else cast(Observation, detector.chosen(observation))

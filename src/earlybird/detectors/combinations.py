@@ -45,6 +45,11 @@ class AllOf(Detector):
         share = sum(member.settled for member in self._members) / len(self._members)
         return share, self.enough(share)
 
+    def chosen(self, observation: Observation) -> Observation:
+        """As the first settled member chooses that does not take the observation itself."""
+        choices = (member.chosen(observation) for member in self._members if member.settled)
+        return next((choice for choice in choices if choice is not observation), observation)
+
     def enough(self, share: float) -> bool:
         """Whether so many members suffice."""
         return share == 1

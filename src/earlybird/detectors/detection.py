@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earlybird.config import SearchConfig
-from earlybird.detectors.base import Observation
+from earlybird.detectors.base import Observation, chosen_by
 from earlybird.detectors.criterion import Criterion
 from earlybird.detectors.draw import Draw, KindDraw
 from earlybird.detectors.expression import detector_factory
@@ -92,7 +92,7 @@ class Detection:
         if len(self.settled) == len(self.rules) and all(o.evidence for o in observations.values()):
             last = max(self.settled.values(), key=lambda kind_draw: kind_draw.step)
             step = next(iter(observations.values())).step
-            chosen = {kind: self.detectors[kind].chosen(observations[kind]) for kind in self.rules}
+            chosen = {kind: chosen_by(self.detectors[kind], observations[kind]) for kind in self.rules}
             masks = {kind: one.mask.copy() for kind, one in chosen.items()}
             scores = {kind: one.scores for kind, one in chosen.items()}
             self.draw = self._drawn("detector", step, scores, masks, self.settled, last.statistic)

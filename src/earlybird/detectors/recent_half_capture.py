@@ -41,7 +41,7 @@ class RecentHalfCapture(Detector):
         self._next = self.first_check
         self._marks = _marks_ahead(self._next)
         self._sums: dict[int, NDArray[np.floating]] = {}
-        self._drawn_by: NDArray[np.floating] | None = None
+        self._chosen: tuple[NDArray[np.floating], NDArray[np.bool_]] | None = None
 
     def hold(self, observation: Observation) -> None:
         """Keep the sum over the steps so far, if a later check begins or is halved here."""
@@ -59,13 +59,19 @@ class RecentHalfCapture(Detector):
         begin, middle = _marks_of(observed)
         total = self._total(observation)
         earlier, later = self._sums[middle] - self._sums[begin], total - self._sums[middle]
-        share = float(captured_by(self.rule, self.rule.masks(earlier), later))
+        mask, tied = self.rule.masks_and_ties(earlier)
+        share = float(captured_by(self.rule, mask, later))
+        self._chosen = None
         if self._means:
-            self._drawn_by = (total - self._sums[begin]) / (observed - begin)
+            recent = (total - self._sums[begin]) / (observed - begin)
+            recent_mask, recent_tied = self.rule.masks_and_ties(recent)
+            tied |= recent_tied
+            self._chosen = recent, recent_mask
         self._next = _after(observed)
         self._marks = _marks_ahead(self._next)
         self._sums = {mark: total for mark, total in self._sums.items() if mark in self._marks}
-        return share, share >= self.threshold
+        # Where a mask is an accident of position it says nothing.
+        return share, share >= self.threshold and not tied
 
     def _total(self, observation: Observation) -> NDArray[np.floating]:
         """All evidence so far."""
@@ -73,10 +79,10 @@ class RecentHalfCapture(Detector):
 
     def chosen(self, observation: Observation) -> Observation:
         """By the mean of the recent half at the newest check."""
-        scores = self._drawn_by
-        if scores is None:
+        if self._chosen is None:
             return observation
-        return Observation(observation.step, scores, self.rule.masks(scores), observation.values, observation.evidence)
+        scores, mask = self._chosen
+        return Observation(observation.step, scores, mask, observation.values, observation.evidence)
 
 
 def _marks_of(check: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from earlybird.anatomy import Anatomy, Block
-from earlybird.anatomy.distributed import is_first
+from earlybird.anatomy.distributed import is_first, several
 from earlybird.anatomy.paths import tensor_at
 from earlybird.anatomy.wrappers import unwrapped
 from earlybird.config import SearchConfig
@@ -22,7 +22,7 @@ from earlybird.integrations.kept_batches import Call, KeptBatches
 from earlybird.integrations.metrics import SearchCurves
 from earlybird.search.recording import Recording
 from earlybird.search.search import Search
-from earlybird.surgery.compensate import TooFewTokensError
+from earlybird.surgery.compensate import CannotCompensateError
 from earlybird.surgery.gradient_hooks import refuse_gradient_hooks
 from earlybird.surgery.optimizer import cannot_follow
 from earlybird.surgery.prune import prune
@@ -94,6 +94,11 @@ class SearchDriver:
             InputError: see `Search`; the optimizer holds parameters that an earlier pruning has removed.
         """
         refuse_removed_parameters(optimizer)
+        if config.compensation and several():
+            raise InputError(
+                "compensation is for one process, each of several would refit on its own batches: leave it out, or"
+                " prune and refit in one process after the search"
+            )
         follow_weights = config.learning_rate is None
         if follow_weights and (rate := _highest_rate(optimizer)) > 0:
             config = replace(config, learning_rate=rate)  # the ticket tells it
@@ -190,8 +195,9 @@ class SearchDriver:
         if self.ticket is None:
             _warn_unsettled()
         elif self._then == "continue":
-            prune_on(model, self.ticket, self.batches, optimizer=optimizer)
+            prune_on(model, self.ticket, self.batches, self.search.config.compensation, optimizer=optimizer)
             self.pruned = True
+            self._kept = None
 
     def abandon(self) -> None:
         """Take the coefficients off a model whose training has failed, without folding them."""
@@ -304,15 +310,17 @@ def _warn_unsettled() -> None:
 
 
 def prune_on(
-    model: nn.Module, ticket: Ticket, batches: Sequence[Call], *, optimizer: torch.optim.Optimizer | None
+    model: nn.Module, ticket: Ticket, batches: Sequence[Call], wanted: int, *, optimizer: torch.optim.Optimizer | None
 ) -> None:
-    """Prune, refitted on the batches that were kept; the log says so where these are too few for that."""
-    if not batches:
+    """Prune, refitted on the batches that were kept; the log says where they are fewer than wanted, or no use."""
+    if not wanted:
         prune(model, ticket, optimizer=optimizer)
         return
+    if len(batches) < wanted and is_first():
+        _log.warning("compensation=%d, but the training has gone through %d batches so far", wanted, len(batches))
     try:
         prune(model, ticket, optimizer=optimizer, compensate=batches)
-    except TooFewTokensError as error:
+    except CannotCompensateError as error:
         if is_first():
             _log.warning("pruned without compensation: %s", error)
         prune(model, ticket, optimizer=optimizer)

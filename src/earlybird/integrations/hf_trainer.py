@@ -274,7 +274,8 @@ def train_early_bird(
         )
         model.load_state_dict(initial)
         optimizer = plain_optimizer(trainer.optimizer)
-        prune_on(model, callback.ticket, callback.batches, optimizer=optimizer if own_optimizer else None)
+        own = optimizer if own_optimizer else None
+        prune_on(model, callback.ticket, callback.batches, config.compensation, optimizer=own)
         _start_anew(trainer, optimizer if own_optimizer else None, own_scheduler)
         trainer.train()
     return callback.ticket

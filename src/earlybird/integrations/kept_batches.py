@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class KeptBatches:
 
     Args:
         model: that trains.
-        count: of the calls kept.
+        count: of the calls kept; of accumulated gradients each backward pass has one.
 
     Attributes:
         calls: the newest, the oldest first.
@@ -46,10 +47,5 @@ class KeptBatches:
 
     def _keep(self, model: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         if model.training and torch.is_grad_enabled():
-            self.calls.append(
-                Call(tuple(map(_detached, inputs)), {name: _detached(value) for name, value in named.items()})
-            )
-
-
-def _detached(value: Any) -> Any:
-    return value.detach() if isinstance(value, Tensor) else value
+            # Copied: a loop may use the memory of a batch again.
+            self.calls.append(Call(*tree_map_only(Tensor, lambda tensor: tensor.detach().clone(), (inputs, named))))

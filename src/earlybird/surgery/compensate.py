@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from earlybird.anatomy.distributed import several
 from earlybird.anatomy.paths import tensor_at
 from earlybird.anatomy.projections import Projection, projection_at
 from earlybird.anatomy.wrappers import forget_compiled_code, is_lora
@@ -22,10 +24,12 @@ from earlybird.surgery.refit import refitted
 
 Batch = Mapping[str, Any] | Tensor | Callable[[nn.Module], Any]
 Method = Literal["ridge", "mean"]
+# The label of a token that the loss leaves out, as padding is.
+_IGNORED = -100
 
 
-class TooFewTokensError(InputError):
-    """The batches hold fewer tokens than a projection keeps features."""
+class CannotCompensateError(InputError):
+    """The batches cannot serve for a refit; without one the same model can be pruned."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,15 @@ def compensated(model: nn.Module, plan: SurgeryPlan, compensation: Compensation)
         InputError: no batches, or such that the model does not take, that do not reach a block, or hold too few tokens
             for it; numbers that are not finite; a projection without a bias and method="mean"; too little memory.
     """
+    if several():
+        raise InputError(
+            "compensate is for one process: each of several would refit on its own batches; refit in one of them, save"
+            " the model, and load it in all"
+        )
+    if next(model.parameters()).is_meta:
+        raise InputError(
+            "a model on the meta device cannot be run on batches to compensate on: give it its weights first"
+        )
     refits = _refits(model, plan)
     batches = compensation.batches
     passes = _passes(refits, compensation)
@@ -138,7 +151,7 @@ def _passes(refits: Sequence[_Refit], compensation: Compensation) -> list[list[_
     for refit in refits:
         needed = refit.bytes if compensation.method == "ridge" else 8 * len(refit.kept)
         if needed > compensation.memory:
-            raise InputError(
+            raise CannotCompensateError(
                 f"the moments of what enters {refit.projection.path} take {needed:,} bytes, more than"
                 f' memory={compensation.memory:,}: allow that much, or use method="mean"'
             )
@@ -153,10 +166,11 @@ def _passes(refits: Sequence[_Refit], compensation: Compensation) -> list[list[_
 def _run(model: nn.Module, batches: Iterable[Batch], refits: Sequence[_Refit]) -> None:
     """Run the model on batches, and sum up what enters the projections."""
     device = next(model.parameters()).device
-    call = _Arguments()
-    handles = [model.register_forward_pre_hook(call, with_kwargs=True)]
+    padding = _Padding(model)
+    handles = [model.register_forward_pre_hook(padding, with_kwargs=True)]
     handles += [
-        model.get_submodule(refit.projection.path).register_forward_pre_hook(_Adding(refit, call)) for refit in refits
+        model.get_submodule(refit.projection.path).register_forward_pre_hook(_Adding(refit, padding))
+        for refit in refits
     ]
     forget_compiled_code()
     number = -1
@@ -169,7 +183,7 @@ def _run(model: nn.Module, batches: Iterable[Batch], refits: Sequence[_Refit]) -
             handle.remove()
         forget_compiled_code()
     if number < 0:
-        raise InputError("compensate holds no batches: give some, sixteen do well, or leave it out")
+        raise CannotCompensateError("compensate holds no batches: give some, sixteen do well, or leave it out")
 
 
 def _run_once(model: nn.Module, batch: Batch, number: int, device: torch.device) -> None:
@@ -185,50 +199,59 @@ def _run_once(model: nn.Module, batch: Batch, number: int, device: torch.device)
             model(batch.to(device))
         else:
             batch(model)
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:
-        raise InputError(
+        raise CannotCompensateError(
             f"the model does not take batch {number} of those to compensate on: {type(error).__name__}:"
             f" {first_line(error)}"
         ) from error
 
 
-class _Arguments:
-    """Forward pre-hook of the model: keeps the keyword arguments of its newest call, which tell of padding."""
+class _Padding:
+    """Forward pre-hook of the model: which tokens of its newest call are none of padding, by the call's arguments."""
 
-    def __init__(self) -> None:
-        self.newest: Mapping[str, Any] = {}
+    def __init__(self, model: nn.Module) -> None:
+        self._signature = inspect.signature(model.forward)
+        self._two_stacks = bool(getattr(getattr(model, "config", None), "is_encoder_decoder", False))
+        self._masks: dict[str, Tensor] = {}
 
     def __call__(self, _: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-        self.newest = {**inputs[0], **named} if inputs and isinstance(inputs[0], Mapping) else named
+        arguments = {**self._signature.bind_partial(*inputs, **named).arguments, **named}
+        if inputs and isinstance(inputs[0], Mapping):  # a dictionary of the arguments, as sentence-transformers has it
+            arguments = {**inputs[0], **named}
+        visible: dict[str, Any] = {"encoder": arguments.get("attention_mask")}
+        if self._two_stacks:
+            visible["decoder"] = arguments.get("decoder_attention_mask")
+            labels = arguments.get("labels")
+            if visible["decoder"] is None and isinstance(labels, Tensor):
+                visible["decoder"] = labels != _IGNORED
+        self._masks = {
+            stack: mask.bool() for stack, mask in visible.items() if isinstance(mask, Tensor) and mask.ndim == 2
+        }
+
+    def visible_tokens(self, block: str, features: Tensor) -> Tensor:
+        """What enters a block's projection, (batch, length, features) or in rows, as (tokens, features)."""
+        parts = block.split(".")
+        stack = "decoder" if self._two_stacks and "decoder" in parts else "encoder"
+        mask = None if any("vision" in part for part in parts) else self._masks.get(stack)
+        rows = features.reshape(-1, features.shape[-1])
+        fits = mask is not None and (features.shape[:-1] == mask.shape or features.shape[:-1] == (mask.numel(),))
+        return rows[mask.flatten()] if fits and mask is not None else rows
 
 
 class _Adding:
     """Forward pre-hook of a projection: adds what enters it to its moments, without padding."""
 
-    def __init__(self, refit: _Refit, call: _Arguments) -> None:
+    def __init__(self, refit: _Refit, padding: _Padding) -> None:
         self.refit = refit
-        self.call = call
+        self.padding = padding
 
     def __call__(self, _: nn.Module, inputs: tuple[Any, ...]) -> None:
-        features: Tensor = inputs[0]
-        visible = _visible(self.refit.block, self.call.newest, features)
-        tokens = features.reshape(-1, features.shape[-1]) if visible is None else features[visible]
-        self.refit.moments.add(tokens)
+        self.refit.moments.add(self.padding.visible_tokens(self.refit.block, inputs[0]))
 
 
-def _visible(block: str, arguments: Mapping[str, Any], features: Tensor) -> Tensor | None:
-    """Which tokens (batch, length) are none of padding, or None where nothing says so."""
-    parts = block.split(".")
-    name = "attention_mask"
-    # A model that is a decoder alone has the one mask.
-    if "decoder" in parts and {"decoder_input_ids", "decoder_attention_mask", "labels"} & arguments.keys():
-        name = "decoder_attention_mask"
-    mask = arguments.get(name)
-    if not isinstance(mask, Tensor) or mask.ndim != 2 or features.ndim != 3 or mask.shape != features.shape[:2]:
-        return None
-    return None if any("vision" in part for part in parts) else mask.bool()
-
-
+@torch.no_grad()
 def _new_values(model: nn.Module, refit: _Refit, compensation: Compensation) -> dict[str, Tensor]:
     """Path -> value of a projection's weight and bias."""
     path, dim = refit.projection.columns[0]
@@ -237,7 +260,7 @@ def _new_values(model: nn.Module, refit: _Refit, compensation: Compensation) -> 
     whole = _with_adapters(model.get_submodule(refit.projection.path), weight)
     change, shift = refitted(whole if dim == 1 else whole.T, refit.moments, compensation.ridge)
     if not (change.isfinite().all() and shift.isfinite().all()):
-        raise InputError(f"what enters {refit.projection.path} on the batches to compensate on is not finite")
+        raise CannotCompensateError(f"what enters {refit.projection.path} on these batches is not finite")
     values = {}
     if compensation.method == "ridge":
         new = weight.detach().double()
@@ -249,6 +272,9 @@ def _new_values(model: nn.Module, refit: _Refit, compensation: Compensation) -> 
     if refit.bias is not None:
         bias = tensor_at(model, refit.bias)
         values[refit.bias] = (bias.detach().double() + shift).to(bias.dtype)
+    for name, value in values.items():
+        if not value.isfinite().all():
+            raise CannotCompensateError(f"{name}, refitted, is beyond the range of {value.dtype}: give a larger ridge")
     return values
 
 
@@ -256,12 +282,12 @@ def _check_seen(refit: _Refit, method: Method) -> None:
     tokens, kept = refit.moments.tokens, int(refit.kept.sum())
     path = refit.projection.path
     if not tokens:
-        raise InputError(f"nothing has entered {path} on the batches to compensate on: they do not use this block")
+        raise CannotCompensateError(f"nothing has entered {path} on the batches to compensate on")
     if method == "mean":
         if refit.bias is None:
-            raise InputError(f'{path} has no bias to move the means into: use method="ridge"')
+            raise CannotCompensateError(f'{path} has no bias to move the means into: use method="ridge"')
     elif tokens < kept:
-        raise TooFewTokensError(
+        raise CannotCompensateError(
             f"the refit of {path} needs at least as many tokens as it keeps features, {kept}, and the batches hold"
             f" {tokens}: give {-(-kept // tokens)} times as many"
         )

@@ -38,14 +38,18 @@ class Moments:
 
     def add(self, features: Tensor) -> None:
         """Add tokens (tokens, features)."""
-        values = features.float()
-        if self._origin is None:
-            self._origin = values.mean(0) if self.centred else torch.zeros_like(self._sum)
-        values = values - self._origin
-        self.tokens += len(values)
-        self._sum += values.sum(0)
-        if self._products:
-            self._product += values.T @ values[:, self.kept]
+        if not len(features):
+            return
+        # Autocast would take the product in half precision.
+        with torch.autocast(features.device.type, enabled=False):
+            values = features.float()
+            if self._origin is None:
+                self._origin = values.mean(0) if self.centred else torch.zeros_like(self._sum)
+            values = values - self._origin
+            self.tokens += len(values)
+            self._sum += values.sum(0)
+            if self._products:
+                self._product.addmm_(values.T, values[:, self.kept])
 
     def mean(self) -> Tensor:
         """Mean of every feature, (features,) float64; 0 where the moments are not centred."""

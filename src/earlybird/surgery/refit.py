@@ -37,5 +37,11 @@ def refitted(weight: Tensor, moments: Moments, ridge: float) -> tuple[Tensor, Te
     strength = among_kept.diagonal().mean()
     if strength > 0:
         among_kept.diagonal().add_(ridge * strength)
-        change = torch.linalg.solve(among_kept, covariance[~kept].T @ lost.T).T
+        wanted = covariance[~kept].T @ lost.T
+        factor, failed = torch.linalg.cholesky_ex(among_kept)
+        # Without a ridge features may depend on one another: of all solutions the smallest.
+        if failed:
+            change = (torch.linalg.pinv(among_kept, hermitian=True) @ wanted).T
+        else:
+            change = torch.cholesky_solve(wanted, factor).T
     return change, shift - change @ mean[kept]

@@ -78,7 +78,7 @@ def _notes(listing: FolderListing) -> tuple[str, ...]:
         )
     empty = [f"{one.name}/" for one in listing.classes if not one.inside.images]
     if empty:
-        notes.append(f"{listing.folder}: no image in {_shortened(empty)}, so that it is no class")
+        notes.append(f"{listing.folder}: no image in {_shortened(empty)}")
     return tuple(notes)
 
 
