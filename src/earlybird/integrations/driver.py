@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self, get_args
@@ -11,22 +10,21 @@ from typing import Self, get_args
 import torch
 from torch import nn
 
-from earlybird.anatomy import Anatomy, Block
+from earlybird.anatomy import Block
 from earlybird.anatomy.distributed import is_first, several
 from earlybird.anatomy.paths import tensor_at
 from earlybird.anatomy.wrappers import unwrapped
 from earlybird.config import SearchConfig
 from earlybird.detectors.factory import given_settings
 from earlybird.errors import InputError
+from earlybird.integrations.compensated_prune import prune_on
 from earlybird.integrations.kept_batches import Call, KeptBatches
 from earlybird.integrations.metrics import SearchCurves
+from earlybird.integrations.pruned_model import refuse_removed_parameters
 from earlybird.search.recording import Recording
 from earlybird.search.search import Search
-from earlybird.surgery.compensate import CannotCompensateError
 from earlybird.surgery.gradient_hooks import refuse_gradient_hooks
 from earlybird.surgery.optimizer import cannot_follow
-from earlybird.surgery.prune import prune
-from earlybird.surgery.removed_parameters import removed_in
 from earlybird.ticket import Ticket
 from earlybird.vocabulary import AtDraw
 
@@ -207,57 +205,6 @@ class SearchDriver:
             self.search.detach()
 
 
-class PrunedModel:
-    """The model that a callback has pruned: no other training of it may search and prune it again."""
-
-    def __init__(self) -> None:
-        self._model: weakref.ref[nn.Module] | None = None
-
-    def remember(self, model: nn.Module) -> None:
-        """Take note of a model that was just pruned."""
-        self._model = weakref.ref(unwrapped(model))
-
-    def is_in(self, model: nn.Module | None) -> bool:
-        """Whether it is this model that was pruned."""
-        return model is not None and self._model is not None and self._model() is unwrapped(model)
-
-    def trains_on(self, model: nn.Module, ticket: Ticket | None) -> bool:
-        """Whether a training that begins is one of the model pruned before; the log says so.
-
-        Args:
-            model: that is about to train.
-            ticket: the callback's newest, by which the user may have pruned the model.
-        """
-        if not self.is_in(model) and not (ticket is not None and _is_pruned_by(model, ticket)):
-            return False
-        if is_first():
-            _log.warning(
-                "this model is pruned by the callback's ticket already: it trains on without a search, and the ticket"
-                " stays; to search in it and prune it once more, use a new callback"
-            )
-        return True
-
-
-def refuse_removed_parameters(optimizer: torch.optim.Optimizer) -> None:
-    """Raise InputError if an optimizer that is about to train holds parameters that an earlier pruning has removed."""
-    if count := removed_in(optimizer):
-        raise InputError(
-            f"the optimizer holds {count} parameters that pruning has removed from the model, and those in their"
-            " place would not train: give the optimizer to earlybird.prune (optimizer=), or let a new one be made"
-            " (trainer.optimizer = None)"
-        )
-
-
-def _is_pruned_by(model: nn.Module, ticket: Ticket) -> bool:
-    """Whether a model has the units that a ticket keeps, in each of its blocks, and fewer than there were."""
-    anatomy = Anatomy.of(model)
-    for kind, names in ticket.blocks.items():
-        units = dict(zip(anatomy.names.get(kind, ()), anatomy.units.get(kind, ()), strict=True))
-        if [units.get(name) for name in names] != list(ticket.kept(kind)):
-            return False
-    return any(not mask.all() for mask in ticket.masks.values())
-
-
 def check_then(then: AtDraw) -> None:
     """Raise InputError for anything but what a callback can do at the draw."""
     if then not in get_args(AtDraw):
@@ -307,20 +254,3 @@ def _warn_unsettled() -> None:
             "the masks did not settle; nothing was pruned, and the ticket is None: train longer, name another detector"
             " in the SearchConfig, or give draw_at_end=True to draw at the end all the same"
         )
-
-
-def prune_on(
-    model: nn.Module, ticket: Ticket, batches: Sequence[Call], wanted: int, *, optimizer: torch.optim.Optimizer | None
-) -> None:
-    """Prune, refitted on the batches that were kept; the log says where they are fewer than wanted, or no use."""
-    if not wanted:
-        prune(model, ticket, optimizer=optimizer)
-        return
-    if len(batches) < wanted and is_first():
-        _log.warning("compensation=%d, but the training has gone through %d batches so far", wanted, len(batches))
-    try:
-        prune(model, ticket, optimizer=optimizer, compensate=batches)
-    except CannotCompensateError as error:
-        if is_first():
-            _log.warning("pruned without compensation: %s", error)
-        prune(model, ticket, optimizer=optimizer)

@@ -17,7 +17,8 @@ from transformers import Trainer, TrainerControl, TrainerState, TrainingArgument
 from earlybird.anatomy.distributed import wait_for_all
 from earlybird.config import SearchConfig
 from earlybird.errors import InputError, JobError
-from earlybird.integrations.driver import PrunedModel, SearchDriver, check_then, prune_on, refuse_removed_parameters
+from earlybird.integrations.compensated_prune import prune_on
+from earlybird.integrations.driver import SearchDriver, check_then
 from earlybird.integrations.hf_checkpoints import (
     checkpoint_to_search_on,
     load_coefficients,
@@ -27,6 +28,7 @@ from earlybird.integrations.hf_checkpoints import (
     refuse_pruned,
 )
 from earlybird.integrations.kept_batches import Call
+from earlybird.integrations.pruned_model import PrunedModel, refuse_removed_parameters
 from earlybird.integrations.search_callback import SEARCH_STATE, DrivingCallback, plain_optimizer
 from earlybird.search.recording import Recording
 from earlybird.search.search import Search

@@ -15,8 +15,9 @@ import torch
 
 from earlybird.config import SearchConfig
 from earlybird.errors import InputError, JobError
-from earlybird.integrations.driver import PrunedModel, SearchDriver, check_then
+from earlybird.integrations.driver import SearchDriver, check_then
 from earlybird.integrations.kept_batches import Call
+from earlybird.integrations.pruned_model import PrunedModel
 from earlybird.search.recording import Recording
 from earlybird.search.search import Search
 from earlybird.ticket import Ticket

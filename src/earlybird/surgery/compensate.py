@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -19,13 +18,12 @@ from earlybird.config import is_number
 from earlybird.errors import InputError, first_line
 from earlybird.surgery.moments import Moments
 from earlybird.surgery.output_check import evaluated
+from earlybird.surgery.padding import Padding
 from earlybird.surgery.plan import SurgeryPlan
 from earlybird.surgery.refit import refitted
 
 Batch = Mapping[str, Any] | Tensor | Callable[[nn.Module], Any]
 Method = Literal["ridge", "mean"]
-# The label of a token that the loss leaves out, as padding is.
-_IGNORED = -100
 
 
 class CannotCompensateError(InputError):
@@ -166,7 +164,7 @@ def _passes(refits: Sequence[_Refit], compensation: Compensation) -> list[list[_
 def _run(model: nn.Module, batches: Iterable[Batch], refits: Sequence[_Refit]) -> None:
     """Run the model on batches, and sum up what enters the projections."""
     device = next(model.parameters()).device
-    padding = _Padding(model)
+    padding = Padding(model)
     handles = [model.register_forward_pre_hook(padding, with_kwargs=True)]
     handles += [
         model.get_submodule(refit.projection.path).register_forward_pre_hook(_Adding(refit, padding))
@@ -208,42 +206,10 @@ def _run_once(model: nn.Module, batch: Batch, number: int, device: torch.device)
         ) from error
 
 
-class _Padding:
-    """Forward pre-hook of the model: which tokens of its newest call are none of padding, by the call's arguments."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._signature = inspect.signature(model.forward)
-        self._two_stacks = bool(getattr(getattr(model, "config", None), "is_encoder_decoder", False))
-        self._masks: dict[str, Tensor] = {}
-
-    def __call__(self, _: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-        arguments = {**self._signature.bind_partial(*inputs, **named).arguments, **named}
-        if inputs and isinstance(inputs[0], Mapping):  # a dictionary of the arguments, as sentence-transformers has it
-            arguments = {**inputs[0], **named}
-        visible: dict[str, Any] = {"encoder": arguments.get("attention_mask")}
-        if self._two_stacks:
-            visible["decoder"] = arguments.get("decoder_attention_mask")
-            labels = arguments.get("labels")
-            if visible["decoder"] is None and isinstance(labels, Tensor):
-                visible["decoder"] = labels != _IGNORED
-        self._masks = {
-            stack: mask.bool() for stack, mask in visible.items() if isinstance(mask, Tensor) and mask.ndim == 2
-        }
-
-    def visible_tokens(self, block: str, features: Tensor) -> Tensor:
-        """What enters a block's projection, (batch, length, features) or in rows, as (tokens, features)."""
-        parts = block.split(".")
-        stack = "decoder" if self._two_stacks and "decoder" in parts else "encoder"
-        mask = None if any("vision" in part for part in parts) else self._masks.get(stack)
-        rows = features.reshape(-1, features.shape[-1])
-        fits = mask is not None and (features.shape[:-1] == mask.shape or features.shape[:-1] == (mask.numel(),))
-        return rows[mask.flatten()] if fits and mask is not None else rows
-
-
 class _Adding:
     """Forward pre-hook of a projection: adds what enters it to its moments, without padding."""
 
-    def __init__(self, refit: _Refit, padding: _Padding) -> None:
+    def __init__(self, refit: _Refit, padding: Padding) -> None:
         self.refit = refit
         self.padding = padding
 

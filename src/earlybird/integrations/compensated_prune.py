@@ -1,0 +1,34 @@
+"""The cut at the draw of a training, refitted on the batches that it has gone through."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from earlybird.anatomy.distributed import is_first
+from earlybird.integrations.kept_batches import Call
+from earlybird.surgery.compensate import CannotCompensateError
+from earlybird.surgery.prune import prune
+from earlybird.ticket import Ticket
+
+_log = logging.getLogger(__name__)
+
+
+def prune_on(
+    model: nn.Module, ticket: Ticket, batches: Sequence[Call], wanted: int, *, optimizer: torch.optim.Optimizer | None
+) -> None:
+    """Prune, refitted on the batches that were kept; the log says where they are fewer than wanted, or no use."""
+    if not wanted:
+        prune(model, ticket, optimizer=optimizer)
+        return
+    if len(batches) < wanted and is_first():
+        _log.warning("compensation=%d, but the training has gone through %d batches so far", wanted, len(batches))
+    try:
+        prune(model, ticket, optimizer=optimizer, compensate=batches)
+    except CannotCompensateError as error:
+        if is_first():
+            _log.warning("pruned without compensation: %s", error)
+        prune(model, ticket, optimizer=optimizer)
