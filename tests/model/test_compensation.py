@@ -403,6 +403,15 @@ def test_a_block_that_the_batches_do_not_use_is_named():
 SIZES = {"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 8, "intermediate_size": 40}
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_to_refit_changes_no_model(dtype):
+    model = build("vit", dtype=dtype)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    plan = plan_surgery(eb.Anatomy.of(model), ticket_of(model))
+    assert compensated(model, plan, Compensation(batches_of("vit", dtype=dtype)))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
 def test_a_refusal_after_the_refit_undoes_it():
     model = build("bert")
     ticket = ticket_of(model)

@@ -229,7 +229,7 @@ def _new_values(model: nn.Module, refit: _Refit, compensation: Compensation) -> 
         raise CannotCompensateError(f"what enters {refit.projection.path} on these batches is not finite")
     values = {}
     if compensation.method == "ridge":
-        new = weight.detach().double()
+        new = weight.detach().to(torch.float64, copy=True)
         if dim == 1:
             new[:, refit.kept] += change
         else:
