@@ -219,6 +219,31 @@ def the_table_says_what_there_is(files):
     assert fields[4].endswith("(1 of 2)")
 
 
+def test_a_search_that_is_the_dense_training_serves_as_it(tmp_path):
+    evaluated = ["training.evaluate_every=4"]
+    given = {"draw_at": "30%", "scores": "gradient", "also": "dense", "weights": "continue"}
+    found = []
+    for keep_models in (False, True):  # whose weights are to be kept is trained
+        plan, files, done = sweep(tmp_path / str(keep_models), overrides=evaluated, keep_models=keep_models, **given)
+        assert len(done) == 3
+        name = next(name for name, cell in plan.cells.items() if cell.which == "dense")
+        found.append(read_json(files.cell(name) / "cell.json"))
+        assert (files.cell(name) / "trained/dense/model").is_dir() == keep_models
+        assert write_report(files.cell(name)).is_file()
+    served, trained = ({key: value for key, value in each.items() if key != "train_seconds"} for each in found)
+    for entry in (*served["evaluations"], *trained["evaluations"]):
+        assert entry.pop("seconds") > 0
+    assert served == trained
+    assert [entry["step"] for entry in served["evaluations"]] == [4, 8, 10]
+    assert found[0]["train_seconds"] > 0
+
+    # Where the search fails, the dense network is trained all the same.
+    plan, files, done = sweep(tmp_path / "broken", overrides=[*evaluated, "search.exclude=['*']"], **given)
+    outcomes = {cell.which: read_json(files.cell(name) / "cell.json") for name, cell in plan.cells.items()}
+    assert outcomes["ticket"]["status"] == "failed"
+    assert outcomes["dense"]["accuracy"] == served["accuracy"]
+
+
 def test_another_recipe_or_another_thing_is_not_gone_on_with(tmp_path):
     files = SweepDirectory(tmp_path / "sweep")
     begin_sweep(files, planned(files.root, ratios="0.3"))

@@ -124,11 +124,14 @@ class Job:
         save(model, directory)
         self.task.save_companions(directory)
 
+    def costs(self, model: PreTrainedModel) -> dict[str, int]:
+        """Parameters, and FLOPs of one forward pass of one example."""
+        return {"parameters": parameter_count(model), "flops": forward_flops(model, self.task.example_inputs())}
+
     def write_trained(self, model: PreTrainedModel, outcome: Outcome, directory: Path) -> None:
         """Write a trained model and what its training gave, with what it costs; the result last, as a seal."""
         self.save(model, directory / "model")
-        costs = {"parameters": parameter_count(model), "flops": forward_flops(model, self.task.example_inputs())}
-        write_json(directory / RESULT, {**outcome.as_json(), **costs})
+        write_json(directory / RESULT, {**outcome.as_json(), **self.costs(model)})
         discard_checkpoints(directory)
 
     def _holds_run(self) -> bool:

@@ -68,7 +68,7 @@ def write_done(files: SweepDirectory, cell: Cell) -> None:
     }
     if cell.which == "ticket" and cell.at is None:
         result["settled"] = read_search(job.files.search / RESULT)["settled"]
-    if cell.search is not None and cell.weights == "continue":
+    if cell.which != "dense" and cell.weights == "continue":
         result["replay_difference"] = read_json(job.files.drawn / DRAWN)["replay_difference"]
     _write(files, cell, "done", result)
 

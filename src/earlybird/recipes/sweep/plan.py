@@ -43,7 +43,8 @@ class Cell:
         which: the dense network, the drawn ticket or the random one.
         at: where to draw; None leaves it to the recipe's detector.
         recipe: of the cell's own run directory.
-        search: name of the search that it is drawn from; None for the dense network.
+        search: name of the search that it is drawn from; of a dense network, of one that is the same training, as a
+            search is that leaves the coefficients at 1, or None.
         dense: name of the dense cell that it is compared with, whether or not there is one.
     """
 
@@ -198,7 +199,7 @@ def _cells(
 
     if DENSE in settings.also:
         recipe = point.recipe.model_copy(update={**common, "output": str(files.cell(dense))})
-        yield Cell(dense, dense_labels, "dense", None, recipe, None, dense)
+        yield Cell(dense, dense_labels, "dense", None, recipe, search if coefficients == "fixed" else None, dense)
     own = point.recipe.search
     ratios: list[dict[str, Any]] = [{kind: ratio for kind in KINDS if getattr(own, kind)} for ratio in settings.ratios]
     detectors = settings.all_detectors

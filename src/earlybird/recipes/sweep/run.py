@@ -89,13 +89,17 @@ def run_sweep(files: SweepDirectory, plan: Plan, engine: Engine, *, keep_models:
 def _first_tasks(files: SweepDirectory, plan: Plan, undone: list[Cell], keep_models: bool) -> Iterator[_Task]:
     # The searches first: most of the cells wait for them.
     for name, recipe in plan.searches.items():
-        waiting = [cell for cell in undone if cell.search == name]
-        if waiting:
-            fed = [cell for cell in plan.cells.values() if cell.search == name]
+        fed = [cell for cell in plan.cells.values() if cell.search == name and not _trained_alone(cell, keep_models)]
+        if waiting := [cell for cell in fed if cell in undone]:
             yield _Task(name, draw_tickets, (files, name, recipe, fed), {}, waiting)
     for cell in undone:
-        if cell.which == "dense":
+        if _trained_alone(cell, keep_models):
             yield _training(files, [cell], keep_models)
+
+
+def _trained_alone(cell: Cell, keep_models: bool) -> bool:
+    """Whether a cell waits for no search; one that served as the dense training has kept no weights of its end."""
+    return cell.which == "dense" and (cell.search is None or keep_models)
 
 
 def _training(files: SweepDirectory, cells: list[Cell], keep_models: bool) -> _Task:

@@ -28,18 +28,35 @@ def draw_tickets(files: SweepDirectory, name: str, recipe: Recipe, cells: Sequen
 
     A cell that cannot be drawn is written down as failed; if the search fails, so are all.
 
+    A search that leaves the coefficients at 1 is the dense training too, and gives the dense cells what they ask for.
+
     Returns:
         Names of the cells that are to be trained; those of one list train the same network the same way, so that one
         training serves them all.
     """
-    with guarded(files, [cell for cell in cells if not is_settled(files, cell)]):
-        return _same_training(_drawn(files, name, recipe, cells))
-    return []
+    dense = [cell for cell in cells if cell.which == "dense"]
+    tickets = [cell for cell in cells if cell.which != "dense"]
+    groups: list[list[str]] = []
+    with guarded(files, [cell for cell in tickets if not is_settled(files, cell)]):
+        job = open_run(recipe)
+        search(job)
+        for cell in dense:
+            _give_dense(open_run(cell.recipe), job)
+        groups = _same_training(_drawn(files, name, job, tickets))
+    # Where the search failed they are trained by themselves.
+    return [*groups, *([cell.name] for cell in dense)]
 
 
-def _drawn(files: SweepDirectory, name: str, recipe: Recipe, cells: Sequence[Cell]) -> list[Cell]:
-    job = open_run(recipe)
-    search(job)
+def _give_dense(dense: Job, searched: Job) -> None:
+    """Write what a search to the end gave as the dense network's, unless that has been trained."""
+    if (dense.files.dense / RESULT).is_file():
+        return
+    result = read_search(searched.files.search / RESULT)
+    gave = {key: value for key, value in result.items() if key not in ("total_steps", "settled", "draw_step")}
+    write_json(dense.files.dense / RESULT, {**gave, **searched.costs(searched.initial_model())})
+
+
+def _drawn(files: SweepDirectory, name: str, job: Job, cells: Sequence[Cell]) -> list[Cell]:
     anatomy = job.anatomy()
     trajectory = Trajectory.open(job.files.trajectory)
     check_origin(trajectory, anatomy)
