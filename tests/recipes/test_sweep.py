@@ -230,6 +230,8 @@ def test_a_search_that_is_the_dense_training_serves_as_it(tmp_path):
         found.append(read_json(files.cell(name) / "cell.json"))
         assert (files.cell(name) / "trained/dense/model").is_dir() == keep_models
         assert write_report(files.cell(name)).is_file()
+    for each in found:
+        assert 0 <= each.pop("other_cores") <= each["cores"]
     served, trained = ({key: value for key, value in each.items() if key != "train_seconds"} for each in found)
     for entry in (*served["evaluations"], *trained["evaluations"]):
         assert entry.pop("seconds") > 0

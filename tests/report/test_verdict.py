@@ -19,9 +19,28 @@ def test_a_ticket_worth_having(summary: Summary) -> None:
     summary["ticket"] |= {"search_seconds": 20.0, "train_seconds": 43.0}
 
     assert verdict(summary) == (
-        "Drawn at 18% of the search: 41% fewer parameters, 0.3 points below dense,"
-        " 37% less training time (search included)."
+        "Drawn at 18% of the search: 24% fewer training FLOPs (search included), 0.3 points below dense,"
+        " 42% fewer FLOPs per answer, 37% less training time."
     )
+
+
+def test_what_else_ran_stands_beside_the_seconds(summary: Summary) -> None:
+    summary["dense"]["other_cores"] = 1.26
+    summary["ticket"] |= {"other_cores": 0.1, "cores": 2, "search_other_cores": 0.0}
+    assert (
+        verdict(summary)
+        .partition(";")[0]
+        .endswith("training time (other work kept up to 1.3 of 2 cores busy meanwhile).")
+    )
+    summary["dense"]["other_cores"] = 0.2
+    assert "other work" not in verdict(summary)
+
+
+def test_a_ticket_that_costs_more_than_dense_training(summary: Summary) -> None:
+    summary["ticket"]["draw_step"] = 1499
+    assert "58% more training FLOPs (search included)" in verdict(summary)
+    summary["ticket"] |= {"draw_step": 0, "flops": summary["dense"]["flops"]}
+    assert "as many training FLOPs (search included) as dense" in verdict(summary)
 
 
 def test_a_random_ticket_that_is_better(summary: Summary) -> None:
@@ -58,13 +77,13 @@ def test_no_random_ticket(summary: Summary) -> None:
 def test_more_time_than_dense(summary: Summary) -> None:
     summary["dense"]["train_seconds"] = 100.0
     summary["ticket"] |= {"search_seconds": 70.0, "train_seconds": 42.0}
-    assert "12% more training time (search included)" in verdict(summary)
+    assert "12% more training time" in verdict(summary)
 
 
 def test_the_same_time_and_accuracy(summary: Summary) -> None:
     summary["dense"] |= {"train_seconds": 100.0, "accuracy": 97.32}
     summary["ticket"] |= {"search_seconds": 50.0, "train_seconds": 50.1}
-    assert "as accurate as dense, the same training time (search included)" in verdict(summary)
+    assert "as accurate as dense, 42% fewer FLOPs per answer, the same training time" in verdict(summary)
 
 
 def test_above_dense(summary: Summary) -> None:
@@ -128,6 +147,15 @@ def test_an_unfinished_run() -> None:
 def test_a_damaged_summary_is_named(summary: Summary, value: object) -> None:
     summary["ticket"]["accuracy"] = value
     with pytest.raises(InputError, match=r"ticket\.accuracy"):
+        verdict(summary)
+
+
+@pytest.mark.parametrize("name", ["dense", "ticket"])
+@pytest.mark.parametrize("key", ["flops", "train_steps"])
+@pytest.mark.parametrize("value", [None, 0, math.inf])
+def test_a_cost_that_is_no_number_is_named(summary: Summary, name: str, key: str, value: object) -> None:
+    summary[name][key] = value
+    with pytest.raises(InputError, match=rf"{name}\.{key}"):
         verdict(summary)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from earlybird.config import is_number
+from earlybird.recipes.other_work import OtherWork
 from earlybird.recipes.run_directory import read_numbers, write_json
 
 CLOCK = "earlybird-clock.json"
@@ -22,12 +24,15 @@ class TrainingClock(TrainerCallback):
         resume: the checkpoint to go on from, which knows the seconds before it.
 
     Attributes:
+        others: what else kept the machine busy meanwhile.
         evaluations: those on the way: step, seconds of training up to it, metrics.
     """
 
     def __init__(self, resume: Path | None = None) -> None:
         before: dict[str, Any] = {"seconds": 0.0} if resume is None else read_numbers(resume / CLOCK, ["seconds"])
         self._before = float(before["seconds"])
+        self._others_before = _two_numbers(before.get("others"))
+        self.others = OtherWork(*self._others_before)
         self._started = time.perf_counter()
         self.evaluations: list[dict[str, float]] = before.get("evaluations", [])
 
@@ -41,6 +46,7 @@ class TrainingClock(TrainerCallback):
     ) -> None:
         """Start the clock."""
         self._started = time.perf_counter()
+        self.others = OtherWork(*self._others_before)
 
     @contextmanager
     def evaluating(self, step: int) -> Iterator[dict[str, float]]:
@@ -54,4 +60,12 @@ class TrainingClock(TrainerCallback):
         """Put the time into the checkpoint; this is the last file of it, so it marks the checkpoint as whole."""
         if state.is_world_process_zero and args.output_dir is not None:
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            write_json(checkpoint / CLOCK, {"seconds": self.seconds, "evaluations": self.evaluations})
+            so_far = {"seconds": self.seconds, "others": self.others.so_far(), "evaluations": self.evaluations}
+            write_json(checkpoint / CLOCK, so_far)
+
+
+def _two_numbers(value: Any) -> tuple[float, float]:
+    """What a checkpoint says of others' work; nothing where it is damaged, or older than that was counted."""
+    if isinstance(value, list) and len(value) == 2 and all(is_number(one) and one >= 0 for one in value):
+        return float(value[0]), float(value[1])
+    return 0.0, 0.0

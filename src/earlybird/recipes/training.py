@@ -31,6 +31,7 @@ _CHECKPOINTS = "checkpoints"
 class Outcome:
     """What a training gave: metrics in percent on so many examples, seconds, steps, evaluations on the way.
 
+    `other_cores` are the machine's that other processes kept busy meanwhile, on average, `cores` all that it has.
     `notes` are sentences on the data that a reader of the results should know.
     """
 
@@ -39,6 +40,8 @@ class Outcome:
     examples: int
     seconds: float
     steps: int
+    other_cores: float
+    cores: int
     evaluations: list[dict[str, float]]
     notes: Sequence[str] = ()
 
@@ -51,6 +54,8 @@ class Outcome:
             "examples": self.examples,
             "seconds": self.seconds,
             "steps": self.steps,
+            "other_cores": self.other_cores,
+            "cores": self.cores,
             # A path may hold bytes that are no character, which no reader of the file would take.
             "notes": [note.encode(errors="backslashreplace").decode() for note in self.notes],
             **({"evaluations": self.evaluations} if self.evaluations else {}),
@@ -190,14 +195,24 @@ def train(
     trainer.remove_callback(PrinterCallback)
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        seconds = clock.seconds
+        seconds, other_cores = clock.seconds, clock.others.mean_cores
         metrics = trainer.metrics()
     except InputError as error:
         raise InputError(_own_sentence(error)) from error
     finally:
         bar.stop()
     done = trainer.state.global_step
-    return Outcome(task.metric, metrics, task.evaluation_examples, seconds, done, clock.evaluations, task.notes)
+    return Outcome(
+        task.metric,
+        metrics,
+        task.evaluation_examples,
+        seconds,
+        done,
+        other_cores,
+        clock.others.cores,
+        clock.evaluations,
+        task.notes,
+    )
 
 
 def discard_checkpoints(directory: Path) -> None:

@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from earlybird.config import SearchConfig
+from earlybird.detectors.defaults import scored_by
 from earlybird.errors import InputError
 from earlybird.masks import mask_rules
 from earlybird.report.coefficients import Coefficients, coefficients
+from earlybird.report.finite import finite
 from earlybird.report.run import Run
 from earlybird.report.series import MOST_POINTS, MaskSeries, mask_series, sampled_steps
 from earlybird.report.statistic import Replay, replay
-from earlybird.report.verdict import finite
 from earlybird.trajectory import Trajectory
 from earlybird.vocabulary import Kind
 
@@ -99,10 +100,8 @@ def analyse(run: Run) -> Analysis:
             try:
                 known = {step for draw in draws.values() for step in (draw.settled, draw.drawn) if step is not None}
                 steps = sampled_steps(trajectory.steps, MOST_POINTS, known)
-                masks = {
-                    kind: mask_series(trajectory, kind, rule, config.score, steps, known)
-                    for kind, rule in rules.items()
-                }
+                score = scored_by(config, trajectory.shape.channels)
+                masks = {kind: mask_series(trajectory, kind, rule, score, steps, known) for kind, rule in rules.items()}
             except InputError as error:
                 problems["masks"] = str(error)
             # Fewer steps than its rule looks at are no problem of the record.

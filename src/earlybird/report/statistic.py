@@ -64,7 +64,7 @@ def replay(trajectory: Trajectory, config: SearchConfig) -> Replay:
     detection = detection_of(trajectory, config)
     checks: dict[Kind, list[tuple[int, float]]] = {kind: [] for kind in detection.rules}
     step = 0
-    for scores in score_chunks(trajectory, tuple(detection.rules), config.score):
+    for scores in score_chunks(trajectory, tuple(detection.rules), detection.score):
         for position in range(len(next(iter(scores.values())))):
             # One step at a time: between two checks the detector forgets the statistic of the earlier one.
             detection.update({kind: values.part(slice(position, position + 1)) for kind, values in scores.items()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -9,14 +10,18 @@ from typing import Any
 from earlybird.errors import InputError
 from earlybird.recipes.metric_names import deciding_metric, metric_title
 from earlybird.report.amount import percent
+from earlybird.report.finite import finite
+from earlybird.report.training_flops import training_flops
 
+_NOTEWORTHY_CORES = 0.25
 _MOST_EXAMPLES = 1 << 53  # beyond, a float no longer counts them
 
 
 def verdict(summary: Mapping[str, Any]) -> str:
     """One sentence, in plain text, on what the drawn ticket is worth.
 
-    It compares the ticket with the dense network, the search's time counted in, and says so where a random
+    It compares the ticket with the dense network: first what both took to train, in FLOPs, the search's counted in, and
+    last the seconds, with what else kept the machine busy meanwhile. It says so where a random
     ticket of the same shape does as well: where it is better, or worse by less than two standard errors of the
     difference of two proportions over `evaluation_examples`.
 
@@ -43,9 +48,10 @@ def verdict(summary: Mapping[str, Any]) -> str:
     else:
         sentence = start + ", ".join(
             [
-                _parameters(_number(ticket, "ticket", "parameters"), _number(dense, "dense", "parameters")),
+                _change(_training_flops(summary), "training FLOPs (search included)"),
                 _distance(value, _number(dense, "dense", metric), metric),
-                _time(spent, _number(dense, "dense", "train_seconds")),
+                _change(_positive(ticket, "ticket", "flops") / _positive(dense, "dense", "flops"), "FLOPs per answer"),
+                _time(spent, _number(dense, "dense", "train_seconds")) + _other_work(ticket, dense),
             ]
         )
     return sentence + _against_random(summary, metric, value) + "."
@@ -83,14 +89,31 @@ def _drawn(ticket: Mapping[str, Any]) -> str:
     return f"Drawn{by_hand} at {percent(fraction)} of the search"
 
 
-def _parameters(ticket: float, dense: float) -> str:
-    if dense <= 0:
-        raise InputError(f"the summary is damaged: dense.parameters must be positive, got {dense:.0f}")
-    if ticket == dense:
-        return "as many parameters as dense"
-    if ticket > dense:
-        return f"{percent(ticket / dense - 1)} more parameters"
-    return f"{percent(1 - ticket / dense)} fewer parameters"
+def _training_flops(summary: Mapping[str, Any]) -> float:
+    """The ticket's as a share of dense training's."""
+    for name, key in itertools.product(("dense", "ticket"), ("flops", "train_steps")):
+        _positive(summary[name], name, key)
+    _number(summary["ticket"], "ticket", "draw_step")
+    spent, dense = training_flops(summary, "ticket"), training_flops(summary, "dense")
+    assert spent is not None  # of the numbers above
+    assert dense is not None
+    return spent / dense
+
+
+def _change(ratio: float, what: str) -> str:
+    if abs(ratio - 1) < 0.005:
+        return f"as many {what} as dense"
+    return f"{percent(abs(1 - ratio))} {'more' if ratio > 1 else 'fewer'} {what}"
+
+
+def _other_work(ticket: Mapping[str, Any], dense: Mapping[str, Any]) -> str:
+    """What else the machine did while the seconds were taken, where that is known and worth a word."""
+    known = [ticket.get("other_cores"), ticket.get("search_other_cores"), dense.get("other_cores")]
+    most = max((number for value in known if (number := finite(value)) is not None), default=0.0)
+    cores = finite(ticket.get("cores"))
+    if most < _NOTEWORTHY_CORES or cores is None:
+        return ""
+    return f" (other work kept up to {most:.1f} of {cores:.0f} cores busy meanwhile)"
 
 
 def _distance(ticket: float, dense: float, metric: str) -> str:
@@ -102,11 +125,11 @@ def _distance(ticket: float, dense: float, metric: str) -> str:
 
 def _time(spent: float, dense: float) -> str:
     if dense <= 0:
-        return f"{spent:,.0f} seconds of training (search included)"
+        return f"{spent:,.0f} seconds of training"
     ratio = spent / dense
     if abs(ratio - 1) < 0.005:
-        return "the same training time (search included)"
-    return f"{percent(abs(1 - ratio))} {'more' if ratio > 1 else 'less'} training time (search included)"
+        return "the same training time"
+    return f"{percent(abs(1 - ratio))} {'more' if ratio > 1 else 'less'} training time"
 
 
 def _against_random(summary: Mapping[str, Any], metric: str, value: float) -> str:
@@ -134,12 +157,8 @@ def _number(entry: Any, name: str, key: str) -> float:
     return number
 
 
-def finite(value: Any) -> float | None:
-    """A value from a file as a number, or None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
+def _positive(entry: Any, name: str, key: str) -> float:
+    number = _number(entry, name, key)
+    if number <= 0:
+        raise InputError(f"the summary is damaged: {name}.{key} must be positive, got {number:.0f}")
+    return number

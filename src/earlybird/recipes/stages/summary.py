@@ -72,7 +72,7 @@ def _trained(result: dict[str, Any]) -> dict[str, Any]:
         "flops": result["flops"],
         "train_seconds": result["seconds"],
         "train_steps": result["steps"],
-        **{name: result[name] for name in ("evaluations",) if name in result},
+        **{name: result[name] for name in ("other_cores", "cores", "evaluations") if name in result},
     }
 
 
@@ -87,6 +87,7 @@ def _draw(files: RunDirectory) -> dict[str, Any]:
         "draw_fraction": draw["fraction"],
         # Of a search that went on to its end, only the steps up to the draw are the ticket's cost.
         "search_seconds": search["seconds"] * (draw["step"] + 1) / steps,
+        **({"search_other_cores": search["other_cores"]} if "other_cores" in search else {}),
         "heads_ratio": draw.get("heads_ratio"),
         "neurons_ratio": draw.get("neurons_ratio"),
         "detector": draw.get("detector"),

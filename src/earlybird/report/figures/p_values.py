@@ -94,6 +94,7 @@ def checks_of(record: Record, kind: Kind) -> Mapping[str, Checks]:
             built = factory.build(kind, rule, record.score, trajectory.total_steps, trajectory.shape.steps_per_epoch)
         except InputError:
             continue
+        assert factory.threshold is not None  # a test's p-value is compared with something
         detectors[test] = (built, Checks(factory.threshold, factory.settled_below, [], [], None))
     criteria: set[Criterion] = {criterion for built, _ in detectors.values() for criterion in built.criteria}
     observer = Observer(kind, rule, criteria)

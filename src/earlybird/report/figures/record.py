@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earlybird.config import SearchConfig
+from earlybird.detectors.defaults import scored_by
 from earlybird.detectors.scores import channels_of
 from earlybird.errors import InputError
 from earlybird.masks import MaskRule, mask_rules
@@ -67,7 +68,7 @@ class Record:
     @property
     def score(self) -> Score:
         """What ranks the units."""
-        return self.config.score
+        return scored_by(self.config, self.trajectory.shape.channels)
 
     @property
     def kinds(self) -> list[Kind]:

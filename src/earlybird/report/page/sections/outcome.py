@@ -9,10 +9,12 @@ from typing import Any
 from earlybird.recipes.metric_names import METRICS, deciding_metric, metric_title
 from earlybird.recipes.run_directory import notes_in
 from earlybird.report.amount import amount, percent
+from earlybird.report.finite import finite
 from earlybird.report.page.frames import missing
 from earlybird.report.page.markup import Markup, element, html, joined, scrollable, table
 from earlybird.report.run import Run
-from earlybird.report.verdict import evaluation_examples, finite
+from earlybird.report.training_flops import training_flops
+from earlybird.report.verdict import evaluation_examples
 
 # Key in summary.json -> heading; the order of the columns.
 _NETWORKS = {
@@ -74,8 +76,9 @@ def _table(summary: Mapping[str, Any]) -> Markup:
             for name, title in METRICS.items()
             if any(name in entry for entry in entries.values())
         ),
+        row("Training FLOPs, search included", lambda key: training_flops(summary, key), amount, "share"),
+        row("FLOPs per answer", plain("flops"), amount, "share"),
         row("Parameters", plain("parameters"), amount, "share"),
-        row("FLOPs per example", plain("flops"), amount, "share"),
         row("Search", searching, _seconds, "none"),
         row("Training", plain("train_seconds"), _seconds, "none"),
         row("Search and training", spent, _seconds, "share"),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from earlybird.report.analysis import Analysis
+from earlybird.report.finite import finite
 from earlybird.report.page.frames import framed, missing
 from earlybird.report.page.markup import Markup, element
 from earlybird.report.page.plots.agreement import agreement_plot
@@ -16,7 +17,6 @@ from earlybird.report.page.plots.norm import norm_plot
 from earlybird.report.page.plots.plot import Plot
 from earlybird.report.page.plots.statistic import statistic_plot
 from earlybird.report.run import Run
-from earlybird.report.verdict import finite
 from earlybird.vocabulary import KINDS
 
 
