@@ -9,8 +9,9 @@ from candidate import Candidate, Member
 
 from earlybird.detectors.presets import DETECTORS
 
-# Every detector by its name, with its default settings; what draws at a fixed time is compared at several.
-_NAMES = tuple(name for name in DETECTORS if name != "fixed-time")
+# Every detector by its name, with its default settings; what draws at a fixed time is compared at several. Nothing is
+# decided by random-start, and recent-half-capture is younger than the recordings: planned_lengths.py compares it.
+_NAMES = tuple(name for name in DETECTORS if name not in ("fixed-time", "random-start", "recent-half-capture"))
 COMPARED = tuple(Candidate((Member(name),)) for name in _NAMES)
 
 _STARTS = ("2%", "4%", "6%", "10%")

@@ -8,6 +8,7 @@ line prints of it. Imports no torch.
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -20,6 +21,11 @@ from earlybird.vocabulary import CRITERIA, KINDS, SCORES, CriterionName, Joint, 
 
 # A ratio for all blocks of a kind, or ratios by name of the block, with wildcards: {"*.layers.0.*": 0, "*": 0.5}.
 Ratio = float | Mapping[str, float] | None
+
+# Of heads and of neurons, where a search is asked for nothing else; docs/defaults.md says what it is chosen by.
+DEFAULT_RATIO = 0.55
+# Where neither a score nor a detector made for another one is named.
+DEFAULT_SCORE: Score = "squared-gradient"
 
 SPANS = ("smoothing", "window", "every", "start", "lag")
 # What belongs to one detector, and not to the one that takes its place.
@@ -106,10 +112,10 @@ class CompensationConfig:
     """
 
     compensation: int = field(
-        default=0,
+        default=16,
         metadata={
             "help": "Batches on which the projections out of pruned blocks are refitted at the cut, so that the kept"
-            " units give what all gave; 16 do well, 0 refits nothing."
+            " units give what all gave; 0 refits nothing."
         },
     )
 
@@ -131,19 +137,20 @@ class DetectorConfig:
         InputError: a value out of bounds, or an object that is no detector.
     """
 
-    score: Score = field(
-        default="coefficient",
+    score: Score | None = field(
+        default=None,
         metadata={
             "help": "What ranks the units: the coefficient, trained beside the weights, or with it at 1 its mean"
-            " |gradient| or mean squared-gradient, which leave the training as it would be without a search."
+            " |gradient| or mean squared-gradient, which leave the training as it would be without a search. By default"
+            " what the detector is made for: squared-gradient of the default one, the coefficient of the study's."
         },
     )
     detector: Any = field(
         default=None,
         metadata={
             "help": "What decides, see `earlybird detectors`: a name, or several put together as all(equivalence, ols);"
-            " by default rank-correlation, or fixed-time where a training goes on from its draw. In Python also a"
-            " Detector."
+            " by default recent-half-capture, for coefficients rank-correlation, or fixed-time where a training goes on"
+            " from its draw. In Python also a Detector."
         },
     )
     smoothing: SpanLike = field(default=None, metadata={"help": "Moving average of the series, a span."})
@@ -166,7 +173,8 @@ class DetectorConfig:
     )
 
     def __post_init__(self) -> None:
-        _check_name("score", self.score, SCORES)
+        if self.score is not None:
+            _check_name("score", self.score, SCORES)
         _check_name("joint", self.joint, get_args(Joint))
         for name in SPANS:
             try:
@@ -232,6 +240,8 @@ class SlimmingConfig:
 class SearchConfig(SlimmingConfig, DetectorConfig, CompensationConfig, PruningConfig):
     """All settings of a search, flat; see `PruningConfig`, `CompensationConfig`, `DetectorConfig`, `SlimmingConfig`.
 
+    Where neither kind has a ratio, both have the one that saves half of a fine-tuning's FLOPs.
+
     `Search` itself prunes nothing: in a loop of one's own the batches are given to `prune(compensate=)`.
 
     Raises:
@@ -240,6 +250,9 @@ class SearchConfig(SlimmingConfig, DetectorConfig, CompensationConfig, PruningCo
 
     def __post_init__(self) -> None:
         refuse_ratios_by_name(self)
+        if self.heads is None and self.neurons is None:
+            for kind in KINDS:
+                object.__setattr__(self, kind, DEFAULT_RATIO)
         PruningConfig.__post_init__(self)
         CompensationConfig.__post_init__(self)
         DetectorConfig.__post_init__(self)
@@ -257,6 +270,14 @@ class SearchConfig(SlimmingConfig, DetectorConfig, CompensationConfig, PruningCo
         if unknown is not None:
             raise InputError(f"there is no setting {unknown!r}; {nearest(unknown, known)}")
         return cls(**values)
+
+
+def check_search_config(config: Any) -> None:
+    """Raise InputError for what is no SearchConfig."""
+    if not isinstance(config, SearchConfig):
+        raise InputError(
+            f"config must be a SearchConfig, got {reprlib.repr(config)}; write SearchConfig(heads=0.3, neurons=0.4)"
+        )
 
 
 def refuse_ratios_by_name(config: PruningConfig) -> None:

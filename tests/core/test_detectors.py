@@ -298,8 +298,8 @@ def test_hamming_settings():
     assert (detector.threshold, detector.every, detector._masks.maxlen) == (0.1, 1, 5)
 
 
-def test_the_default_is_rank_correlation_over_a_tenth_of_the_run():
-    detector = detector_factory(DetectorConfig()).build(
+def test_the_default_by_coefficients_is_rank_correlation_over_a_tenth_of_the_run():
+    detector = detector_factory(DetectorConfig(score="coefficient")).build(
         "heads", MaskRule(0.5, "layer", (4,)), "coefficient", 1000, None
     )
     assert isinstance(detector, RankCorrelation)
@@ -396,7 +396,7 @@ def test_only_the_kinds_with_a_ratio_are_looked_at():
         assert list(draw.kinds) == list(draw.masks) == ["heads"]
 
 
-@pytest.mark.parametrize("ratios", [{}, {"heads": 0}, {"heads": 0.0, "neurons": None}])
+@pytest.mark.parametrize("ratios", [{"heads": 0}, {"heads": 0.0, "neurons": None}])
 def test_nothing_to_prune_is_an_error(ratios):
     with pytest.raises(InputError, match="nothing to prune"):
         detect(Trajectory.from_arrays(heads=ordered(9, 2, 8)), SearchConfig(**ratios))

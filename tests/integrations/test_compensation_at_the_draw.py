@@ -14,6 +14,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 import earlybird as eb
 from earlybird.integrations.hf_trainer import train_early_bird
+from earlybird.integrations.kept_batches import KeptBatches
 from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.stages.draw import draw
 from earlybird.recipes.stages.job import Job
@@ -46,7 +47,7 @@ def test_where_the_training_stops_the_newest_batches_are_there_to_refit_on(train
 
 @either
 def test_without_compensation_no_batches_are_kept(train, tmp_path):
-    callback, _, _ = train(eb.SearchConfig(**CONFIG), tmp_path)
+    callback, _, _ = train(eb.SearchConfig(**CONFIG, compensation=0), tmp_path)
     assert callback.batches == ()
 
 
@@ -83,7 +84,7 @@ def trained(directory, weights, **config):
 
 @pytest.mark.parametrize("weights", ["continue", "rewind"])
 def test_the_refit_touches_neither_the_order_of_the_batches_nor_what_comes_before_the_draw(weights, tmp_path):
-    plain, before = trained(tmp_path, weights)
+    plain, before = trained(tmp_path, weights, compensation=0)
     ticket, after = trained(tmp_path, weights, compensation=4)
     assert all((plain.masks[kind] == ticket.masks[kind]).all() for kind in plain.masks)
     assert all(torch.equal(one, other) for one, other in zip(before.read, after.read, strict=True))
@@ -117,6 +118,20 @@ def test_batches_are_copies(tmp_path):
     assert not torch.equal(first.named["input_ids"], last.named["input_ids"])
 
 
+def test_of_large_batches_fewer_are_kept():
+    model = torch.nn.Identity()
+    kept = KeptBatches(model, 4, most_bytes=4 * 1000)
+    for size in (600, 300, 100, 600, 5000):
+        model(torch.zeros(size))
+    assert [len(call.inputs[0]) for call in kept.calls] == [5000]  # at least the newest
+    for size in (300, 300, 300, 300):
+        model(torch.zeros(size))
+    assert [len(call.inputs[0]) for call in kept.calls] == [300, 300, 300]
+    for size in (1, 2, 3, 4, 5):
+        model(torch.zeros(size))
+    assert [len(call.inputs[0]) for call in kept.calls] == [2, 3, 4, 5]
+
+
 def test_a_model_that_the_training_does_not_call_is_pruned_without_a_refit_and_that_is_told(tmp_path, caplog):
     class Indirect(Trainer):
         def compute_loss(self, model, inputs, *_, **__):
@@ -126,7 +141,6 @@ def test_a_model_that_the_training_does_not_call_is_pruned_without_a_refit_and_t
     arguments = TrainingArguments(str(tmp_path), max_steps=10, save_strategy="no", report_to=[], use_cpu=True)
     trainer = Indirect(tiny_bert(), arguments, train_dataset=examples())
     train_early_bird(trainer, eb.SearchConfig(**CONFIG, compensation=2), weights="continue")
-    assert "compensation=2, but the training has gone through 0 batches so far" in caplog.text
     assert "pruned without compensation: compensate holds no batches" in caplog.text
     assert trainer.state.global_step == 10
 

@@ -135,8 +135,8 @@ def test_a_training_may_draw_at_its_end(train, then, stop_at, tmp_path, caplog):
 
 
 @either
-def test_what_continues_is_drawn_at_a_fifth_where_no_detector_is_named(train, tmp_path):
-    config = eb.SearchConfig(heads=0.5)
+def test_what_continues_by_coefficients_is_drawn_at_a_fifth_where_no_detector_is_named(train, tmp_path):
+    config = eb.SearchConfig(heads=0.5, score="coefficient")
     callback, _, _ = train(config, tmp_path, then="continue")
     assert (callback.ticket.provenance["detector"], callback.ticket.provenance["draw_step"]) == ("fixed-time", 7)
     assert callback.config is config
@@ -144,7 +144,7 @@ def test_what_continues_is_drawn_at_a_fifth_where_no_detector_is_named(train, tm
 
 @either
 def test_what_continues_keeps_the_detector_whose_settings_are_given(train, tmp_path):
-    config = eb.SearchConfig(heads=0.5, start=0.3)
+    config = eb.SearchConfig(heads=0.5, score="coefficient", start=0.3)
     callback, _, _ = train(config, tmp_path, then="continue", draw_at_end=True)
     assert callback.ticket.provenance["detector"] == "rank-correlation"
 

@@ -73,7 +73,7 @@ def test_the_whole_way_rewound(tmp_path):
             seen.append(kwargs["model"].classifier.weight.detach().clone())
 
     trainer.add_callback(FirstWeights())
-    ticket = train_early_bird(trainer, eb.SearchConfig(**SETTINGS))
+    ticket = train_early_bird(trainer, eb.SearchConfig(**SETTINGS), weights="rewind")
     assert ticket.provenance["draw_step"] < 80
     assert eb.Anatomy.of(trainer.model).units == {
         kind: tuple(int(n) for n in mask.sum(-1)) for kind, mask in ticket.masks.items()
@@ -330,7 +330,9 @@ class Rates(TrainerCallback):
 def test_the_coefficients_rate_follows_that_of_an_optimizer_of_the_users_own(asked, first, tmp_path):
     trainer = trainer_for(tmp_path, steps=10)
     trainer.optimizer = torch.optim.AdamW(trainer.model.parameters(), lr=1e-3)
-    callback = EarlyBirdCallback(trainer, eb.SearchConfig(heads=0.5, neurons=0.5, learning_rate=asked))
+    callback = EarlyBirdCallback(
+        trainer, eb.SearchConfig(heads=0.5, neurons=0.5, score="coefficient", learning_rate=asked)
+    )
     rates = Rates(callback)
     trainer.add_callback(callback)
     trainer.add_callback(rates)
@@ -395,9 +397,48 @@ def test_a_training_stopped_early_ends_with_a_draw_where_that_is_wanted(draw_at_
     assert (callback.ticket is not None) == draw_at_end
 
 
-def test_what_continues_is_drawn_at_a_fifth_where_no_detector_is_named(tmp_path):
-    ticket = train_early_bird(trainer_for(tmp_path, steps=40), eb.SearchConfig(heads=0.5), weights="continue")
+def test_without_a_config_half_of_the_model_goes_early_and_the_training_goes_on(tmp_path):
+    trainer = trainer_for(tmp_path, steps=40)
+    whole = eb.Anatomy.of(trainer.model).units
+    ticket = train_early_bird(trainer)
+    provenance = ticket.provenance
+    assert (provenance["score"], provenance["detector"]) == ("squared-gradient", "recent-half-capture")
+    units = eb.Anatomy.of(trainer.model).units
+    assert all(0 < sum(units[kind]) <= sum(whole[kind]) / 2 for kind in ("heads", "neurons"))
+    assert trainer.state.global_step == 40
+
+
+def test_by_coefficients_the_training_begins_again_and_is_drawn_by_their_default(tmp_path):
+    trained = StopAt(1000)
+    begun = []
+    trained.on_train_begin = lambda *_, **__: begun.append(True)
+    trainer = trainer_for(tmp_path, steps=40, callbacks=[trained])
+    ticket = train_early_bird(trainer, eb.SearchConfig(heads=0.5, score="coefficient"))
+    assert ticket.provenance["detector"] == "rank-correlation"
+    assert len(begun) == 2
+
+
+def test_where_the_best_model_is_loaded_at_the_end_the_training_begins_again(tmp_path):
+    best = {"eval_strategy": "steps", "eval_steps": 10, "save_strategy": "steps", "save_steps": 10}
+    trainer = trainer_for(tmp_path, steps=40, load_best_model_at_end=True, **best)
+    trainer.eval_dataset = trainer.train_dataset
+    ticket = train_early_bird(trainer)
+    assert trainer.state.best_model_checkpoint is not None
+    kept = tuple(ticket.masks["neurons"].sum(-1).tolist())
+    assert eb.Anatomy.of(trainer.model).units["neurons"] == kept
+
+
+def test_what_continues_by_coefficients_is_drawn_at_a_fifth_where_no_detector_is_named(tmp_path):
+    config = eb.SearchConfig(heads=0.5, score="coefficient")
+    ticket = train_early_bird(trainer_for(tmp_path, steps=40), config, weights="continue")
     assert (ticket.provenance["detector"], ticket.provenance["draw_step"]) == ("fixed-time", 7)
+
+
+def test_a_run_too_short_to_look_at_is_drawn_all_the_same(tmp_path):
+    trainer = trainer_for(tmp_path, steps=6)
+    ticket = train_early_bird(trainer, weights="rewind")
+    assert ticket.provenance["draw_step"] == 5
+    assert trainer.state.global_step == 6
 
 
 def test_a_search_finished_at_its_draw_lets_the_training_go_on(tmp_path):

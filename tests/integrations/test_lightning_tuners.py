@@ -206,7 +206,7 @@ def test_trials_while_the_search_is_on_the_model_are_no_evidence(finder, tmp_pat
     assert len(tried[1].scaled) > len(plain[1].scaled)
     same_ticket(plain[0], tried[0])
     for kind in ("heads", "neurons"):
-        np.testing.assert_array_equal(plain[2].evidence(kind, "deviation"), tried[2].evidence(kind, "deviation"))
+        np.testing.assert_array_equal(plain[2].evidence(kind, "gradient"), tried[2].evidence(kind, "gradient"))
     without_record = searching(tmp_path)
     trainer_with(tmp_path, finder(), without_record).fit(Classifier())
     same_ticket(plain[0], without_record.ticket)

@@ -148,7 +148,7 @@ def test_memory_that_runs_out_before_the_draw_begins_the_search_anew(then, tmp_p
 @pytest.mark.parametrize(("training", "step"), [(1, DRAWN_AFTER - 2), (2, 0), (2, DRAWN_AFTER + 3)])
 def test_memory_that_runs_out_anywhere_on_the_rewound_way_prunes_once(training, step, tmp_path):
     trainer = trainer_for(tmp_path, fails_after=step, fails_in_training=training)
-    ticket = train_early_bird(trainer, CONFIG)
+    ticket = train_early_bird(trainer, CONFIG, weights="rewind")
     assert trainer.raised
     assert trainer.state.global_step == STEPS
     assert units(trainer.model) == kept_by(ticket) == KEPT
@@ -314,7 +314,7 @@ def test_each_training_of_a_model_that_is_built_for_it_has_its_own_search(tmp_pa
 def test_rewinding_is_refused_where_each_training_builds_its_model(tmp_path):
     trainer = trainer_for(tmp_path, build=lambda: tiny_bert())
     with pytest.raises(eb.InputError, match=r"model_init.*Trainer\(model="):
-        train_early_bird(trainer, CONFIG)
+        train_early_bird(trainer, CONFIG, weights="rewind")
     assert trainer.state.global_step == 0
     ticket = train_early_bird(trainer, CONFIG, weights="continue")
     assert units(trainer.model) == kept_by(ticket) == KEPT
@@ -350,7 +350,7 @@ def test_memory_that_runs_out_after_the_draw_of_a_resumed_training_is_refused(tm
 def test_between_search_and_small_network_the_log_says_what_was_drawn(tmp_path, caplog):
     trainer = trainer_for(tmp_path)
     with caplog.at_level(logging.INFO, "earlybird"):
-        train_early_bird(trainer, CONFIG)
+        train_early_bird(trainer, CONFIG, weights="rewind")
     (message,) = [record.getMessage() for record in caplog.records if record.name.startswith("earlybird")]
     assert f"drawn at step {DRAWN_AFTER - 1}, keeping 4 of 8 heads, 32 of 64 neurons" in message
     assert "initial weights" in message

@@ -31,13 +31,14 @@ from earlybird.recipes.training import optimizer_for, planned_steps
 # Every setting that the model can have, none at its default.
 CONFIG = eb.SearchConfig(
     heads=0.4,
-    neurons=0.55,
+    neurons=0.5,
     heads_scope="global",
     neurons_scope="layer",
     uniform=True,
     round_to=2,
     exclude=("*layer*.0.*",),
     compensation=2,
+    score="coefficient",
     detector="mann-kendall",
     smoothing="3",
     window="8",
@@ -245,7 +246,7 @@ def ticket_of_a_loop(training, tmp_path_factory):
 def test_the_config_leaves_little_at_its_default(ticket_of_a_loop):
     plain = eb.SearchConfig()
     same = [each.name for each in fields(plain) if getattr(plain, each.name) == getattr(CONFIG, each.name)]
-    assert same == ["kv_groups", "score"]  # no heads share keys and values; a gradient score has no coefficients
+    assert same == ["kv_groups"]  # no heads share keys and values
     assert ticket_of_a_loop.provenance["how"] == "detector"
     assert ticket_of_a_loop.provenance["config"] == plain_values(CONFIG)
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from earlybird.config import SearchConfig
+from earlybird.detectors.defaults import scored_by
 from earlybird.detectors.detection import Detection
 from earlybird.detectors.draw import Draw, KindDraw
 from earlybird.detectors.factory import restricted
@@ -49,21 +50,23 @@ def detect_each(trajectory: Trajectory, configs: Mapping[str, SearchConfig]) -> 
 
     Args:
         trajectory: the recording.
-        configs: by names that the verdicts get; they prune alike, by one score, and differ in the detector.
+        configs: by names that the verdicts get; they prune alike, by one score, that of the first, and differ in the
+            detector.
 
     Raises:
         InputError: scores that are not recorded, or not finite before every detector has drawn.
     """
+    any_config = next(iter(configs.values()))
+    score = scored_by(any_config, trajectory.shape.channels)
     verdicts: dict[str, Verdict] = {}
     detections: dict[str, Detection] = {}
     for name, config in configs.items():
         try:
-            detections[name] = detection_of(trajectory, config)
+            detections[name] = detection_of(trajectory, replace(config, score=score))
             check_length(trajectory, detections[name])
         except InputError as error:
             detections.pop(name, None)
             verdicts[name] = Verdict(None, {}, str(error))
-    any_config = next(iter(configs.values()))
     rules = mask_rules(any_config, trajectory.shape)
     observers = {
         kind: Observer(
@@ -74,7 +77,7 @@ def detect_each(trajectory: Trajectory, configs: Mapping[str, SearchConfig]) -> 
         for kind, rule in rules.items()
     }
     waiting = list(detections.values())
-    for scores in score_chunks(trajectory, tuple(rules), any_config.score):
+    for scores in score_chunks(trajectory, tuple(rules), score):
         for observations in zip(*(observers[kind].observations(scores[kind]) for kind in observers), strict=True):
             here = dict(zip(observers, observations, strict=True))
             waiting = [detection for detection in waiting if detection.observe(here) is None]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +10,13 @@ from numpy.typing import NDArray
 from earlybird.config import SearchConfig
 from earlybird.detectors.base import Observation, chosen_by
 from earlybird.detectors.criterion import Criterion
+from earlybird.detectors.defaults import scored_by, with_defaults
 from earlybird.detectors.draw import Draw, KindDraw
 from earlybird.detectors.expression import detector_factory
 from earlybird.detectors.observer import Observer
 from earlybird.detectors.scores import Scores
 from earlybird.masks import MaskRule, Prunable, mask_rules
-from earlybird.vocabulary import How, Kind
+from earlybird.vocabulary import CHANNELS, Channel, How, Kind
 
 
 class Detection:
@@ -30,8 +30,11 @@ class Detection:
         source: of the units: a model's anatomy, or a record's shape.
         total_steps: planned of the run.
         steps_per_epoch: needed only where spans are given in epochs.
+        recorded: the channels of a record, where it is one that is read.
 
     Attributes:
+        config: with its detector and its score.
+        score: what ranks the units.
         rules: how scores become masks, per kind that is pruned.
         detectors: per kind.
         factory: what made them.
@@ -45,15 +48,22 @@ class Detection:
     """
 
     def __init__(
-        self, config: SearchConfig, source: Prunable, *, total_steps: int, steps_per_epoch: float | None = None
+        self,
+        config: SearchConfig,
+        source: Prunable,
+        *,
+        total_steps: int,
+        steps_per_epoch: float | None = None,
+        recorded: Collection[Channel] = CHANNELS,
     ) -> None:
         self.total_steps = total_steps
         self.rules: dict[Kind, MaskRule] = mask_rules(config, source)
+        # By their names, so that a draw says what decided even where that is the default, which may change.
+        self.config = config = with_defaults(config, recorded)
         self.factory = detector_factory(config)
-        # By its name, so that a draw says what decided even where that is the default, which may change.
-        self.config = config if config.detector is not None else replace(config, detector=self.factory.name)
+        self.score = scored_by(config)
         self.detectors = {
-            kind: self.factory.build(kind, rule, config.score, total_steps, steps_per_epoch)
+            kind: self.factory.build(kind, rule, self.score, total_steps, steps_per_epoch)
             for kind, rule in self.rules.items()
         }
         self.draw: Draw | None = None

@@ -15,11 +15,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
-from earlybird.config import DetectorConfig
+from earlybird.config import DEFAULT_SCORE, DetectorConfig
 from earlybird.detectors.base import Detector
 from earlybird.detectors.combinations import AllOf, AnyOf, Repeated
 from earlybird.detectors.factory import DetectorFactory, NamedDetector, OwnDetector, given_settings, restricted
-from earlybird.detectors.presets import DEFAULT_DETECTOR, detector_named
+from earlybird.detectors.presets import DEFAULT_DETECTORS, detector_named
 from earlybird.detectors.rule_presets import stationary_share
 from earlybird.errors import InputError
 from earlybird.masks import MaskRule
@@ -47,6 +47,12 @@ class Combination(DetectorFactory):
     def threshold(self) -> float | None:
         """The share of settled members that is reached or exceeded, or the only member's threshold."""
         return self.members[0].threshold if self.needed is None else self.needed
+
+    @property
+    def score(self) -> Score:
+        """The members', or the coefficient where one of them is made for that."""
+        scores = {member.score for member in self.members}
+        return "coefficient" if "coefficient" in scores else DEFAULT_SCORE
 
     @property
     def settled_below(self) -> bool:
@@ -79,7 +85,7 @@ def detector_factory(config: DetectorConfig) -> DetectorFactory:
     """
     if config.detector is not None and not isinstance(config.detector, str):
         return OwnDetector(config.detector)
-    text = DEFAULT_DETECTOR if config.detector is None else config.detector
+    text = DEFAULT_DETECTORS[config.score or DEFAULT_SCORE] if config.detector is None else config.detector
     factory = _Reader(text).read()
     if isinstance(factory, NamedDetector):
         return replace(factory, chosen=config)

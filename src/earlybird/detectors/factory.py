@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, TypeVar
 
-from earlybird.config import DETECTOR_SETTINGS, SPANS, DetectorConfig
+from earlybird.config import DEFAULT_SCORE, DETECTOR_SETTINGS, SPANS, DetectorConfig
 from earlybird.detectors.base import Detector
 from earlybird.detectors.criterion import NUCLEAR_NORM, Criterion, has_lag
 from earlybird.detectors.specification import DetectorSpecification, ResolvedSettings
@@ -47,6 +48,11 @@ class DetectorFactory(ABC):
     @abstractmethod
     def settled_below(self) -> bool:
         """Whether a statistic below the threshold speaks for settled masks, or one above it."""
+
+    @property
+    @abstractmethod
+    def score(self) -> Score:
+        """What it is made for."""
 
     @abstractmethod
     def member(
@@ -95,7 +101,7 @@ class NamedDetector(DetectorFactory):
         return self.specification.summary
 
     @property
-    def threshold(self) -> float:
+    def threshold(self) -> float | None:
         """The user's, or the specification's."""
         return self.specification.threshold if self.chosen.threshold is None else self.chosen.threshold
 
@@ -103,6 +109,11 @@ class NamedDetector(DetectorFactory):
     def settled_below(self) -> bool:
         """As the specification says."""
         return self.specification.settled_below
+
+    @property
+    def score(self) -> Score:
+        """As the specification says."""
+        return self.specification.score
 
     def member(
         self, kind: Kind, rule: MaskRule, score: Score, total_steps: int, steps_per_epoch: float | None
@@ -128,7 +139,7 @@ class NamedDetector(DetectorFactory):
                 total_steps,
                 **self.spans(kind, total_steps, steps_per_epoch),
                 criterion=criterion,
-                threshold=self.threshold,
+                threshold=math.nan if self.threshold is None else self.threshold,
             )
         )
 
@@ -171,6 +182,11 @@ class OwnDetector(DetectorFactory):
     def settled_below(self) -> bool:
         """As it says, if it says."""
         return bool(getattr(self.detector, "settled_below", False))
+
+    @property
+    def score(self) -> Score:
+        """It does not say."""
+        return DEFAULT_SCORE
 
     def member(
         self, kind: Kind, rule: MaskRule, score: Score, total_steps: int, steps_per_epoch: float | None

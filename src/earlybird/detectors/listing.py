@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from earlybird.detectors.presets import DEFAULT_DETECTOR, DETECTORS
+from earlybird.config import DEFAULT_SCORE
+from earlybird.detectors.presets import DEFAULT_DETECTORS, DETECTORS
 from earlybird.detectors.specification import DetectorSpecification
 from earlybird.spans import Span
 
@@ -18,7 +19,7 @@ def described_detectors() -> list[dict[str, str]]:
     """What each draws on, its null hypothesis, its default settings, the operations of a check."""
     rows = [
         {
-            "detector": name + (" (default)" if name == DEFAULT_DETECTOR else ""),
+            "detector": name + _default(name),
             "draws_when": rule.summary,
             "null_hypothesis": rule.null,
             "settings": _settings(rule),
@@ -54,7 +55,15 @@ def _settings(rule: DetectorSpecification) -> str:
         settings.append(rule.remark)
     if rule.unsmoothed:
         settings.append(f"{', '.join(rule.unsmoothed)} unsmoothed")
-    return ", ".join([*settings, f"threshold {rule.threshold:g}"])
+    if rule.threshold is not None:
+        settings.append(f"threshold {rule.threshold:g}")
+    return ", ".join(settings) or "none"
+
+
+def _default(name: str) -> str:
+    if name == DEFAULT_DETECTORS[DEFAULT_SCORE]:
+        return " (default)"
+    return " (default by coefficients)" if name == DEFAULT_DETECTORS["coefficient"] else ""
 
 
 def _short(span: Span) -> str:

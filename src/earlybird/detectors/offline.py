@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from earlybird.config import SearchConfig
+from earlybird.config import SearchConfig, check_search_config
 from earlybird.detectors.detection import Detection
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.scores import RunningScore, Scores, channels_of
@@ -40,10 +40,7 @@ def detect(trajectory: Trajectory, config: SearchConfig) -> Draw | None:
             f"trajectory must be a Trajectory, got {reprlib.repr(trajectory)}; of files read it by"
             " Trajectory.open(path)"
         )
-    if not isinstance(config, SearchConfig):
-        raise InputError(
-            f"config must be a SearchConfig, got {reprlib.repr(config)}; write SearchConfig(heads=0.3, neurons=0.4)"
-        )
+    check_search_config(config)
     detection = detection_of(trajectory, config)
     check_length(trajectory, detection)
     return detected(trajectory, detection)
@@ -56,12 +53,18 @@ def detection_of(trajectory: Trajectory, config: SearchConfig) -> Detection:
         InputError: see `Detection`.
     """
     shape = trajectory.shape
-    return Detection(config, shape, total_steps=shape.total_steps, steps_per_epoch=shape.steps_per_epoch)
+    return Detection(
+        config,
+        shape,
+        total_steps=shape.total_steps,
+        steps_per_epoch=shape.steps_per_epoch,
+        recorded=shape.channels,
+    )
 
 
 def detected(trajectory: Trajectory, detection: Detection) -> Draw | None:
     """Feed a recording to a detection, up to its draw."""
-    for scores in score_chunks(trajectory, tuple(detection.rules), detection.config.score):
+    for scores in score_chunks(trajectory, tuple(detection.rules), detection.score):
         if (draw := detection.update(scores)) is not None:
             return draw
     return None
@@ -87,7 +90,7 @@ def draw_at(trajectory: Trajectory, step: int, config: SearchConfig, how: How = 
     if not 0 <= step < trajectory.steps:
         raise InputError(f"step must lie in 0..{trajectory.steps - 1}, the recorded steps, got {step}")
     detection = detection_of(trajectory, config)
-    for scores in score_chunks(trajectory, tuple(detection.rules), config.score):
+    for scores in score_chunks(trajectory, tuple(detection.rules), detection.score):
         first, count = next((part.first, len(part)) for part in scores.values())
         if step < first + count:
             return detection.draw_at(step, {kind: part.at(step - first) for kind, part in scores.items()}, how)

@@ -9,8 +9,16 @@ from earlybird.detectors.rule_presets import RULES
 from earlybird.detectors.specification import DetectorSpecification
 from earlybird.detectors.window_presets import PUBLISHED, WINDOWED
 from earlybird.errors import InputError, nearest
+from earlybird.vocabulary import Score
 
-DEFAULT_DETECTOR = "rank-correlation"
+# By what tickets are worth after training; docs/defaults.md says what was measured.
+DEFAULT_DETECTORS: Mapping[Score, str] = MappingProxyType(
+    {
+        "coefficient": "rank-correlation",
+        "gradient": "recent-half-capture",
+        "squared-gradient": "recent-half-capture",
+    }
+)
 DETECTORS: Mapping[str, DetectorSpecification] = MappingProxyType({**WINDOWED, **RULES, **PUBLISHED})
 
 

@@ -11,6 +11,7 @@ from earlybird.detectors.half_time_capture import HalfTimeCapture
 from earlybird.detectors.hamming import HammingDistance
 from earlybird.detectors.lagged_overlap import LaggedOverlap
 from earlybird.detectors.online_change_point import OnlineChangePoint
+from earlybird.detectors.random_start import RandomStart
 from earlybird.detectors.rank_correlation import RankCorrelation
 from earlybird.detectors.recent_half_capture import RecentHalfCapture
 from earlybird.detectors.specification import DetectorSpecification, ResolvedSettings
@@ -34,6 +35,10 @@ def _fixed_time(settings: ResolvedSettings) -> Detector:
     return FixedTime(threshold=settings.threshold, total_steps=settings.total_steps)
 
 
+def _random_start(settings: ResolvedSettings) -> Detector:
+    return RandomStart(settings.rule)
+
+
 def _half_time_capture(settings: ResolvedSettings) -> Detector:
     start = max(settings.start, _LEAST_START)
     return HalfTimeCapture(settings.rule, threshold=settings.threshold, start=start, total_steps=settings.total_steps)
@@ -47,7 +52,9 @@ def _split_half_capture(settings: ResolvedSettings) -> Detector:
 
 
 def _recent_half_capture(settings: ResolvedSettings) -> Detector:
-    return RecentHalfCapture(settings.rule, settings.score, threshold=settings.threshold, start=settings.start)
+    # A run of fewer steps than are worth looking at, as one that only tries whether all works, is looked at once.
+    start = min(_LEAST_START, settings.total_steps) if settings.start == _LEAST_START else settings.start
+    return RecentHalfCapture(settings.rule, settings.score, threshold=settings.threshold, start=start)
 
 
 def _lagged_overlap(settings: ResolvedSettings) -> Detector:
@@ -143,6 +150,7 @@ RULES: Mapping[str, DetectorSpecification] = {
         summary="Of the recent half of the steps, the mask of the first half captures 95% by the second alone.",
         build=_recent_half_capture,
         start=steps(_LEAST_START),
+        score="squared-gradient",
     ),
     "hamming": DetectorSpecification(
         summary="Five successive masks differ by at most 10% (Early-Bird's rule).",
@@ -160,6 +168,16 @@ RULES: Mapping[str, DetectorSpecification] = {
         null=_NO_TEST,
         settled_below=False,
         cost="O(1)",
+        score="squared-gradient",
+    ),
+    "random-start": DetectorSpecification(
+        summary="Units are chosen randomly after the first step: from scratch no choice does better.",
+        build=_random_start,
+        threshold=None,
+        null=_NO_TEST,
+        settled_below=False,
+        cost="O(u log u)",
+        score="squared-gradient",
     ),
     "lagged-overlap": _LAGGED,
     "rank-correlation": replace(

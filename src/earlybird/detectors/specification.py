@@ -39,7 +39,7 @@ class DetectorSpecification:
     Attributes:
         summary: what it does, in one sentence.
         build: makes the detector.
-        threshold: what the statistic is compared with.
+        threshold: what the statistic is compared with; None where there is none.
         null: the null hypothesis in one sentence, or why there is none.
         settled_below: whether a statistic below the threshold speaks for settled masks, or one above it.
         cost: of one check, by operations; n is the window's length, u the number of units.
@@ -49,11 +49,12 @@ class DetectorSpecification:
         unsmoothed: kinds whose series is not smoothed by default.
         remark: what else is set, in words.
         test: what judges a window of the series, for detectors that are such a test.
+        score: what it is made for, and reads where the user names none.
     """
 
     summary: str
     build: Callable[[ResolvedSettings], Detector]
-    threshold: float
+    threshold: float | None
     null: str
     settled_below: bool
     cost: str
@@ -67,6 +68,7 @@ class DetectorSpecification:
     unsmoothed: tuple[Kind, ...] = ()
     remark: str = ""
     test: type[StationarityTest] | None = None
+    score: Score = "coefficient"
 
     def has(self, setting: str, criterion: CriterionName | None = None) -> bool:
         """Whether a user may set it; a lag also where the criterion chosen looks back."""

@@ -20,12 +20,10 @@ _log = logging.getLogger(__name__)
 def prune_on(
     model: nn.Module, ticket: Ticket, batches: Sequence[Call], wanted: int, *, optimizer: torch.optim.Optimizer | None
 ) -> None:
-    """Prune, refitted on the batches that were kept; the log says where they are fewer than wanted, or no use."""
+    """Prune, refitted on the batches that were kept; the log says where they are no use."""
     if not wanted:
         prune(model, ticket, optimizer=optimizer)
         return
-    if len(batches) < wanted and is_first():
-        _log.warning("compensation=%d, but the training has gone through %d batches so far", wanted, len(batches))
     try:
         prune(model, ticket, optimizer=optimizer, compensate=batches)
     except CannotCompensateError as error:

@@ -93,10 +93,12 @@ class SearchDriver:
         """
         refuse_removed_parameters(optimizer)
         if config.compensation and several():
-            raise InputError(
-                "compensation is for one process, each of several would refit on its own batches: leave it out, or"
-                " prune and refit in one process after the search"
-            )
+            config = replace(config, compensation=0)
+            if is_first():
+                _log.warning(
+                    "no compensation: each of several processes would refit on its own batches; prune and refit in one"
+                    " process after the search"
+                )
         follow_weights = config.learning_rate is None
         if follow_weights and (rate := _highest_rate(optimizer)) > 0:
             config = replace(config, learning_rate=rate)  # the ticket tells it
@@ -212,12 +214,12 @@ def check_then(then: AtDraw) -> None:
 
 
 def config_to_continue(config: SearchConfig) -> SearchConfig:
-    """The config of a training that goes on from its draw: at a fifth of it, where nothing else is asked for.
+    """The config of a training that goes on from its draw: by coefficients at a fifth, if nothing else is asked for.
 
-    Measured on three workloads, what the default detector draws leaves too little of the training to mend what pruning
-    broke; docs/choosing-a-detector.md has the numbers.
+    Measured on three workloads, what their default detector draws leaves too little of the training to mend what
+    pruning broke; docs/choosing-a-detector.md has the numbers.
     """
-    if config.detector is not None or given_settings(config):
+    if config.detector is not None or config.score != "coefficient" or given_settings(config):
         return config
     return replace(config, detector="fixed-time")
 

@@ -14,8 +14,9 @@ import torch
 from torch.utils.hooks import RemovableHandle
 from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
 
-from earlybird.anatomy.distributed import wait_for_all
-from earlybird.config import SearchConfig
+from earlybird.anatomy.distributed import several, wait_for_all
+from earlybird.config import SearchConfig, check_search_config
+from earlybird.detectors.defaults import scored_by
 from earlybird.errors import InputError, JobError
 from earlybird.integrations.compensated_prune import prune_on
 from earlybird.integrations.driver import SearchDriver, check_then
@@ -59,9 +60,9 @@ class EarlyBirdCallback(DrivingCallback):
 
     Args:
         trainer: whose training is searched.
-        config: as of `earlybird.Search`, but that "continue" draws at a fifth of the training by default
-            (`fixed-time`), and that the coefficients train at the weights' rate by default; theirs follows the schedule
-            of the weights'.
+        config: as of `earlybird.Search`, but that "continue" by coefficients draws at a fifth of the training by
+            default (`fixed-time`), and that the coefficients train at the weights' rate by default; theirs follows the
+            schedule of the weights'.
         then: at the draw, "stop" the training, or prune the model in place and "continue" with the small network,
             the optimizer's state sliced along.
         draw_at_end: if nothing has settled by the end of the training, draw there all the same; otherwise a warning in
@@ -223,15 +224,18 @@ class EarlyBirdCallback(DrivingCallback):
 
 
 def train_early_bird(
-    trainer: Trainer, config: SearchConfig, *, weights: Weights = "rewind", draw_at_end: bool = True
+    trainer: Trainer, config: SearchConfig | None = None, *, weights: Weights | None = None, draw_at_end: bool = True
 ) -> Ticket:
     """Search, draw, prune and train on, all with one Trainer; afterwards its model is small and trained.
 
     Args:
         trainer: ready to train; its model is pruned in place.
-        config: see `EarlyBirdCallback`.
-        weights: "rewind" to the initial ones and train by the whole schedule again, or "continue" from those at the
-            draw to the schedule's end.
+        config: see `EarlyBirdCallback`; by default `SearchConfig()`, which about halves the FLOPs of a fine-tuning,
+            search included, and those of an answer afterwards.
+        weights: "continue" from those at the draw to the schedule's end, or "rewind" to the initial ones and train by
+            the whole schedule again. By default a search by gradients, which draws early, continues; one by
+            coefficients, which draws late, rewinds, and so does what cannot continue: several processes, and
+            load_best_model_at_end.
         draw_at_end: if nothing has settled by the end of the search, draw there all the same; continuing from
             there leaves nothing to train.
 
@@ -246,6 +250,11 @@ def train_early_bird(
     model = trainer.model
     if not isinstance(model, torch.nn.Module):
         raise InputError("the Trainer has no model yet (model_init): build the model and give it to the Trainer")
+    config = SearchConfig() if config is None else config
+    check_search_config(config)
+    if weights is None:
+        late = scored_by(config) == "coefficient"
+        weights = "rewind" if late or several() or trainer.args.load_best_model_at_end else "continue"
     if weights not in get_args(Weights):
         raise InputError(f'weights must be "rewind" or "continue", got {weights!r}')
     rewind = weights == "rewind"
@@ -277,7 +286,8 @@ def train_early_bird(
         model.load_state_dict(initial)
         optimizer = plain_optimizer(trainer.optimizer)
         own = optimizer if own_optimizer else None
-        prune_on(model, callback.ticket, callback.batches, config.compensation, optimizer=own)
+        wanted = 0 if several() else config.compensation
+        prune_on(model, callback.ticket, callback.batches, wanted, optimizer=own)
         _start_anew(trainer, optimizer if own_optimizer else None, own_scheduler)
         trainer.train()
     return callback.ticket

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,12 @@ class Call:
 
     inputs: tuple[Any, ...]
     named: Mapping[str, Any]
+
+    @property
+    def bytes(self) -> int:
+        """Of all tensors."""
+        leaves = tree_leaves((self.inputs, dict(self.named)))
+        return sum(leaf.nbytes for leaf in leaves if isinstance(leaf, Tensor))
 
     def __call__(self, model: nn.Module) -> Any:
         """Make it."""
@@ -31,13 +37,16 @@ class KeptBatches:
 
     Args:
         model: that trains.
-        count: of the calls kept; of accumulated gradients each backward pass has one.
+        count: of the calls kept; of accumulated gradients each backward pass has one. Of large batches, as of images,
+            fewer are kept, which hold more tokens than a refit needs.
+        most_bytes: of all calls but the newest.
 
     Attributes:
         calls: the newest, the oldest first.
     """
 
-    def __init__(self, model: nn.Module, count: int) -> None:
+    def __init__(self, model: nn.Module, count: int, *, most_bytes: int = 1 << 28) -> None:
+        self._most_bytes = most_bytes
         self.calls: deque[Call] = deque(maxlen=count)
         self._handle = model.register_forward_pre_hook(self._keep, with_kwargs=True)
 
@@ -48,4 +57,7 @@ class KeptBatches:
     def _keep(self, model: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         if model.training and torch.is_grad_enabled():
             # Copied: a loop may use the memory of a batch again.
-            self.calls.append(Call(*tree_map_only(Tensor, lambda tensor: tensor.detach().clone(), (inputs, named))))
+            call = Call(*tree_map_only(Tensor, lambda tensor: tensor.detach().clone(), (inputs, named)))
+            self.calls.append(call)
+            while len(self.calls) > 1 and sum(each.bytes for each in self.calls) > self._most_bytes:
+                self.calls.popleft()

@@ -52,9 +52,9 @@ class EarlyBirdCallback(Callback):
 
     Args:
         attribute: name of the module's attribute that holds the Transformer.
-        config: as of `earlybird.Search`, but that "continue" draws at a fifth of the training by default
-            (`fixed-time`), and that the coefficients train at the weights' rate by default; theirs follows the schedule
-            of the weights'.
+        config: as of `earlybird.Search`, but that "continue" by coefficients draws at a fifth of the training by
+            default (`fixed-time`), and that the coefficients train at the weights' rate by default; theirs follows the
+            schedule of the weights'.
         then: at the draw, "stop" the fit, or prune the model in place and "continue" with the small network, the
             optimizer's state sliced along.
         draw_at_end: if nothing has settled by the end of the fit, draw there all the same; otherwise a warning in the

@@ -16,6 +16,7 @@ from earlybird.config import (
     SlimmingConfig,
     refuse_ratios_by_name,
 )
+from earlybird.detectors.defaults import detector_and_score
 from earlybird.detectors.expression import detector_factory
 from earlybird.errors import InputError
 from earlybird.recipes.data.settings import SourceSettings
@@ -100,9 +101,10 @@ class SearchSettings(DetectorConfig, CompensationConfig, PruningConfig):
         DetectorConfig.__post_init__(self)
         if not self.heads and not self.neurons:
             raise InputError("heads and neurons are both 0: there is nothing to prune")
-        name = detector_factory(self).name
-        if self.detector is None:
-            object.__setattr__(self, "detector", name)  # so that a written recipe says it
+        detector, score = detector_and_score(self)
+        detector_factory(self)  # which refuses a name that there is not
+        for name, value in (("detector", detector), ("score", score)):
+            object.__setattr__(self, name, value)  # so that a written recipe says it
 
 
 class RetrainingSettings(Settings):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from torch import Tensor, nn
 
 from earlybird.anatomy import Anatomy
 from earlybird.anatomy.distributed import is_first, wait_for_all
-from earlybird.config import SearchConfig
+from earlybird.config import SearchConfig, check_search_config
+from earlybird.detectors.defaults import with_defaults
 from earlybird.detectors.detection import Detection
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.scores import RunningScore, Scores
@@ -91,16 +91,13 @@ class Search:
         recording: Recording | None = None,
         delay: int | None = None,
     ) -> None:
-        if not isinstance(config, SearchConfig):
-            raise InputError(
-                f"config must be a SearchConfig, got {reprlib.repr(config)}; write SearchConfig(heads=0.3, neurons=0.4)"
-            )
+        check_search_config(config)
         check_run_length(total_steps, steps_per_epoch)
         if delay is not None and delay < 0:
             raise InputError(f"delay must be at least 0 steps, got {delay}")
         if recording is not None and is_first():
             recording.refuse_to_replace()
-        self.config = config
+        self.config = config = with_defaults(config)
         self.anatomy = (Anatomy.of(model) if anatomy is None else anatomy).excluding(config.exclude)
         for kind in KINDS:
             if getattr(config, kind) and kind not in self.anatomy.units:
@@ -113,11 +110,11 @@ class Search:
         self.recorded = recording is not None
         self.detection = Detection(config, self.anatomy, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
         kinds = tuple(self.detection.rules)
-        self._trained = config.score == "coefficient"
+        self._trained = self.detection.score == "coefficient"
         self._channel: Channel = "deviation" if self._trained else "gradient"
         also_gradients = self._trained and recording is not None and recording.gradients
         self._channels: tuple[Channel, ...] = ("deviation", "gradient") if also_gradients else (self._channel,)
-        self._running = {kind: RunningScore(config.score, self._channel) for kind in kinds}
+        self._running = {kind: RunningScore(self.detection.score, self._channel) for kind in kinds}
         self._newest: dict[Kind, Scores] = {}
         places: dict[Kind, Place] = {"heads": config.slim, "neurons": config.neuron_slim}
         self._l1: dict[Kind, float] = {"heads": config.l1_heads, "neurons": config.l1_neurons}

@@ -1,0 +1,109 @@
+"""What a config says where its user says nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import earlybird as eb
+from earlybird.config import DetectorConfig
+from earlybird.detectors.base import Observation
+from earlybird.detectors.defaults import with_defaults
+from earlybird.detectors.random_start import RandomStart
+from earlybird.errors import InputError
+from earlybird.masks import MaskRule
+
+STEPS, LAYERS = 400, 3
+
+
+def _settling(seed: int, units: int) -> NDArray[np.float32]:
+    """|Gradients| (steps, layers, units) whose means differ by unit: the longer one looks, the surer their order."""
+    generator = np.random.default_rng(seed)
+    size = np.linspace(0.2, 2.0, units)[generator.permuted(np.tile(np.arange(units), (LAYERS, 1)), axis=1)]
+    return np.abs(generator.normal(size=(STEPS, LAYERS, units)) * size).astype(np.float32)
+
+
+def _trajectory(**channel: str) -> eb.Trajectory:
+    return eb.Trajectory.from_arrays(heads=_settling(0, 12), neurons=_settling(1, 40), total_steps=STEPS, **channel)
+
+
+def test_a_search_that_is_asked_for_nothing_halves_both_kinds_and_mends_the_cut() -> None:
+    config = eb.SearchConfig()
+    assert config.heads == config.neurons
+    assert 0.5 <= config.neurons < 0.65
+    assert config.compensation == 16
+    # What is asked for stands, and the other kind is left alone.
+    assert eb.SearchConfig(neurons=0.4).heads is None
+    assert eb.SearchConfig(heads=0).neurons is None
+    # A ticket of one's own is asked for by its ratios.
+    assert eb.PruningConfig().heads is None
+
+
+@pytest.mark.parametrize(
+    ("score", "detector", "expected"),
+    [
+        (None, None, ("squared-gradient", "recent-half-capture")),
+        ("gradient", None, ("gradient", "recent-half-capture")),
+        ("coefficient", None, ("coefficient", "rank-correlation")),
+        (None, "fixed-time", ("squared-gradient", "fixed-time")),
+        (None, "random-start", ("squared-gradient", "random-start")),
+        # The study's are made for coefficients, and so is what holds one of them.
+        (None, "mann-kendall", ("coefficient", "mann-kendall")),
+        (None, "any(recent-half-capture, adf)", ("coefficient", "any(recent-half-capture, adf)")),
+        (None, "repeat(recent-half-capture, 2)", ("squared-gradient", "repeat(recent-half-capture, 2)")),
+        ("squared-gradient", "mann-kendall", ("squared-gradient", "mann-kendall")),
+    ],
+)
+def test_score_and_detector_say_each_other(score: str | None, detector: str | None, expected: tuple[str, str]) -> None:
+    filled = with_defaults(DetectorConfig(score=score, detector=detector))
+    assert (filled.score, filled.detector) == expected
+    assert with_defaults(filled) == filled
+
+
+def test_a_record_is_read_by_what_it_holds() -> None:
+    by_gradients = eb.detect(_trajectory(channel="gradient"), eb.SearchConfig())
+    assert by_gradients is not None
+    assert (by_gradients.config.score, by_gradients.config.detector) == ("squared-gradient", "recent-half-capture")
+    named = eb.SearchConfig(score="squared-gradient", detector="recent-half-capture")
+    again = eb.detect(_trajectory(channel="gradient"), named)
+    assert again is not None
+    assert again.step == by_gradients.step
+
+    by_coefficients = eb.detect(_trajectory(), eb.SearchConfig(detector="hamming", threshold=0.9))
+    assert by_coefficients is not None
+    assert by_coefficients.config.score == "coefficient"
+    early = eb.detect(_trajectory(), eb.SearchConfig(detector="fixed-time"))
+    assert early is not None
+    assert early.config.score == "coefficient"
+    with pytest.raises(InputError, match="did not record what the score 'squared-gradient' needs"):
+        eb.detect(_trajectory(), eb.SearchConfig(score="squared-gradient"))
+
+
+def test_a_random_start_waits_for_nothing_and_looks_at_nothing() -> None:
+    config = eb.SearchConfig(heads=0.5, neurons=0.3, detector="random-start")
+    draw = eb.detect(_trajectory(channel="gradient"), config)
+    assert draw is not None
+    assert draw.step == 0
+    # As many as by scores, by each block for heads and over all for neurons; and not those of the scores.
+    assert draw.masks["heads"].sum(-1).tolist() == [6] * LAYERS
+    assert draw.masks["neurons"].sum() == 120 - (int(0.3 * 119) + 1)
+    scored = eb.detect(_trajectory(channel="gradient"), eb.SearchConfig(heads=0.5, neurons=0.3))
+    assert scored is not None
+    assert (draw.masks["neurons"] != scored.masks["neurons"]).any()
+    with pytest.raises(InputError, match="no setting 'threshold'"):
+        eb.detect(_trajectory(channel="gradient"), eb.SearchConfig(detector="random-start", threshold=0.5))
+
+
+def test_a_random_start_chooses_the_same_units_whatever_the_scores() -> None:
+    rule = MaskRule(0.5, "global", [8, 8])
+    detector = RandomStart(rule)
+    chosen = []
+    for seed in range(2):
+        scores = np.random.default_rng(seed).random((2, 8))
+        observation = Observation(0, scores, rule.masks(scores), {}, evidence=True)
+        detector.update(observation)
+        assert detector.settled
+        chosen.append(detector.chosen(observation).mask)
+    np.testing.assert_array_equal(*chosen)
+    assert chosen[0].sum() == 8
