@@ -54,7 +54,7 @@ def test_text_fine_tuning(tmp_path, tiny_bert, monkeypatch):
         (tmp_path / f"{name}.tsv").write_text("\n".join(texts * 30) + "\n")
     data = ["data.format=tsv", f"data.source={tmp_path}", "data.config=null", "data.columns=[sentence, label]"]
     model = [f"model.pretrained={tiny_bert}", "model.max_length=16", "training.batch_size=4"]
-    ratios = ["search.heads=0.5", "search.neurons=0.5"]
+    ratios = ["search.heads=0.5", "search.neurons=0.5", "search.score=coefficient", "search.detector=rank-correlation"]
     job = Job.begin(read_recipe("bert-glue", [f"output={tmp_path / 'run'}", *data, *model, *ratios, *WHOLE]))
     search(job)
     draw(job)
