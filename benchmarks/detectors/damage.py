@@ -134,7 +134,7 @@ def main() -> None:
         looks.append(Damage(search, job, record, steps))
         return search, looks[0]
 
-    settings = job.recipe.training.model_copy(update={"checkpoint_every": job.recipe.training.checkpoint_every})
+    settings = job.recipe.training
     train(
         job.recipe, settings, job.task, model, job.files.search, stage="search",
         schedule=schedule_of(job.task, settings), steps=planned_steps(job.task, settings), attach=attach,

@@ -6,7 +6,7 @@
 
 A detector whose settings are shares of the run waits longer in a longer one, whatever it sees. All scores are read from
 one record of a training with coefficients. Beside the step stands what the ticket captures of the last recorded mask of
-the same score, over both kinds: 1 is the mask's own choice, 0 a random one's. Writes planned-lengths.md.
+the same score, the less of the two kinds: 1 is the mask's own choice, 0 a random one's. Writes planned-lengths.md.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def column(trajectory: Trajectory, score: Score, ratio: float) -> dict[str, str]
         if verdict.draw is not None:
             cells[name] = f"{verdict.draw.step}, {captured(trajectory, verdict, config, score):.2f}"
         else:
-            cells[name] = "no" if verdict.reason.startswith("not settled") else "too short"
+            cells[name] = "no" if verdict.reason.startswith("not settled") else "cannot"
     return cells
 
 

@@ -2,11 +2,11 @@
 
     python benchmarks/frontier/three_costs.py SWEEP/results.json [PEERS/results.json ...] --output DIRECTORY
 
-The costs are shares of dense training's: FLOPs (search included), seconds (which compare where nothing else ran, see
-the column of the cores that other work kept busy), and FLOPs of an answer. A short dense training is cheap and leaves a
-large network, pruning at the end leaves a small one and saves no training: only all three together compare. The last
-column names the rows that cost no more in FLOPs, to train and to ask, and are better by two standard errors of the
-paired difference.
+The costs are shares of dense training's: FLOPs (search, choosing and refit included), seconds (which compare where
+nothing else ran, see the column of the cores that other work kept busy), and FLOPs of an answer. A short dense
+training is cheap and leaves a large network, pruning at the end leaves a small one and saves no training: only all
+three together compare. The last column names the rows that cost no more in FLOPs, to train and to ask, and are better
+by two standard errors of the paired difference.
 
 Rows are those of a sweep, and those of benchmarks/peers. Writes three-costs.md, .csv and .png.
 """
@@ -74,12 +74,12 @@ def _standard_error(values: Sequence[float]) -> float:
     return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
-def rows_of(sources: Sequence[Path]) -> tuple[str, list[Row]]:
+def rows_of(sources: Sequence[Path], refit_batches: int) -> tuple[str, list[Row]]:
     """The metric, and all rows of sweeps and peers; the dense network comes from the sweeps."""
     contents = [json.loads(path.read_text(encoding="utf-8")) for path in sources]
     sweeps = [content for content in contents if isinstance(content, dict)]
     peers = [row for content in contents if isinstance(content, list) for row in content]
-    metric = sweeps[0]["metric"]
+    metric = str(sweeps[0]["metric"])
     cells = [
         (row["labels"], cell)
         for content in sweeps
@@ -87,15 +87,19 @@ def rows_of(sources: Sequence[Path]) -> tuple[str, list[Row]]:
         for cell in row["cells"]
         if cell["status"] == "done"
     ]
-    dense = {cell["seed"]: cell for labels, cell in cells if labels["draw"] == "dense"}
+    dense = {cell["dense"]: cell for labels, cell in cells if labels["draw"] == "dense"}
+    by_seed = {cell["seed"]: cell for cell in dense.values()}
+    if peers and len(by_seed) != len(dense):
+        raise SystemExit("peers are compared with the dense network of their seed, of which the sweeps have several")
     found: dict[str, dict[int, Training]] = defaultdict(dict)
     for labels, cell in cells:
-        if cell["seed"] in dense:
-            found[_name(labels)][cell["seed"]] = _training(_searched(labels, cell, dense[cell["seed"]]), dense, metric)
+        if cell["dense"] in dense:
+            own = dense[cell["dense"]]
+            found[_name(labels)][cell["seed"]] = _training(_searched(labels, cell, own, refit_batches), own, metric)
     for row in peers:
-        if row["seed"] in dense:
-            found[_peer_name(row)][row["seed"]] = _training(row, dense, metric)
-    return metric, [Row(name, by_seed) for name, by_seed in found.items()]
+        if row["seed"] in by_seed:
+            found[_peer_name(row)][row["seed"]] = _training(row, by_seed[row["seed"]], metric)
+    return metric, [Row(name, trainings) for name, trainings in found.items()]
 
 
 def _name(labels: Mapping[str, Any]) -> str:
@@ -113,18 +117,24 @@ def _peer_name(row: Mapping[str, Any]) -> str:
     return f"{row.get('draw', 'one-shot Taylor')}, {row['ratio']:g}"
 
 
-def _searched(labels: Mapping[str, Any], cell: Mapping[str, Any], dense: Mapping[str, Any]) -> dict[str, Any]:
+def _searched(
+    labels: Mapping[str, Any], cell: Mapping[str, Any], dense: Mapping[str, Any], refit_batches: int
+) -> dict[str, Any]:
     """A sweep's cell as the peers' rows are: with the dense steps before it, and their seconds."""
+    if labels["draw"] == "dense":
+        refit_batches = 0
+    refit_batches = labels["axes"].get("search.compensation", refit_batches)
     steps = cell["draw_step"] + 1 if "draw_step" in cell else 0
     if labels["draw"] == "random" and labels["start"] == "continue":
         steps = dense["train_steps"] - cell["train_steps"]
     seconds = cell.get("search_seconds", steps / dense["train_steps"] * dense["train_seconds"])
-    return {**cell, "steps": cell["train_steps"], "seconds": cell["train_seconds"] + seconds, "dense_steps": steps}
+    spent = {"steps": cell["train_steps"], "seconds": cell["train_seconds"] + seconds, "dense_steps": steps}
+    return {**cell, **spent, "refit_batches": refit_batches}
 
 
-def _training(row: Mapping[str, Any], dense_by_seed: Mapping[int, Mapping[str, Any]], metric: str) -> Training:
-    dense = dense_by_seed[row["seed"]]
-    before = row.get("dense_steps", row.get("batches", 0))
+def _training(row: Mapping[str, Any], dense: Mapping[str, Any], metric: str) -> Training:
+    # A batch that units are chosen by goes forward and backward, as a step; one of a refit forward alone.
+    before = row.get("dense_steps", 0) + row.get("batches", 0) + row.get("refit_batches", 0) / 3
     flops = row["steps"] * row["flops"] + before * dense["flops"]
     known = [one for entry in (row, dense) if (one := entry.get("other_cores")) is not None]
     return Training(
@@ -203,9 +213,10 @@ def main() -> None:
     """Write the table and the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="+")
+    parser.add_argument("--refit-batches", type=int, default=16, help="of the sweeps' cells, where no axis says")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
-    metric, rows = rows_of(arguments.results)
+    metric, rows = rows_of(arguments.results, arguments.refit_batches)
     rows.sort(key=lambda row: row.mean("training_flops"))
     arguments.output.mkdir(parents=True, exist_ok=True)
     picture = figure(rows, metric)

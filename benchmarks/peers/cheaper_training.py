@@ -17,8 +17,11 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
 import statistics
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,6 @@ from torch import nn
 from transformers import PreTrainedModel, TrainingArguments
 
 from earlybird.checkpoint.load import load
-from earlybird.config import SearchConfig
 from earlybird.recipes.clock import TrainingClock
 from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.run_directory import RESULT, read_json, write_json
@@ -44,7 +46,8 @@ _SCORING_BATCHES = 32
 
 def half_the_steps(recipe: Recipe, ratio: float) -> dict[str, Any]:
     """The dense network, trained half as long."""
-    shorter = recipe.training.model_copy(update={"epochs": recipe.training.epochs / 2})
+    whole = recipe.training
+    shorter = whole.model_copy(update={"epochs": whole.epochs / 2, "warmup_epochs": whole.warmup_epochs / 2})
     return _trained(Job.begin(recipe.model_copy(update={"training": shorter})))
 
 
@@ -60,15 +63,20 @@ def every_second_layer(recipe: Recipe, ratio: float) -> dict[str, Any]:
 
 def pruned_at_the_end(recipe: Recipe, ratio: float) -> dict[str, Any]:
     """Trained densely, then cut and refitted."""
+    if not recipe.search.compensation:
+        raise SystemExit("pruned-at-the-end is refitted: give search.compensation=16")
     job = Job.begin(recipe)
     dense = _trained(job)
     done = job.files.root / f"pruned-{ratio}.json"
     if not done.is_file():
+        start = time.perf_counter()
         model = load(job.files.dense / "model")
         batches = _batches(job, max(_SCORING_BATCHES, recipe.search.compensation))
         ticket = _ticket_by_gradients(job, model, batches[:_SCORING_BATCHES], ratio)
         prune(model, ticket, compensate=_calls(job, batches[: recipe.search.compensation]))
-        write_json(done, {**_evaluated(job, model), **job.costs(model)})
+        spent = {"choosing_seconds": time.perf_counter() - start, "batches": _SCORING_BATCHES}
+        spent |= {"refit_batches": recipe.search.compensation, "ratio": ratio}
+        write_json(done, {**_evaluated(job, model), **job.costs(model), **spent})
     return {**dense, **read_json(done), "dense_steps": dense["steps"], "steps": 0}
 
 
@@ -116,7 +124,13 @@ def _ticket_by_gradients(
     job: Job, model: PreTrainedModel, batches: Sequence[dict[str, torch.Tensor]], ratio: float
 ) -> Ticket:
     last = (len(batches) - 0.5) / len(batches)
-    config = SearchConfig(heads=ratio, neurons=ratio, score="squared-gradient", detector="fixed-time", threshold=last)
+    config = replace(
+        job.recipe.search_config.with_detector("fixed-time"),
+        heads=ratio,
+        neurons=ratio,
+        score="squared-gradient",
+        threshold=last,
+    )
     search = Search(model.eval(), config, total_steps=len(batches))
     for batch in batches:
         job.task.loss(model, batch).backward()
@@ -152,13 +166,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_intermixed_args()
-    rows = []
+    kept = arguments.output / "results.json"
+    done = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else []
+    rows = [row for row in done if row["draw"] not in arguments.peer]
     for peer in arguments.peer:
         for seed in range(arguments.seeds):
             root = arguments.output / f"{peer}-seed{seed}"
             recipe = read_recipe(arguments.recipe, [*arguments.overrides, f"seed={seed}", f"output={root}"])
             rows.append({"draw": peer, "seed": seed, **PEERS[peer](recipe, arguments.ratio)})
-            write_json(arguments.output / "results.json", rows)
+            write_json(kept, rows)
         values = [row[row["metric"]] for row in rows if row["draw"] == peer]
         spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
         print(

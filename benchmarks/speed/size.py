@@ -68,7 +68,9 @@ def memory(layers: int, heads: int, neurons: int) -> float:
     step_bytes = 4 * layers * (heads + neurons)
     with tempfile.TemporaryDirectory() as directory:
         tracemalloc.start()
-        detection = Detection(SearchConfig(heads=0.5, neurons=0.5), shape, total_steps=shape.total_steps)
+        detection = Detection(
+            SearchConfig(heads=0.5, neurons=0.5, score="coefficient"), shape, total_steps=shape.total_steps
+        )
         running = {kind: RunningScore("coefficient", "deviation") for kind in detection.rules}
         with TrajectoryWriter(Path(directory), shape, chunk_steps=max(1, CHUNK_BYTES // step_bytes)) as writer:
             for values in evidence:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 import earlybird as eb
 from earlybird.config import DetectorConfig
-from earlybird.detectors.base import Observation
+from earlybird.detectors.base import Detector, Observation
 from earlybird.detectors.defaults import with_defaults
 from earlybird.detectors.random_start import RandomStart
+from earlybird.detectors.recent_half_capture import RecentHalfCapture
 from earlybird.errors import InputError
 from earlybird.masks import MaskRule
+from earlybird.recipes.compare import compare
+from earlybird.trajectory import Shape, TrajectoryWriter
 
 STEPS, LAYERS = 400, 3
 
@@ -59,6 +64,42 @@ def test_score_and_detector_say_each_other(score: str | None, detector: str | No
     filled = with_defaults(DetectorConfig(score=score, detector=detector))
     assert (filled.score, filled.detector) == expected
     assert with_defaults(filled) == filled
+
+
+def test_who_sets_how_coefficients_are_trained_asks_for_them() -> None:
+    for own in ({"learning_rate": 1e-2}, {"l1_heads": 0.0}, {"l1_neurons": 1e-3}):
+        assert with_defaults(eb.SearchConfig(**own)).score == "coefficient"
+        assert with_defaults(eb.SearchConfig(**own, score="gradient")).score == "gradient"
+    # Where a coefficient acts matters to its gradient, too.
+    assert with_defaults(eb.SearchConfig(slim="before")).score == "squared-gradient"
+
+
+def test_an_object_is_asked_for_its_score() -> None:
+    class Never(Detector):
+        def check(self, observation: Observation) -> tuple[None, bool]:
+            return None, False
+
+    own = Never()
+    assert with_defaults(eb.SearchConfig(detector=own)).score == "coefficient"
+    own.score = "gradient"
+    assert with_defaults(eb.SearchConfig(detector=own)).score == "gradient"
+    recent = RecentHalfCapture(MaskRule(0.5, "global", [8]), "squared-gradient", threshold=0.9, start=4)
+    assert with_defaults(eb.SearchConfig(detector=recent)).score == "squared-gradient"
+
+
+def test_all_detectors_are_asked_by_one_score(tmp_path: Path) -> None:
+    shape = Shape({"neurons": (40,) * LAYERS}, ("deviation", "gradient"), STEPS)
+    walk = np.cumsum(np.random.default_rng(0).normal(0, 1e-3, (STEPS, LAYERS, 40)), axis=0).astype(np.float32)
+    with TrajectoryWriter(tmp_path, shape, chunk_steps=50) as writer:
+        for deviation, gradient in zip(walk, _settling(1, 40), strict=True):
+            writer.append({("neurons", "deviation"): deviation, ("neurons", "gradient"): gradient})
+    trajectory, verdicts = compare(tmp_path, {"detector": "all", "neurons": 0.5})
+    alone = eb.detect(trajectory, eb.SearchConfig(neurons=0.5))
+    assert alone is not None
+    assert verdicts["recent-half-capture"].draw is not None
+    assert verdicts["recent-half-capture"].draw.step == alone.step
+    scores = {verdict.draw.config.score for verdict in verdicts.values() if verdict.draw is not None}
+    assert scores == {"squared-gradient"}
 
 
 def test_a_record_is_read_by_what_it_holds() -> None:

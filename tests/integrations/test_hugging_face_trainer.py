@@ -51,12 +51,11 @@ def trainer_for(directory, *, steps=80, callbacks=(), model=None, **others):
         str(directory),
         max_steps=steps,
         per_device_train_batch_size=8,
-        learning_rate=1e-2,
         logging_steps=20,
         report_to=[],
         disable_tqdm=True,
         use_cpu=True,
-        **{"save_strategy": "no", **others},
+        **{"save_strategy": "no", "learning_rate": 1e-2, **others},
     )
     return Trainer(
         model or tiny_vit(), arguments, train_dataset=examples, eval_dataset=examples[:8], callbacks=list(callbacks)
@@ -398,14 +397,44 @@ def test_a_training_stopped_early_ends_with_a_draw_where_that_is_wanted(draw_at_
 
 
 def test_without_a_config_half_of_the_model_goes_early_and_the_training_goes_on(tmp_path):
-    trainer = trainer_for(tmp_path, steps=40)
+    begun = []
+
+    class Begun(TrainerCallback):
+        def on_train_begin(self, args, state, control, **kwargs):
+            begun.append(state.global_step)
+
+    trainer = trainer_for(tmp_path, steps=120, learning_rate=1e-4, callbacks=[Begun()])
     whole = eb.Anatomy.of(trainer.model).units
     ticket = train_early_bird(trainer)
     provenance = ticket.provenance
     assert (provenance["score"], provenance["detector"]) == ("squared-gradient", "recent-half-capture")
+    assert provenance["how"] == "detector"
+    assert provenance["draw_step"] < 100
     units = eb.Anatomy.of(trainer.model).units
     assert all(0 < sum(units[kind]) <= sum(whole[kind]) / 2 for kind in ("heads", "neurons"))
-    assert trainer.state.global_step == 40
+    assert trainer.state.global_step == 120
+    assert begun == [0]
+
+
+@pytest.mark.parametrize("weights", [None, "continue"])
+def test_what_only_the_end_has_drawn_is_trained_unless_continuing_is_asked_for(weights, tmp_path):
+    trainer = trainer_for(tmp_path, steps=24)
+    before = trainer.model.classifier.weight.detach().clone()
+    begun = []
+
+    class FirstWeights(TrainerCallback):
+        def on_train_begin(self, args, state, control, **kwargs):
+            begun.append(kwargs["model"].classifier.weight.detach().clone())
+
+    trainer.add_callback(FirstWeights())
+    config = eb.SearchConfig(detector="half-time-capture", score="gradient", threshold=0.99999)
+    ticket = train_early_bird(trainer, config, weights=weights)
+    assert ticket.provenance["how"] == "end"
+    kept = tuple(ticket.masks["neurons"].sum(-1).tolist())
+    assert eb.Anatomy.of(trainer.model).units["neurons"] == kept
+    assert trainer.state.global_step == 24
+    assert len(begun) == (2 if weights is None else 1)
+    assert all(torch.equal(weight, before) for weight in begun)
 
 
 def test_by_coefficients_the_training_begins_again_and_is_drawn_by_their_default(tmp_path):
@@ -434,9 +463,9 @@ def test_what_continues_by_coefficients_is_drawn_at_a_fifth_where_no_detector_is
     assert (ticket.provenance["detector"], ticket.provenance["draw_step"]) == ("fixed-time", 7)
 
 
-def test_a_run_too_short_to_look_at_is_drawn_all_the_same(tmp_path):
+def test_a_run_too_short_to_look_at_is_drawn_and_trained_all_the_same(tmp_path):
     trainer = trainer_for(tmp_path, steps=6)
-    ticket = train_early_bird(trainer, weights="rewind")
+    ticket = train_early_bird(trainer)
     assert ticket.provenance["draw_step"] == 5
     assert trainer.state.global_step == 6
 

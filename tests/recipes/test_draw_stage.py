@@ -9,7 +9,9 @@ from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.run_directory import RESULT, read_json, write_json
 from earlybird.recipes.stages.draw import draw, draw_ticket
 from earlybird.recipes.stages.job import Job
+from earlybird.recipes.stages.run import run_stages
 from earlybird.recipes.stages.search import search
+from earlybird.recipes.stages.summary import summarise
 from earlybird.ticket import Ticket
 
 SETTINGS = ["training.epochs=3", "training.batch_size=128", "search.detector=hamming", "search.to_the_end=true"]
@@ -75,6 +77,35 @@ def test_a_random_ticket_has_the_kinds_and_blocks_of_a_drawn_one(tmp_path):
     ticket, _ = draw_ticket(job, {}, **NOTHING | {"random_seed": 3, "output": tmp_path / "random.json"})
     assert set(ticket.masks) == {"neurons"}
     assert len(ticket.blocks["neurons"]) == 3
+
+
+def test_a_random_ticket_of_nothing_is_refused(tmp_path):
+    job = Job.begin(read_recipe("digits", [f"output={tmp_path / 'run'}", *SETTINGS[:3]]))
+    with pytest.raises(InputError, match="nothing to prune"):
+        draw_ticket(
+            job, {"heads": 0.0, "neurons": 0.0}, **NOTHING | {"random_seed": 3, "output": tmp_path / "random.json"}
+        )
+
+
+def test_what_is_drawn_at_the_end_of_a_search_trains_from_the_initial_weights(tmp_path, caplog):
+    early = ["search.score=squared-gradient", "search.detector=recent-half-capture", "retraining.weights=continue"]
+    short = ["training.epochs=1", "training.warmup_epochs=0", "training.batch_size=128", "search.threshold=0.9999"]
+    job = Job.begin(read_recipe("digits", [f"output={tmp_path / 'run'}", *short, *early, "dense=false"]))
+    stages = [name for name, _ in run_stages(job)]
+    assert stages[-1] == "train random, rewind"
+    assert read_json(job.files.draw)["how"] == "end"
+    summary = read_json(job.files.summary) if job.files.summary.is_file() else summarise(job.files)
+    assert summary["ticket"]["start"] == "rewind"
+    assert summary["ticket"]["train_steps"] == 11
+    assert "leaves nothing to continue" in caplog.text
+
+
+def test_a_refit_that_cannot_be_is_left_out_and_that_is_told(tmp_path, caplog):
+    few = ["training.epochs=1", "training.warmup_epochs=0", "training.batch_size=4", "data.train_limit=40"]
+    job = Job.begin(read_recipe("digits", [f"output={tmp_path / 'run'}", *few, "search.compensation=1", "dense=false"]))
+    dict(run_stages(job))
+    assert job.files.trained("rewind", "ticket").is_dir()
+    assert "pruned without compensation (compensation=1)" in caplog.text
 
 
 def test_masks_that_never_settle_are_drawn_at_the_end_and_said_to_be(tmp_path):

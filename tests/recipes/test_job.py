@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from earlybird.errors import InputError
-from earlybird.recipes.recipe_file import read_recipe, shipped_recipes
+from earlybird.recipes.recipe_file import read_recipe, shipped_recipes, validated
 from earlybird.recipes.run_directory import remove_whole, replace_directory
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.retrain import retrain
@@ -32,6 +32,30 @@ def test_a_run_of_before_there_was_a_setting_goes_on(tmp_path):
     (tmp_path / "initial").mkdir()
     assert Job.open(tmp_path).recipe == recipe
     Job.begin(recipe)
+
+
+@pytest.mark.parametrize("name", ["digits", "bert-glue"])
+def test_a_run_of_before_the_defaults_saved_goes_on_as_it_did(name, tmp_path):
+    then = ["search.score=coefficient", "search.compensation=0", "retraining.weights=rewind"]
+    recipe = read_recipe(name, [f"output={tmp_path}", *then])
+    Job.begin(recipe)
+    written = yaml.safe_load((tmp_path / "recipe.yaml").read_text())
+    for section, key in (said.split("=")[0].split(".") for said in then):
+        del written[section][key]
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(written))
+    (tmp_path / "initial").mkdir()
+    assert Job.open(tmp_path).recipe == recipe
+    Job.begin(recipe)
+    with pytest.raises(InputError, match=r"other settings \(search.compensation differ\)"):
+        Job.begin(read_recipe(name, [f"output={tmp_path}", *then, "search.compensation=16"]))
+
+
+def test_what_the_small_network_starts_from_goes_by_the_score_where_nobody_says():
+    content = read_recipe("digits").model_dump(mode="json")
+    del content["retraining"]
+    for score, weights in (("coefficient", "rewind"), ("gradient", "continue"), ("squared-gradient", "continue")):
+        content["search"]["score"] = score
+        assert validated(content, "recipe").retraining.weights == weights
 
 
 def test_a_run_of_other_settings_or_of_another_task_is_not_gone_on_with(tmp_path):

@@ -28,9 +28,7 @@ def test_what_else_ran_stands_beside_the_seconds(summary: Summary) -> None:
     summary["dense"]["other_cores"] = 1.26
     summary["ticket"] |= {"other_cores": 0.1, "cores": 2, "search_other_cores": 0.0}
     assert (
-        verdict(summary)
-        .partition(";")[0]
-        .endswith("training time (other work kept up to 1.3 of 2 cores busy meanwhile).")
+        verdict(summary).partition(";")[0].endswith("training time (other work kept 1.3 of 2 cores busy on average).")
     )
     summary["dense"]["other_cores"] = 0.2
     assert "other work" not in verdict(summary)

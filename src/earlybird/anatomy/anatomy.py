@@ -122,7 +122,7 @@ class Anatomy:
     def lack_of(self, kind: Kind) -> str:
         """What to say where units of a kind are wanted that the model does not have."""
         left = f" (left out: {'; '.join(map(str, self.left_out[:4]))})" if self.left_out else ""
-        return f"{self.model} has no {kind} to give coefficients to{left}"
+        return f"{self.model} has no {kind} to search{left}"
 
     @property
     def key_value_groups(self) -> tuple[int, ...] | None:

@@ -106,7 +106,7 @@ def draw(
 @app.command()
 def prune(
     run_path: RunPath,
-    weights: WeightsOption = "rewind",
+    weights: WeightsOption = None,
     which: WhichOption = "ticket",
     force: Force = False,
     as_json: AsJson = False,
@@ -114,7 +114,9 @@ def prune(
     """Remove the pruned heads and neurons from the initial weights, or from those at the draw."""
     job = _open(run_path)
     from earlybird.recipes.stages.prune import prune_run
+    from earlybird.recipes.stages.run import weights_of
 
+    weights = weights or weights_of(job.recipe)[0]
     done = prune_run(job, weights, which, force=force)
     target = job.files.pruned(weights, which)
     show({"model": str(target)}, f"{'wrote' if done else 'there was already'} {target}", as_json)
@@ -123,7 +125,7 @@ def prune(
 @app.command()
 def train(
     run_path: RunPath,
-    weights: WeightsOption = "rewind",
+    weights: WeightsOption = None,
     which: Annotated[Literal["ticket", "random", "dense"], typer.Option(help="Which network.")] = "ticket",
     force: Force = False,
     as_json: AsJson = False,
@@ -131,8 +133,10 @@ def train(
     """Train a pruned network, or the dense one to compare it with."""
     from earlybird.recipes.metric_names import deciding_metric, metric_title
     from earlybird.recipes.run_directory import RESULT, read_result
+    from earlybird.recipes.stages.run import weights_of
 
     job = _open(run_path)
+    weights = weights or weights_of(job.recipe)[0]
     _tell_notes(job)
     target = job.files.dense if which == "dense" else job.files.trained(weights, which)
     if which == "dense":

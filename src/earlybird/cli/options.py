@@ -21,7 +21,10 @@ Overrides = Annotated[
 ]
 RunPath = Annotated[Path, typer.Argument(help="A run's directory.", metavar="RUN")]
 WhichOption = Annotated[Which, typer.Option(help="The drawn ticket, or the random one.")]
-WeightsOption = Annotated[Weights, typer.Option(help="From the initial weights, or from those at the draw.")]
+WeightsOption = Annotated[
+    Weights | None,
+    typer.Option(help="From the initial weights, or from those at the draw; by default as the recipe says."),
+]
 
 Command = Callable[..., None]
 

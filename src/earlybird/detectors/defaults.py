@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
-from earlybird.config import DEFAULT_SCORE, DetectorConfig
+from earlybird.config import DEFAULT_SCORE, DetectorConfig, SlimmingConfig
 from earlybird.detectors.expression import detector_factory
 from earlybird.detectors.presets import DEFAULT_DETECTORS
 from earlybird.detectors.scores import channels_of
@@ -18,8 +18,9 @@ Config = TypeVar("Config", bound=DetectorConfig)
 def detector_and_score(config: DetectorConfig, recorded: Collection[Channel] = CHANNELS) -> tuple[Any, Score]:
     """A config's detector and score, or what stands for them where it names none.
 
-    Without a detector the score says which, without a score the detector says what it is made for. A record that does
-    not hold that score's evidence is read by one that it holds.
+    Without a detector the score says which. Without a score the detector says what it is made for; who sets how
+    coefficients are trained asks for those. A record that does not hold that score's evidence is read by one that it
+    holds.
 
     Args:
         config: names one, both or none.
@@ -31,6 +32,8 @@ def detector_and_score(config: DetectorConfig, recorded: Collection[Channel] = C
     score = config.score
     if score is None:
         made_for = DEFAULT_SCORE if config.detector is None else detector_factory(config).score
+        if _trains_coefficients(config):
+            made_for = "coefficient"
         held = [one for one in (made_for, DEFAULT_SCORE, *SCORES) if set(channels_of(one)) & set(recorded)]
         score = held[0] if held else made_for
     return DEFAULT_DETECTORS[score] if config.detector is None else config.detector, score
@@ -49,3 +52,11 @@ def with_defaults(config: Config, recorded: Collection[Channel] = CHANNELS) -> C
 def scored_by(config: DetectorConfig, recorded: Collection[Channel] = CHANNELS) -> Score:
     """The score of a config, or what stands for it."""
     return detector_and_score(config, recorded)[1]
+
+
+def _trains_coefficients(config: DetectorConfig) -> bool:
+    """Whether a config sets what only coefficients that are trained have."""
+    if not isinstance(config, SlimmingConfig):
+        return False
+    own = {each.name: each.default for each in fields(SlimmingConfig)}
+    return any(getattr(config, name) != own[name] for name in ("learning_rate", "l1_heads", "l1_neurons"))

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, TypeVar
 
-from earlybird.config import DEFAULT_SCORE, DETECTOR_SETTINGS, SPANS, DetectorConfig
+from earlybird.config import DETECTOR_SETTINGS, SPANS, DetectorConfig
 from earlybird.detectors.base import Detector
 from earlybird.detectors.criterion import NUCLEAR_NORM, Criterion, has_lag
 from earlybird.detectors.specification import DetectorSpecification, ResolvedSettings
 from earlybird.errors import InputError
 from earlybird.masks import MaskRule
 from earlybird.spans import Span, parse_span
-from earlybird.vocabulary import Kind, Score
+from earlybird.vocabulary import SCORES, Kind, Score
 
 Config = TypeVar("Config", bound=DetectorConfig)
 
@@ -185,8 +185,9 @@ class OwnDetector(DetectorFactory):
 
     @property
     def score(self) -> Score:
-        """It does not say."""
-        return DEFAULT_SCORE
+        """As it says, if it says; what is made for gradients has to."""
+        score = getattr(self.detector, "score", None)
+        return score if score in SCORES else "coefficient"
 
     def member(
         self, kind: Kind, rule: MaskRule, score: Score, total_steps: int, steps_per_epoch: float | None

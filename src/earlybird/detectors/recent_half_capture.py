@@ -37,6 +37,7 @@ class RecentHalfCapture(Detector):
         super().__init__(earliest=max(4, start))
         self.rule = rule
         self.threshold = threshold
+        self.score = score
         self._means = score != "coefficient"
         self._next = self.first_check
         self._marks = _marks_ahead(self._next)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from earlybird.anatomy.distributed import is_first
-from earlybird.integrations.kept_batches import Call
 from earlybird.surgery.compensate import CannotCompensateError
 from earlybird.surgery.prune import prune
 from earlybird.ticket import Ticket
@@ -18,7 +18,12 @@ _log = logging.getLogger(__name__)
 
 
 def prune_on(
-    model: nn.Module, ticket: Ticket, batches: Sequence[Call], wanted: int, *, optimizer: torch.optim.Optimizer | None
+    model: nn.Module,
+    ticket: Ticket,
+    batches: Sequence[Callable[[nn.Module], Any]],
+    wanted: int,
+    *,
+    optimizer: torch.optim.Optimizer | None,
 ) -> None:
     """Prune, refitted on the batches that were kept; the log says where they are no use."""
     if not wanted:
@@ -28,5 +33,5 @@ def prune_on(
         prune(model, ticket, optimizer=optimizer, compensate=batches)
     except CannotCompensateError as error:
         if is_first():
-            _log.warning("pruned without compensation: %s", error)
+            _log.warning("pruned without compensation (compensation=%d): %s", wanted, error)
         prune(model, ticket, optimizer=optimizer)

@@ -15,6 +15,7 @@ from earlybird.anatomy.distributed import is_first, several
 from earlybird.anatomy.paths import tensor_at
 from earlybird.anatomy.wrappers import unwrapped
 from earlybird.config import SearchConfig
+from earlybird.detectors.defaults import scored_by, with_defaults
 from earlybird.detectors.factory import given_settings
 from earlybird.errors import InputError
 from earlybird.integrations.compensated_prune import prune_on
@@ -41,6 +42,7 @@ class SearchDriver:
         then: at the draw, "stop" leaves the search on the model until `end`; "continue" ends it there, prunes the model
             in place and slices the optimizer's state along.
         draw_at_end: if nothing has settled by the end of the training, draw there all the same.
+        prune_at_end: "continue" prunes by what only the end has drawn, too, although nothing is left to train.
         penalise: add the penalty's gradient to the coefficients, instead of relying on the loss.
         follow_weights: let the coefficients train at the weights' rate. Otherwise they train at the search's own, in
             proportion to the weights' schedule.
@@ -58,6 +60,7 @@ class SearchDriver:
         *,
         then: AtDraw = "stop",
         draw_at_end: bool = False,
+        prune_at_end: bool = True,
         penalise: bool = True,
         follow_weights: bool = False,
         highest_rate: float | None = None,
@@ -66,6 +69,7 @@ class SearchDriver:
         self.pruned = False
         self._then = then
         self._draw_at_end = draw_at_end
+        self._prune_at_end = prune_at_end
         self._penalise = penalise
         self._own_rate = None if follow_weights else search.learning_rate
         self._highest_rate = highest_rate
@@ -84,6 +88,7 @@ class SearchDriver:
         steps_per_epoch: int | None,
         then: AtDraw,
         draw_at_end: bool,
+        prune_at_end: bool = True,
         recording: Recording | None,
     ) -> Self:
         """Attach a search to a model that is about to train by an optimizer, whose loss stays as it is.
@@ -99,13 +104,14 @@ class SearchDriver:
                     "no compensation: each of several processes would refit on its own batches; prune and refit in one"
                     " process after the search"
                 )
+        config = config_to_continue(config) if then == "continue" else with_defaults(config)
         follow_weights = config.learning_rate is None
         if follow_weights and (rate := _highest_rate(optimizer)) > 0:
             config = replace(config, learning_rate=rate)  # the ticket tells it
-        if then == "continue":
-            config = config_to_continue(config)
         search = Search(model, config, total_steps=total_steps, steps_per_epoch=steps_per_epoch, recording=recording)
-        driver = cls(search, then=then, draw_at_end=draw_at_end, follow_weights=follow_weights)
+        driver = cls(
+            search, then=then, draw_at_end=draw_at_end, prune_at_end=prune_at_end, follow_weights=follow_weights
+        )
         if config.compensation:
             driver._kept = KeptBatches(unwrapped(model), config.compensation)
         return driver
@@ -194,7 +200,7 @@ class SearchDriver:
             self.abandon()
         if self.ticket is None:
             _warn_unsettled()
-        elif self._then == "continue":
+        elif self._then == "continue" and (self._prune_at_end or self.ticket.provenance["how"] != "end"):
             prune_on(model, self.ticket, self.batches, self.search.config.compensation, optimizer=optimizer)
             self.pruned = True
             self._kept = None
@@ -219,9 +225,8 @@ def config_to_continue(config: SearchConfig) -> SearchConfig:
     Measured on three workloads, what their default detector draws leaves too little of the training to mend what
     pruning broke; docs/choosing-a-detector.md has the numbers.
     """
-    if config.detector is not None or config.score != "coefficient" or given_settings(config):
-        return config
-    return replace(config, detector="fixed-time")
+    late = config.detector is None and scored_by(config) == "coefficient" and not given_settings(config)
+    return with_defaults(replace(config, score="coefficient", detector="fixed-time") if late else config)
 
 
 def _highest_rate(optimizer: torch.optim.Optimizer) -> float:

@@ -74,6 +74,7 @@ class EarlyBirdCallback(DrivingCallback):
         batches: with `compensation` in the config and then="stop", the newest of the training, for
             `prune(compensate=callback.batches)`.
         search: of the training under way; None before and after.
+        prune_at_end: whether "continue" prunes by what only the end of the training has drawn, too.
 
     Raises:
         InputError: when training starts: the Trainer uses fp16, whose scaled gradients would mislead the
@@ -98,6 +99,7 @@ class EarlyBirdCallback(DrivingCallback):
         self.record = None if record is None else Path(record)
         self.ticket: Ticket | None = None
         self.batches: Sequence[Call] = ()
+        self.prune_at_end = True
         self.stop_at_draw = then == "stop"
         self._pruned = PrunedModel()
         self._pruned_refused: RemovableHandle | None = None
@@ -137,6 +139,7 @@ class EarlyBirdCallback(DrivingCallback):
             steps_per_epoch=_steps_per_epoch(kwargs["train_dataloader"], args.gradient_accumulation_steps),
             then=self.then,
             draw_at_end=self.draw_at_end,
+            prune_at_end=self.prune_at_end,
             recording=Recording(
                 self.record or output / TRAJECTORY,
                 resume=None if resumed is None else resumed / SEARCH_STATE,
@@ -234,10 +237,10 @@ def train_early_bird(
             search included, and those of an answer afterwards.
         weights: "continue" from those at the draw to the schedule's end, or "rewind" to the initial ones and train by
             the whole schedule again. By default a search by gradients, which draws early, continues; one by
-            coefficients, which draws late, rewinds, and so does what cannot continue: several processes, and
-            load_best_model_at_end.
-        draw_at_end: if nothing has settled by the end of the search, draw there all the same; continuing from
-            there leaves nothing to train.
+            coefficients, which draws late, rewinds, and so does what cannot continue (several processes,
+            load_best_model_at_end) or has nothing left to train, because only the end has drawn.
+        draw_at_end: if nothing has settled by the end of the search, draw there all the same; where "continue" is
+            asked for, that leaves nothing to train.
 
     Returns:
         The ticket.
@@ -252,12 +255,12 @@ def train_early_bird(
         raise InputError("the Trainer has no model yet (model_init): build the model and give it to the Trainer")
     config = SearchConfig() if config is None else config
     check_search_config(config)
+    rewind, may_rewind = weights == "rewind", weights == "rewind"
     if weights is None:
-        late = scored_by(config) == "coefficient"
-        weights = "rewind" if late or several() or trainer.args.load_best_model_at_end else "continue"
-    if weights not in get_args(Weights):
+        rewind = scored_by(config) == "coefficient" or several() or trainer.args.load_best_model_at_end
+        may_rewind = rewind or trainer.model_init is None
+    elif weights not in get_args(Weights):
         raise InputError(f'weights must be "rewind" or "continue", got {weights!r}')
-    rewind = weights == "rewind"
     if rewind and trainer.model_init is not None:
         raise InputError(
             'weights="rewind" trains twice, and the Trainer builds a whole model for each training (model_init), in the'
@@ -265,10 +268,11 @@ def train_early_bird(
             ' weights="continue"'
         )
     initial: dict[str, torch.Tensor] = {}
-    if rewind:
+    if may_rewind:
         initial = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
     own_optimizer, own_scheduler = trainer.optimizer is not None, copy.deepcopy(trainer.lr_scheduler)
     callback = EarlyBirdCallback(trainer, config, then="stop" if rewind else "continue", draw_at_end=draw_at_end)
+    callback.prune_at_end = not may_rewind
     trainer.add_callback(callback)
     try:
         trainer.train()
@@ -277,7 +281,7 @@ def train_early_bird(
         trainer.remove_callback(callback)
     if callback.ticket is None:
         raise JobError("the masks did not settle within the training; train longer, or give draw_at_end=True")
-    if rewind:
+    if rewind or (may_rewind and callback.ticket.provenance["how"] == "end"):
         _log.info(
             "drawn at step %d, keeping %s; the small network trains from the initial weights",
             callback.ticket.provenance["draw_step"],

@@ -39,7 +39,7 @@ class KeptBatches:
         model: that trains.
         count: of the calls kept; of accumulated gradients each backward pass has one. Of large batches, as of images,
             fewer are kept, which hold more tokens than a refit needs.
-        most_bytes: of all calls but the newest.
+        most_bytes: of all calls kept, unless the newest takes more.
 
     Attributes:
         calls: the newest, the oldest first.
@@ -54,6 +54,7 @@ class KeptBatches:
         """Keep no more; what was kept stays."""
         self._handle.remove()
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # which would compile it anew for every batch kept
     def _keep(self, model: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         if model.training and torch.is_grad_enabled():
             # Copied: a loop may use the memory of a batch again.

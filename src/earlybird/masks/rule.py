@@ -178,7 +178,10 @@ def mask_rules(config: PruningConfig, source: Prunable) -> dict[Kind, MaskRule]:
             raise InputError(f"ratios by name are for Ticket.random, got {dict(ratio)} for {kind}: give one ratio")
         units = source.units.get(kind)
         if not units:
-            raise InputError(f"a ratio for {kind} was given ({ratio}), but there are no {kind} to prune")
+            raise InputError(
+                f"a ratio for {kind} was given ({ratio}), but there are no {kind} to prune: give one for the other kind"
+                " alone"
+            )
         rules[kind] = rule_of(kind, ratio, config, source)
         try:
             rules[kind].refuse_to_prune_nothing()

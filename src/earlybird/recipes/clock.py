@@ -51,8 +51,9 @@ class TrainingClock(TrainerCallback):
     @contextmanager
     def evaluating(self, step: int) -> Iterator[dict[str, float]]:
         """Stand still meanwhile; takes the metrics that the dictionary is given."""
-        seconds, metrics = self.seconds, dict[str, float]()
+        seconds, others, metrics = self.seconds, self.others.so_far(), dict[str, float]()
         yield metrics
+        self.others = OtherWork(*others)
         self._started = time.perf_counter() - (seconds - self._before)
         self.evaluations.append({"step": step, "seconds": seconds, **metrics})
 

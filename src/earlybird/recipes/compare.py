@@ -9,6 +9,7 @@ from typing import Any
 
 from earlybird.config import SearchConfig
 from earlybird.detectors.comparison import Verdict, detect_each, every_detector
+from earlybird.detectors.defaults import scored_by
 from earlybird.errors import InputError
 from earlybird.trajectory import Trajectory
 
@@ -38,7 +39,9 @@ def compare(source: Path, changes: Mapping[str, Any]) -> tuple[Trajectory, dict[
         trajectory = Trajectory.open(job.files.trajectory)
         # The recipe's spans are those of its own detector.
         config = replace(job.recipe.search_config.with_detector(None), **others)
-    configs = every_detector(config) if name == ALL else {name: replace(config, detector=name)}
+    asked = config if name == ALL else replace(config, detector=name)
+    asked = replace(asked, score=scored_by(asked, trajectory.shape.channels))  # all by one
+    configs = every_detector(asked) if name == ALL else {name: asked}
     return trajectory, detect_each(trajectory, configs)
 
 

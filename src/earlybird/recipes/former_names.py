@@ -13,6 +13,23 @@ _TICKETS = ("ticket", "ticket_continued")
 _NAMED_STEP = re.compile(r"step \d+")
 
 
+# Keys that a written recipe may lack, because it is older than they are: what was done then.
+_DONE_THEN: Mapping[str, Mapping[str, Any]] = {
+    "search": {"score": "coefficient", "compensation": 0},
+    "retraining": {"weights": "rewind"},
+}
+
+
+def written_recipe(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a recipe that a run or sweep has written, with what it did where it does not say."""
+    sections = {
+        section: {**done, **content.get(section, {})}
+        for section, done in _DONE_THEN.items()
+        if isinstance(content.get(section, {}), Mapping)
+    }
+    return {**content, **sections}
+
+
 def todays_recipe(content: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's content with today's keys."""
     renamed = dict(content)

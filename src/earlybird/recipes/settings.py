@@ -108,9 +108,12 @@ class SearchSettings(DetectorConfig, CompensationConfig, PruningConfig):
 
 
 class RetrainingSettings(Settings):
-    """How the pruned network trains; what is `None` is taken from `training`."""
+    """How the pruned network trains; what is `None` is taken from `training`.
 
-    weights: Literal["rewind", "continue", "both"] = "rewind"
+    Where `weights` are not named, a search by gradients continues, and one by coefficients, which draws late, rewinds.
+    """
+
+    weights: Literal["rewind", "continue", "both"] | None = None
     epochs: Epochs | None = None
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     final_learning_rate: Annotated[float, Field(ge=0)] | None = None
@@ -142,6 +145,14 @@ class Recipe(Settings):
                 f"recipe version must be {RECIPE_VERSION}, got {reprlib.repr(version)}: this earlybird reads no other"
             )
         return values
+
+    @model_validator(mode="after")
+    def _weights_are_said(self) -> Recipe:
+        if self.retraining.weights is None:
+            weights = "rewind" if self.search.score == "coefficient" else "continue"
+            said = self.retraining.model_copy(update={"weights": weights})
+            object.__setattr__(self, "retraining", said)
+        return self
 
     @property
     def search_config(self) -> SearchConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from earlybird.config import SearchConfig
@@ -106,7 +106,8 @@ def analyse(run: Run) -> Analysis:
                 problems["masks"] = str(error)
             # Fewer steps than its rule looks at are no problem of the record.
             with suppress(InputError):
-                early = replay(trajectory, config.with_detector("hamming")).draw
+                score = scored_by(config, trajectory.shape.channels)
+                early = replay(trajectory, replace(config.with_detector("hamming"), score=score)).draw
                 hamming = {} if early is None else {kind: draw.step for kind, draw in early.kinds.items()}
     return Analysis(
         recorded=trajectory.steps,

@@ -113,7 +113,7 @@ def _other_work(ticket: Mapping[str, Any], dense: Mapping[str, Any]) -> str:
     cores = finite(ticket.get("cores"))
     if most < _NOTEWORTHY_CORES or cores is None:
         return ""
-    return f" (other work kept up to {most:.1f} of {cores:.0f} cores busy meanwhile)"
+    return f" (other work kept {most:.1f} of {cores:.0f} cores busy on average)"
 
 
 def _distance(ticket: float, dense: float, metric: str) -> str:

@@ -101,7 +101,7 @@ class Search:
         self.anatomy = (Anatomy.of(model) if anatomy is None else anatomy).excluding(config.exclude)
         for kind in KINDS:
             if getattr(config, kind) and kind not in self.anatomy.units:
-                raise InputError(self.anatomy.lack_of(kind))
+                raise InputError(f"{self.anatomy.lack_of(kind)}: give a ratio for the other kind alone")
         self.learning_rate = _LEARNING_RATE if config.learning_rate is None else config.learning_rate
         self.ticket: Ticket | None = None
         self.draw: Draw | None = None

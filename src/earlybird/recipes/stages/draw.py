@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from earlybird.anatomy import Anatomy
-from earlybird.config import SearchConfig
+from earlybird.config import PruningConfig, SearchConfig
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.offline import detected, detection_of, draw_at
 from earlybird.errors import InputError, JobError
@@ -17,7 +17,7 @@ from earlybird.recipes.stages.job import Job
 from earlybird.spans import Span, parse_span
 from earlybird.ticket import Ticket
 from earlybird.trajectory import Trajectory
-from earlybird.vocabulary import Weights
+from earlybird.vocabulary import KINDS, Weights
 
 
 def draw_from(trajectory: Trajectory, config: SearchConfig, at: Span | None = None) -> Draw | None:
@@ -103,8 +103,9 @@ def draw_ticket(
     anatomy = job.anatomy()
     if random_seed is not None:
         # A kind with the ratio 0 has no masks in a drawn ticket, either.
-        pruned = replace(config, heads=config.heads or None, neurons=config.neurons or None)
-        ticket = Ticket.random(anatomy, pruned, seed=random_seed)
+        pruning = {each.name: getattr(config, each.name) for each in fields(PruningConfig)}
+        pruning |= {kind: pruning[kind] or None for kind in KINDS}
+        ticket = Ticket.random(anatomy, PruningConfig(**pruning), seed=random_seed)
         ticket.save(target)
         return ticket, target
     trajectory = Trajectory.open(job.files.trajectory)

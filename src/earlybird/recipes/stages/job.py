@@ -16,6 +16,7 @@ from earlybird.checkpoint.load import load
 from earlybird.checkpoint.save import save
 from earlybird.detectors.detection import Detection
 from earlybird.errors import InputError
+from earlybird.recipes.former_names import todays_recipe, written_recipe
 from earlybird.recipes.plain_yaml import read_yaml
 from earlybird.recipes.recipe_file import validated
 from earlybird.recipes.run_directory import RESULT, RunDirectory, write_json
@@ -155,7 +156,7 @@ def _read_written(path: Path) -> dict[str, Any]:
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path} is damaged: it holds no settings")
-    return content
+    return written_recipe(todays_recipe(content))
 
 
 def differences(before: Any, now: Any, path: tuple[str, ...] = ()) -> list[str]:

@@ -12,6 +12,7 @@ from torch import nn
 
 from earlybird.checkpoint.load import load
 from earlybird.errors import InputError
+from earlybird.integrations.compensated_prune import prune_on
 from earlybird.recipes.optimizer_state import (
     OPTIMIZER,
     load_optimizer_state,
@@ -23,7 +24,6 @@ from earlybird.recipes.run_directory import read_numbers, replace_directory
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.search import DRAWN
 from earlybird.recipes.training import optimizer_for
-from earlybird.surgery.prune import prune
 from earlybird.ticket import Ticket
 from earlybird.vocabulary import Weights, Which
 
@@ -47,8 +47,9 @@ def prune_run(job: Job, weights: Weights, which: Which, *, force: bool = False) 
         optimizer = optimizer_for(model, job.recipe.training)
         load_optimizer_state(optimizer, model, read_optimizer_state(source / OPTIMIZER))
     making = target.with_name(f"{which}.tmp")
-    batches = _batches(job, model.device) if job.recipe.search.compensation else None
-    job.save(prune(model, ticket, optimizer=optimizer, compensate=batches), making)
+    wanted = job.recipe.search.compensation
+    prune_on(model, ticket, _batches(job, model.device) if wanted else (), wanted, optimizer=optimizer)
+    job.save(model, making)
     if optimizer is not None:
         write_optimizer_state(making / OPTIMIZER, optimizer_state_by_name(optimizer, model))
     replace_directory(making, target)

@@ -8,6 +8,7 @@ from typing import Any
 from earlybird import __version__
 from earlybird.atomic_write import may_begin_in
 from earlybird.errors import InputError
+from earlybird.recipes.former_names import written_recipe
 from earlybird.recipes.recipe_file import validated
 from earlybird.recipes.run_directory import write_json
 from earlybird.recipes.stages.job import differences
@@ -27,8 +28,8 @@ def begin_sweep(files: SweepDirectory, plan: Plan) -> None:
     written = plan.base.model_dump(mode="json")
     cells: dict[str, Any] = {}
     if files.is_sweep():
-        # Through the settings, so that a key that is new since then has its default on both sides.
-        before = validated(files.described()["recipe"], str(files.description)).model_dump(mode="json")
+        # Through the settings, so that a key that is new since then has a value on both sides.
+        before = validated(written_recipe(files.described()["recipe"]), str(files.description)).model_dump(mode="json")
         changed = sorted(differences(_fixed(before), _fixed(written)))
         if changed:
             raise InputError(

@@ -114,7 +114,11 @@ def _after(files: SweepDirectory, plan: Plan, task: _Task, future: Future[Any], 
         error = JobError("its worker process ended without a word, and once more alone: killed, or out of memory")
     if error is not None:
         for cell in task.cells:
-            write_failed(files, cell, error)
+            # What a search would have served as is trained by itself.
+            if task.call is draw_tickets and cell.which == "dense":
+                yield _training(files, [cell], keep_models)
+            else:
+                write_failed(files, cell, error)
         return
     for names in future.result() or ():
         cells = [plan.cells[name] for name in names]

@@ -19,6 +19,7 @@ from earlybird.recipes.stages.search import search
 from earlybird.recipes.sweep.directory import SweepDirectory
 from earlybird.recipes.sweep.outcome import guarded, is_settled, open_run, write_nothing_left
 from earlybird.recipes.sweep.plan import Cell
+from earlybird.recipes.training import discard_checkpoints
 from earlybird.ticket import Ticket
 from earlybird.trajectory import Trajectory
 
@@ -54,6 +55,7 @@ def _give_dense(dense: Job, searched: Job) -> None:
     result = read_search(searched.files.search / RESULT)
     gave = {key: value for key, value in result.items() if key not in ("total_steps", "settled", "draw_step")}
     write_json(dense.files.dense / RESULT, {**gave, **searched.costs(searched.initial_model())})
+    discard_checkpoints(dense.files.dense)
 
 
 def _drawn(files: SweepDirectory, name: str, job: Job, cells: Sequence[Cell]) -> list[Cell]:
