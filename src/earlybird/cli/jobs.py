@@ -53,7 +53,7 @@ def search(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train with slimming coefficients, record them, stop when the masks have settled."""
+    """Train, record what ranks the units, stop when the masks have settled."""
     from earlybird.recipes.run_directory import RESULT, read_search
 
     job = _begin(recipe, [*(overrides or []), *(["search.to_the_end=true"] if to_the_end else [])], force=force)
