@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from numbers import Real
+from types import MappingProxyType
 from typing import Any, Self, cast, get_args
 
 from earlybird.errors import InputError, nearest
@@ -22,8 +23,8 @@ from earlybird.vocabulary import CRITERIA, KINDS, SCORES, CriterionName, Joint, 
 # A ratio for all blocks of a kind, or ratios by name of the block, with wildcards: {"*.layers.0.*": 0, "*": 0.5}.
 Ratio = float | Mapping[str, float] | None
 
-# Of heads and of neurons, where a search is asked for nothing else; docs/defaults.md says what it is chosen by.
-DEFAULT_RATIO = 0.55
+# What a search prunes that is asked for nothing; docs/defaults.md says what these are chosen by.
+DEFAULT_RATIOS: Mapping[Kind, float] = MappingProxyType({"heads": 0.4, "neurons": 0.63})
 # Where neither a score nor a detector made for another one is named.
 DEFAULT_SCORE: Score = "squared-gradient"
 
@@ -48,13 +49,16 @@ class PruningConfig:
         },
     )
     neurons: Ratio = field(default=None, metadata={"help": "Ratio of neurons to prune, in [0, 1)."})
-    heads_scope: Scope = field(
-        default="layer",
-        metadata={"help": "Where the heads' threshold is taken: in each layer, or global, over all of them."},
+    heads_scope: Scope | None = field(
+        default=None,
+        metadata={
+            "help": "Where the heads' threshold is taken: in each layer, or global, over all of them. By default layer;"
+            " global in a search that is given no ratio."
+        },
     )
     neurons_scope: Scope | None = field(
         default=None,
-        metadata={"help": "As heads_scope. By default global; layer where the ratios are given by name."},
+        metadata={"help": "The same of the neurons. By default global; layer where the ratios are given by name."},
     )
     uniform: bool = field(
         default=False,
@@ -77,6 +81,8 @@ class PruningConfig:
     def __post_init__(self) -> None:
         for kind in KINDS:
             _check_ratio(kind, getattr(self, kind))
+        if self.heads_scope is None:
+            object.__setattr__(self, "heads_scope", "layer")
         if self.neurons_scope is None:
             object.__setattr__(self, "neurons_scope", "layer" if isinstance(self.neurons, Mapping) else "global")
         for name in ("heads_scope", "neurons_scope"):
@@ -240,7 +246,7 @@ class SlimmingConfig:
 class SearchConfig(SlimmingConfig, DetectorConfig, CompensationConfig, PruningConfig):
     """All settings of a search, flat; see `PruningConfig`, `CompensationConfig`, `DetectorConfig`, `SlimmingConfig`.
 
-    Where neither kind has a ratio, both have the one that saves half of a fine-tuning's FLOPs.
+    Where neither kind has a ratio, both have those that save half of a fine-tuning's FLOPs.
 
     `Search` itself prunes nothing: in a loop of one's own the batches are given to `prune(compensate=)`.
 
@@ -251,8 +257,10 @@ class SearchConfig(SlimmingConfig, DetectorConfig, CompensationConfig, PruningCo
     def __post_init__(self) -> None:
         refuse_ratios_by_name(self)
         if self.heads is None and self.neurons is None:
-            for kind in KINDS:
-                object.__setattr__(self, kind, DEFAULT_RATIO)
+            for kind, ratio in DEFAULT_RATIOS.items():
+                object.__setattr__(self, kind, ratio)
+            if self.heads_scope is None:
+                object.__setattr__(self, "heads_scope", "global")
         PruningConfig.__post_init__(self)
         CompensationConfig.__post_init__(self)
         DetectorConfig.__post_init__(self)

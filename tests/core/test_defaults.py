@@ -33,11 +33,12 @@ def _trajectory(**channel: str) -> eb.Trajectory:
     return eb.Trajectory.from_arrays(heads=_settling(0, 12), neurons=_settling(1, 40), total_steps=STEPS, **channel)
 
 
-def test_a_search_that_is_asked_for_nothing_halves_both_kinds_and_mends_the_cut() -> None:
+def test_a_search_that_is_asked_for_nothing_prunes_both_kinds_and_mends_the_cut() -> None:
     config = eb.SearchConfig()
-    assert config.heads == config.neurons
-    assert 0.5 <= config.neurons < 0.65
+    assert (config.heads, config.neurons, config.heads_scope, config.neurons_scope) == (0.4, 0.63, "global", "global")
     assert config.compensation == 16
+    assert eb.SearchConfig(heads_scope="layer").heads_scope == "layer"
+    assert eb.SearchConfig(heads=0.4).heads_scope == eb.PruningConfig().heads_scope == "layer"
     # What is asked for stands, and the other kind is left alone.
     assert eb.SearchConfig(neurons=0.4).heads is None
     assert eb.SearchConfig(heads=0).neurons is None

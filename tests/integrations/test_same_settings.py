@@ -30,9 +30,9 @@ from earlybird.recipes.training import optimizer_for, planned_steps
 
 # Every setting that the model can have, none at its default.
 CONFIG = eb.SearchConfig(
-    heads=0.4,
+    heads=0.45,
     neurons=0.5,
-    heads_scope="global",
+    heads_scope="layer",
     neurons_scope="layer",
     uniform=True,
     round_to=2,
