@@ -1,6 +1,7 @@
 """What every way to a smaller network costs, to train and to ask, against how good it is: a table and a figure.
 
-    python benchmarks/frontier/three_costs.py SWEEP/results.json [PEERS/results.json ...] --output DIRECTORY
+    python benchmarks/frontier/three_costs.py SWEEP/results.json [PEERS/results.json RUNS/NAME/seed-0/summary.json ...]
+        --output DIRECTORY
 
 The costs are shares of dense training's: FLOPs (search, choosing and refit included), seconds (which compare where
 nothing else ran, see the column of the cores that other work kept busy), and FLOPs of an answer. A short dense
@@ -8,7 +9,8 @@ training is cheap and leaves a large network, pruning at the end leaves a small 
 three together compare. The last column names the rows that cost no more in FLOPs, to train and to ask, and are better
 by two standard errors of the paired difference.
 
-Rows are those of a sweep, and those of benchmarks/peers. Writes three-costs.md, .csv and .png.
+Rows are those of a sweep, those of benchmarks/peers, and tickets of runs of their own, by their summary.json, which are
+named by the directory above the run's. Writes three-costs.md, .csv and .png.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from earlybird.recipes.recipe_file import read_recipe
 from earlybird.report.palette import LIGHT
 
 # Costs that differ by less are the same: a draw comes some steps earlier with another seed.
@@ -77,8 +80,9 @@ def _standard_error(values: Sequence[float]) -> float:
 def rows_of(sources: Sequence[Path], refit_batches: int) -> tuple[str, list[Row]]:
     """The metric, and all rows of sweeps and peers; the dense network comes from the sweeps."""
     contents = [json.loads(path.read_text(encoding="utf-8")) for path in sources]
-    sweeps = [content for content in contents if isinstance(content, dict)]
+    sweeps = [content for content in contents if "rows" in content]
     peers = [row for content in contents if isinstance(content, list) for row in content]
+    peers += [_run_row(path, summary) for path, summary in zip(sources, contents, strict=True) if "ticket" in summary]
     metric = str(sweeps[0]["metric"])
     cells = [
         (row["labels"], cell)
@@ -106,7 +110,8 @@ def _name(labels: Mapping[str, Any]) -> str:
     if labels["draw"] == "dense":
         return "dense"
     ratio = "/".join(f"{value:g}" for value in dict.fromkeys(labels["ratio"].values()))
-    axes = [f"{key.rpartition('.')[2]} {value}" for key, value in labels["axes"].items()]
+    # The keys that a sweep varies are dotted.
+    axes = [f"{key.rpartition('.')[2]} {value}" for key, value in labels.items() if "." in key]
     score = [] if labels["draw"] == "random" else [labels["score"].replace("-", " ")]
     return ", ".join([labels["draw"], *score, labels["start"], ratio, *axes])
 
@@ -117,13 +122,27 @@ def _peer_name(row: Mapping[str, Any]) -> str:
     return f"{row.get('draw', 'one-shot Taylor')}, {row['ratio']:g}"
 
 
+def _run_row(path: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The ticket of a run of its own, RUNS/NAME-OF-THE-ROW/seed-0/summary.json, as the peers' rows are."""
+    ticket, recipe = summary["ticket"], read_recipe(str(path.with_name("recipe.yaml")))
+    return {
+        **ticket,
+        "draw": path.parent.parent.name,
+        "seed": recipe.seed,
+        "steps": ticket["train_steps"],
+        "seconds": ticket["train_seconds"] + ticket["search_seconds"],
+        "dense_steps": ticket["draw_step"] + 1,
+        "refit_batches": recipe.search.compensation,
+    }
+
+
 def _searched(
     labels: Mapping[str, Any], cell: Mapping[str, Any], dense: Mapping[str, Any], refit_batches: int
 ) -> dict[str, Any]:
     """A sweep's cell as the peers' rows are: with the dense steps before it, and their seconds."""
     if labels["draw"] == "dense":
         refit_batches = 0
-    refit_batches = labels["axes"].get("search.compensation", refit_batches)
+    refit_batches = labels.get("search.compensation", refit_batches)
     steps = cell["draw_step"] + 1 if "draw_step" in cell else 0
     if labels["draw"] == "random" and labels["start"] == "continue":
         steps = dense["train_steps"] - cell["train_steps"]
