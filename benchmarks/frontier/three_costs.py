@@ -213,13 +213,12 @@ def figure(rows: Sequence[Row], metric: str) -> Figure:
             alpha=0.85,
             label=row.name,
         )
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 108)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel("search and training, % of dense training's FLOPs", color=LIGHT["muted"])
     axes.set_ylabel(f"{metric} against dense, points", color=LIGHT["muted"])
-    result.legend(
-        loc="outside right upper", frameon=False, fontsize=7, title="large: a large network", title_fontsize=8
-    )
+    title = "the larger a mark, the larger the network that is left"
+    result.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=2, title=title, title_fontsize=8)
     return result
 
 
