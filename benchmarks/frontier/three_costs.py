@@ -82,7 +82,9 @@ def rows_of(sources: Sequence[Path], refit_batches: int) -> tuple[str, list[Row]
     contents = [json.loads(path.read_text(encoding="utf-8")) for path in sources]
     sweeps = [content for content in contents if "rows" in content]
     peers = [row for content in contents if isinstance(content, list) for row in content]
-    peers += [_run_row(path, summary) for path, summary in zip(sources, contents, strict=True) if "ticket" in summary]
+    for path, summary in zip(sources, contents, strict=True):
+        if "ticket" in summary:
+            peers += [_run_row(path, summary, which) for which in ("ticket", "random") if which in summary]
     metric = str(sweeps[0]["metric"])
     cells = [
         (row["labels"], cell)
@@ -122,16 +124,20 @@ def _peer_name(row: Mapping[str, Any]) -> str:
     return f"{row.get('draw', 'one-shot Taylor')}, {row['ratio']:g}"
 
 
-def _run_row(path: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The ticket of a run of its own, RUNS/NAME-OF-THE-ROW/seed-0/summary.json, as the peers' rows are."""
-    ticket, recipe = summary["ticket"], read_recipe(str(path.with_name("recipe.yaml")))
+def _run_row(path: Path, summary: Mapping[str, Any], which: str) -> dict[str, Any]:
+    """A ticket of a run of its own, RUNS/NAME-OF-THE-ROW/seed-0/summary.json, as the peers' rows are.
+
+    The random one continues from the same weights, so that the search up to there is its cost, too.
+    """
+    own, ticket, recipe = summary[which], summary["ticket"], read_recipe(str(path.with_name("recipe.yaml")))
+    continues = which == "ticket" or own["start"] == "continue"
     return {
-        **ticket,
-        "draw": path.parent.parent.name,
+        **own,
+        "draw": path.parent.parent.name + (", random units" if which == "random" else ""),
         "seed": recipe.seed,
-        "steps": ticket["train_steps"],
-        "seconds": ticket["train_seconds"] + ticket["search_seconds"],
-        "dense_steps": ticket["draw_step"] + 1,
+        "steps": own["train_steps"],
+        "seconds": own["train_seconds"] + (ticket["search_seconds"] if continues else 0.0),
+        "dense_steps": ticket["draw_step"] + 1 if continues else 0,
         "refit_batches": recipe.search.compensation,
     }
 
