@@ -108,7 +108,7 @@ def test_batches_too_few_for_a_refit_are_told_and_the_training_goes_on(weights, 
     trainer = Trainer(tiny_bert(), arguments, train_dataset=examples())
     with caplog.at_level(logging.WARNING):
         train_early_bird(trainer, eb.SearchConfig(**CONFIG, compensation=1), weights=weights)
-    assert "pruned without compensation: the refit of" in caplog.text
+    assert "pruned without compensation (compensation=1): the refit of" in caplog.text
     assert trainer.state.global_step == 8
 
 
@@ -141,7 +141,7 @@ def test_a_model_that_the_training_does_not_call_is_pruned_without_a_refit_and_t
     arguments = TrainingArguments(str(tmp_path), max_steps=10, save_strategy="no", report_to=[], use_cpu=True)
     trainer = Indirect(tiny_bert(), arguments, train_dataset=examples())
     train_early_bird(trainer, eb.SearchConfig(**CONFIG, compensation=2), weights="continue")
-    assert "pruned without compensation: compensate holds no batches" in caplog.text
+    assert "pruned without compensation (compensation=2): compensate holds no batches" in caplog.text
     assert trainer.state.global_step == 10
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 
 from earlybird.config import SearchConfig
 from earlybird.errors import InputError
-from earlybird.recipes.former_names import todays_draw, todays_recipe, todays_summary
+from earlybird.recipes.former_names import todays_draw, todays_recipe, todays_summary, written_recipe
 from earlybird.recipes.metric_names import deciding_metric
 from earlybird.recipes.plain_yaml import read_text, read_yaml
 from earlybird.recipes.run_directory import RESULT, RunDirectory, read_json
@@ -145,7 +145,7 @@ def _recipe(path: Path) -> dict[str, Any]:
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError("it holds no settings")
-    return todays_recipe(content)
+    return written_recipe(todays_recipe(content))
 
 
 def _trajectory(path: Path) -> Trajectory:
