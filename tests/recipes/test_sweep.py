@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
@@ -238,6 +239,15 @@ def test_a_search_that_is_the_dense_training_serves_as_it(tmp_path):
     assert served == trained
     assert [entry["step"] for entry in served["evaluations"]] == [4, 8, 10]
     assert found[0]["train_seconds"] > 0
+
+    # A dense training that was killed goes on: what it has written stays.
+    (files.cell(name) / "cell.json").unlink()
+    (files.cell(name) / "trained/dense/result.json").unlink()
+    shutil.rmtree(files.cell(name) / "trained/dense/model")
+    (files.cell(name) / "trained/dense/written-before").touch()
+    sweep(files.root, overrides=evaluated, keep_models=True, **given)
+    assert (files.cell(name) / "trained/dense/written-before").is_file()
+    assert (files.cell(name) / "trained/dense/model").is_dir()
 
     # Where the search fails, the dense network is trained all the same.
     plan, files, done = sweep(tmp_path / "broken", overrides=[*evaluated, "search.exclude=['*']"], **given)

@@ -255,7 +255,7 @@ def train_early_bird(
         raise InputError("the Trainer has no model yet (model_init): build the model and give it to the Trainer")
     config = SearchConfig() if config is None else config
     check_search_config(config)
-    rewind, may_rewind = weights == "rewind", weights == "rewind"
+    rewind = may_rewind = weights == "rewind"
     if weights is None:
         rewind = scored_by(config) == "coefficient" or several() or trainer.args.load_best_model_at_end
         may_rewind = rewind or trainer.model_init is None

@@ -29,7 +29,7 @@ def train_cells(files: SweepDirectory, cells: Sequence[Cell], *, keep_models: bo
         job, fresh = open_run(first.recipe), not (_trained(first) / RESULT).is_file()
         if first.which == "dense":
             # Where a search served as the dense training, no weights were kept.
-            train_dense(job, force=keep_models and not (_trained(first) / "model").is_dir())
+            train_dense(job, force=keep_models and not fresh and not (_trained(first) / "model").is_dir())
         elif fresh:
             prune_run(job, first.weights, first.which)
             retrain(job, first.weights, first.which)
