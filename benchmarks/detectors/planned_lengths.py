@@ -2,17 +2,18 @@
 
     earlybird run bert-glue ... search.score=coefficient search.record=all search.to_the_end=true dense=false \
         random=false training.epochs=3 output=planned/3   # and so on; a long one may be stopped on the way
-    python benchmarks/detectors/planned_lengths.py planned/*/search/trajectory --ratio 0.5 --output DIRECTORY
+    python benchmarks/detectors/planned_lengths.py planned/* --ratio 0.5 --output DIRECTORY
 
-A detector whose settings are shares of the run waits longer in a longer one, whatever it sees. All scores are read from
-one record of a training with coefficients. Beside the step stands what the ticket captures of the last recorded mask of
-the same score, the less of the two kinds: 1 is the mask's own choice, 0 a random one's. Writes planned-lengths.md.
+Any searches to the end will do, of other data, batches or networks; each is named by its directory. A detector whose
+settings are shares of the run waits longer in a longer one, whatever it sees. All scores are read from one record of a
+training with coefficients. Beside the step stands what the ticket captures of the last recorded mask of the same score,
+the less of the two kinds: 1 is the mask's own choice, 0 a random one's. Writes planned-lengths.md.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from earlybird.config import SearchConfig
@@ -58,25 +59,27 @@ def column(trajectory: Trajectory, score: Score, ratio: float) -> dict[str, str]
 def main() -> None:
     """Write the tables, one for each score."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("records", type=Path, nargs="+")
-    parser.add_argument("--ratio", type=float, default=0.5)
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--ratio", type=float, action="append", required=True)
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
-    trajectories = sorted((Trajectory.open(path) for path in arguments.records), key=lambda one: one.total_steps)
+    opened = [(path.name, Trajectory.open(path / "search" / "trajectory")) for path in arguments.runs]
+    trajectories = dict(sorted(opened, key=lambda one: one[1].total_steps))
     lines: list[str] = []
     for score in SCORES:
-        if not all(set(channels_of(score)) & set(each.shape.channels) for each in trajectories):
+        if not all(set(channels_of(score)) & set(each.shape.channels) for each in trajectories.values()):
             continue
-        lines += [f"By {score}, ratio {arguments.ratio:g}:", "", *_table(trajectories, score, arguments.ratio), ""]
+        for ratio in arguments.ratio:
+            lines += [f"By {score}, ratio {ratio:g}:", "", *_table(trajectories, score, ratio), ""]
     arguments.output.mkdir(parents=True, exist_ok=True)
     text = "\n".join(lines)
     (arguments.output / "planned-lengths.md").write_text(text, encoding="utf-8")
     print(text, end="")
 
 
-def _table(trajectories: Sequence[Trajectory], score: Score, ratio: float) -> list[str]:
-    headings = [f"{each.total_steps:,} planned, {each.steps:,} recorded" for each in trajectories]
-    columns = [column(each, score, ratio) for each in trajectories]
+def _table(trajectories: Mapping[str, Trajectory], score: Score, ratio: float) -> list[str]:
+    headings = [f"{name}: {each.steps:,} of {each.total_steps:,} steps" for name, each in trajectories.items()]
+    columns = [column(each, score, ratio) for each in trajectories.values()]
     lines = [f"| detector | {' | '.join(headings)} |", "| --- " * (len(headings) + 1) + "|"]
     return [*lines, *(f"| {name} | {' | '.join(cells[name] for cells in columns)} |" for name in DETECTORS)]
 

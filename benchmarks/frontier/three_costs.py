@@ -1,6 +1,6 @@
 """What every way to a smaller network costs, to train and to ask, against how good it is: a table and a figure.
 
-    python benchmarks/frontier/three_costs.py SWEEP/results.json [PEERS/results.json RUNS/NAME/seed-0/summary.json ...]
+    python benchmarks/frontier/three_costs.py SWEEP/results.json PEERS/results.json RUNS/NAME/seed-0/summary.json ...
         --output DIRECTORY
 
 The costs are shares of dense training's: FLOPs (search, choosing and refit included), seconds (which compare where
@@ -9,8 +9,9 @@ training is cheap and leaves a large network, pruning at the end leaves a small 
 three together compare. The last column names the rows that cost no more in FLOPs, to train and to ask, and are better
 by two standard errors of the paired difference.
 
-Rows are those of a sweep, those of benchmarks/peers, and tickets of runs of their own, by their summary.json, which are
-named by the directory above the run's. Writes three-costs.md, .csv and .png.
+Rows are those of a sweep, those of benchmarks/peers, and networks of runs of their own, by their summary.json, which
+are named by the directory above the run's; at least one of these has trained the dense network of each seed. Writes
+three-costs.md, .csv and .png.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from earlybird.recipes.recipe_file import read_recipe
+from earlybird.recipes.settings import Recipe
 from earlybird.report.palette import LIGHT
 
 # Costs that differ by less are the same: a draw comes some steps earlier with another seed.
@@ -78,14 +80,17 @@ def _standard_error(values: Sequence[float]) -> float:
 
 
 def rows_of(sources: Sequence[Path], refit_batches: int) -> tuple[str, list[Row]]:
-    """The metric, and all rows of sweeps and peers; the dense network comes from the sweeps."""
+    """The metric, and all rows of sweeps, peers and runs; the dense network comes from the sweeps and runs."""
     contents = [json.loads(path.read_text(encoding="utf-8")) for path in sources]
     sweeps = [content for content in contents if "rows" in content]
     peers = [row for content in contents if isinstance(content, list) for row in content]
-    for path, summary in zip(sources, contents, strict=True):
-        if "ticket" in summary:
-            peers += [_run_row(path, summary, which) for which in ("ticket", "random") if which in summary]
-    metric = str(sweeps[0]["metric"])
+    runs = [pair for pair in zip(sources, contents, strict=True) if "ticket" in pair[1]]
+    for path, summary in runs:
+        peers += [_run_row(path, summary, which) for which in ("ticket", "random") if which in summary]
+    metrics = {str(content["metric"]) for content in contents if "metric" in content}
+    if len(metrics) != 1:
+        raise SystemExit(f"sweeps and runs of one metric are compared, got {sorted(metrics)}")
+    (metric,) = metrics
     cells = [
         (row["labels"], cell)
         for content in sweeps
@@ -95,9 +100,15 @@ def rows_of(sources: Sequence[Path], refit_batches: int) -> tuple[str, list[Row]
     ]
     dense = {cell["dense"]: cell for labels, cell in cells if labels["draw"] == "dense"}
     by_seed = {cell["seed"]: cell for cell in dense.values()}
-    if peers and len(by_seed) != len(dense):
-        raise SystemExit("peers are compared with the dense network of their seed, of which the sweeps have several")
+    of_runs = {_recipe(path).seed: summary["dense"] for path, summary in runs if "dense" in summary}
+    if peers and len(by_seed | of_runs) != len(dense) + len(of_runs):
+        raise SystemExit("peers are compared with the dense network of their seed, of which there are several")
+    by_seed |= of_runs
     found: dict[str, dict[int, Training]] = defaultdict(dict)
+    for seed, own in of_runs.items():
+        found["dense"][seed] = _training(
+            {**own, "steps": own["train_steps"], "seconds": own["train_seconds"]}, own, metric
+        )
     for labels, cell in cells:
         if cell["dense"] in dense:
             own = dense[cell["dense"]]
@@ -129,7 +140,7 @@ def _run_row(path: Path, summary: Mapping[str, Any], which: str) -> dict[str, An
 
     The random one continues from the same weights, so that the search up to there is its cost, too.
     """
-    own, ticket, recipe = summary[which], summary["ticket"], read_recipe(str(path.with_name("recipe.yaml")))
+    own, ticket, recipe = summary[which], summary["ticket"], _recipe(path)
     continues = which == "ticket" or own["start"] == "continue"
     return {
         **own,
@@ -140,6 +151,10 @@ def _run_row(path: Path, summary: Mapping[str, Any], which: str) -> dict[str, An
         "dense_steps": ticket["draw_step"] + 1 if continues else 0,
         "refit_batches": recipe.search.compensation,
     }
+
+
+def _recipe(summary: Path) -> Recipe:
+    return read_recipe(str(summary.with_name("recipe.yaml")))
 
 
 def _searched(

@@ -112,6 +112,14 @@ def test_batches_too_few_for_a_refit_are_told_and_the_training_goes_on(weights, 
     assert trainer.state.global_step == 8
 
 
+@pytest.mark.parametrize("weights", ["continue", "rewind"])
+def test_where_the_draw_comes_before_so_many_batches_the_number_that_served_is_told(weights, tmp_path, caplog):
+    with caplog.at_level(logging.INFO, "earlybird"):
+        ticket, _ = trained(tmp_path, weights, compensation=99)
+    seen = ticket.provenance["draw_step"] + 1
+    assert f"refitted on {seen} batches, not 99: no more were trained on, or could be kept" in caplog.text
+
+
 def test_batches_are_copies(tmp_path):
     callback, _, _ = by_trainer(eb.SearchConfig(**CONFIG, compensation=3), tmp_path)
     first, *_, last = callback.batches

@@ -262,10 +262,12 @@ def train_early_bird(
     elif weights not in get_args(Weights):
         raise InputError(f'weights must be "rewind" or "continue", got {weights!r}')
     if rewind and trainer.model_init is not None:
+        way_out = "build the model once, and give it to the Trainer, Trainer(model=...)"
+        if not (several() or trainer.args.load_best_model_at_end):
+            way_out += ', or give weights="continue"'
         raise InputError(
-            'weights="rewind" trains twice, and the Trainer builds a whole model for each training (model_init), in the'
-            " place of the pruned one: build the model once, and give it to the Trainer, Trainer(model=...), or give"
-            ' weights="continue"'
+            "rewinding trains twice, and the Trainer builds a whole model for each training (model_init), in the place"
+            f" of the pruned one: {way_out}"
         )
     initial: dict[str, torch.Tensor] = {}
     if may_rewind:
