@@ -418,7 +418,7 @@ def test_without_a_config_half_of_the_model_goes_early_and_the_training_goes_on(
 
 
 @pytest.mark.parametrize("weights", [None, "continue"])
-def test_what_only_the_end_has_drawn_is_trained_unless_continuing_is_asked_for(weights, tmp_path):
+def test_what_only_the_end_has_drawn_is_trained_unless_continuing_is_asked_for(weights, tmp_path, caplog):
     trainer = trainer_for(tmp_path, steps=24)
     before = trainer.model.classifier.weight.detach().clone()
     begun = []
@@ -435,6 +435,7 @@ def test_what_only_the_end_has_drawn_is_trained_unless_continuing_is_asked_for(w
     assert eb.Anatomy.of(trainer.model).units["neurons"] == kept
     assert trainer.state.global_step == 24
     assert len(begun) == (2 if weights is None else 1)
+    assert ("did not settle within the 24 steps" in caplog.text) == (weights is None)
     assert all(torch.equal(weight, before) for weight in begun)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch.utils.hooks import RemovableHandle
 from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
 
-from earlybird.anatomy.distributed import several, wait_for_all
+from earlybird.anatomy.distributed import is_first, several, wait_for_all
 from earlybird.config import SearchConfig, check_search_config
 from earlybird.detectors.defaults import scored_by
 from earlybird.errors import InputError, JobError
@@ -283,7 +283,15 @@ def train_early_bird(
         trainer.remove_callback(callback)
     if callback.ticket is None:
         raise JobError("the masks did not settle within the training; train longer, or give draw_at_end=True")
-    if rewind or (may_rewind and callback.ticket.provenance["how"] == "end"):
+    unsettled = callback.ticket.provenance["how"] == "end"
+    if rewind or (may_rewind and unsettled):
+        if unsettled and not rewind and is_first():
+            _log.warning(
+                "the masks did not settle within the %d steps, so that the whole network was trained to the end; the"
+                " small network trains from the initial weights now, and both cost more than dense training: train"
+                " for longer, or name the step of the draw, SearchConfig(detector='fixed-time', threshold=0.2)",
+                callback.ticket.provenance["draw_step"] + 1,
+            )
         _log.info(
             "drawn at step %d, keeping %s; the small network trains from the initial weights",
             callback.ticket.provenance["draw_step"],
