@@ -27,7 +27,7 @@ _STEPS = ("1 search", "2 draw", "3 cut", "4 train on")
 _WORDS = (
     ("each unit", "gets a score"),
     ("the ranking", "has settled"),
-    ("the rest is removed,", "the gap is refitted"),
+    ("the rest", "is removed"),
     ("only the small", "network learns"),
 )
 

@@ -5,9 +5,10 @@
     python benchmarks/detectors/planned_lengths.py planned/* --ratio 0.5 --output DIRECTORY
 
 Any searches to the end will do, of other data, batches or networks; each is named by its directory. A detector whose
-settings are shares of the run waits longer in a longer one, whatever it sees. All scores are read from one record of a
-training with coefficients. Beside the step stands what the ticket captures of the last recorded mask of the same score,
-the less of the two kinds: 1 is the mask's own choice, 0 a random one's. Writes planned-lengths.md.
+settings are shares of the run waits longer in a longer one, whatever it sees. The tables are of the scores that every
+record holds; a training with coefficients and search.record=all holds all. Beside the step stands what the ticket
+captures of the last recorded mask of the same score, the less of the two kinds: 1 is the mask's own choice, 0 a random
+one's. Writes planned-lengths.md.
 """
 
 from __future__ import annotations

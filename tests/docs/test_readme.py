@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = ROOT / "benchmarks" / "results" / "defaults-sst2"
+PAGE_OF_RESULTS = (RESULTS / "README.md").read_text(encoding="utf-8")
 
 
 def of_the_default(name: str) -> list[float]:
@@ -32,15 +33,11 @@ def test_its_first_numbers_are_those_of_the_results() -> None:
     below = of_the_default("difference")
     assert said.groups() == (
         f"{statistics.mean(of_the_default('training_flops')):.0%}".rstrip("%"),
-        re.search(r"search, then the small network \|[^|]*\| \*\*(\d+)\.\d%\*\*", quiet_seconds()).group(1),
+        re.search(r"search, then the small network \|[^|]*\| \*\*(\d+)\.\d%\*\*", PAGE_OF_RESULTS).group(1),
         f"{statistics.mean(of_the_default('answer_flops')):.0%}".rstrip("%"),
         f"{-statistics.mean(below):.1f}",
         f"{statistics.stdev(below) / len(below) ** 0.5:.1f}",
     )
-
-
-def quiet_seconds() -> str:
-    return (RESULTS / "README.md").read_text(encoding="utf-8")
 
 
 def test_its_picture_is_drawn_from_them() -> None:

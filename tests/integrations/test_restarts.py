@@ -358,9 +358,10 @@ def test_between_search_and_small_network_the_log_says_what_was_drawn(tmp_path, 
     trainer = trainer_for(tmp_path)
     with caplog.at_level(logging.INFO, "earlybird"):
         train_early_bird(trainer, CONFIG, weights="rewind")
-    (message,) = [record.getMessage() for record in caplog.records if record.name.startswith("earlybird")]
+    message, refit = [record.getMessage() for record in caplog.records if record.name.startswith("earlybird")]
     assert f"drawn at step {DRAWN_AFTER - 1}, keeping 4 of 8 heads, 32 of 64 neurons" in message
     assert "initial weights" in message
+    assert refit.startswith(f"refitted on {DRAWN_AFTER} batches, not 16")
 
 
 def test_a_trainer_that_kept_the_optimizer_of_the_whole_model_says_so(tmp_path):

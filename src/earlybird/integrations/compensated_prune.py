@@ -29,11 +29,12 @@ def prune_on(
     if not wanted:
         prune(model, ticket, optimizer=optimizer)
         return
-    if 0 < len(batches) < wanted and is_first():
-        _log.info("refitted on %d batches, not %d: no more were trained on, or could be kept", len(batches), wanted)
     try:
         prune(model, ticket, optimizer=optimizer, compensate=batches)
     except CannotCompensateError as error:
         if is_first():
             _log.warning("pruned without compensation (compensation=%d): %s", wanted, error)
         prune(model, ticket, optimizer=optimizer)
+        return
+    if len(batches) < wanted and is_first():
+        _log.info("refitted on %d batches, not %d: no more were trained on, or could be kept", len(batches), wanted)

@@ -287,9 +287,9 @@ def train_early_bird(
     if rewind or (may_rewind and unsettled):
         if unsettled and not rewind and is_first():
             _log.warning(
-                "the masks did not settle within the %d steps, so that the whole network was trained to the end; the"
-                " small network trains from the initial weights now, and both cost more than dense training: train"
-                " for longer, or name the step of the draw, SearchConfig(detector='fixed-time', threshold=0.2)",
+                "the masks did not settle within the %d steps: the whole network was trained to the end, and now the"
+                " small one trains from the initial weights. Together that costs more than dense training. Train for"
+                " longer, or draw at a fixed share of the steps: SearchConfig(detector='fixed-time', threshold=0.2)",
                 callback.ticket.provenance["draw_step"] + 1,
             )
         _log.info(
