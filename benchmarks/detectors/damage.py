@@ -69,7 +69,7 @@ class Damage(TrainerCallback):
         squares = {
             kind: Trajectory.open(self.record).evidence(kind, "gradient") ** 2 for kind in self.search.anatomy.units
         }
-        rules = self.search.detection.rules
+        rules = self.search.detection.streams.kinds
         masks = {kind: rules[kind].masks(recent(squares[kind])) for kind in rules}
         whole = copy.deepcopy(model)
         scaling.fold(whole)
@@ -141,9 +141,11 @@ def main() -> None:
     )  # fmt: skip
     rows, search = looks[0].rows, looks[0].search
     search.close()
-    last = {kind: recent(Trajectory.open(record).evidence(kind, "gradient") ** 2) for kind in search.detection.rules}
+    last = {
+        kind: recent(Trajectory.open(record).evidence(kind, "gradient") ** 2) for kind in search.detection.streams.kinds
+    }
     for row in rows:
-        for kind, rule in search.detection.rules.items():
+        for kind, rule in search.detection.streams.kinds.items():
             seen = Trajectory.open(record).evidence(kind, "gradient")[: row["steps"]] ** 2
             row[f"captured, {kind}"] = float(captured_by(rule, rule.masks(recent(seen)), last[kind]))
     write_json(arguments.output / "damage.json", rows)

@@ -40,11 +40,11 @@ def main() -> None:
         shutil.copytree(arguments.run, arguments.output, ignore=shutil.ignore_patterns("pruned", "trained", "figures"))
     job, trajectory = Job.open(arguments.output), Trajectory.open(arguments.record)
     anatomy = job.anatomy()
-    rules = Detection(job.recipe.search_config, anatomy, total_steps=trajectory.total_steps).rules
-    masks = {}
-    for kind, rule in rules.items():
-        squares = np.square(trajectory.evidence(kind, "gradient")[first:last], dtype=np.float64)
-        masks[kind] = rule.masks(squares.mean(0))
+    detection = Detection(job.recipe.search_config, anatomy, total_steps=trajectory.total_steps)
+    squares = {
+        kind: np.square(trajectory.evidence(kind, "gradient")[first:last], dtype=np.float64) for kind in detection.kinds
+    }
+    masks = detection.masks({kind: values.mean(0) for kind, values in squares.items()})
     drawn = Ticket.load(own.files.ticket("ticket"))
     step = drawn.provenance["draw_step"]
     Ticket.of(anatomy, masks, how="given", chosen_by="a whole training", draw_step=step).save(

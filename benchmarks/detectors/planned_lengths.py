@@ -37,10 +37,10 @@ def captured(trajectory: Trajectory, verdict: Verdict, config: SearchConfig, sco
     """What a draw's masks capture of the last recorded scores; the least of the kinds."""
     assert verdict.draw is not None
     detection = detection_of(trajectory, config)
-    *_, last = score_chunks(trajectory, tuple(detection.rules), score)
+    *_, last = score_chunks(trajectory, detection.kinds, score)
     return min(
         float(captured_by(rule, verdict.draw.masks[kind], last[kind].at(len(last[kind]) - 1)))
-        for kind, rule in detection.rules.items()
+        for kind, rule in detection.streams.kinds.items()
     )
 
 

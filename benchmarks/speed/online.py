@@ -32,8 +32,8 @@ def cost_of_steps(
     """CPU milliseconds of each of the first steps, and of every tenth by the published procedure."""
     config = eb.SearchConfig(heads=ratio, neurons=ratio, detector=f"published-{test}", threshold=NEVER[test])
     detection = Detection(config, trajectory.shape, total_steps=trajectory.total_steps)
-    running = {kind: RunningScore("coefficient", "deviation") for kind in detection.rules}
-    recorded = {kind: trajectory.evidence(kind, "deviation") for kind in detection.rules}
+    running = {kind: RunningScore("coefficient", "deviation") for kind in detection.kinds}
+    recorded = {kind: trajectory.evidence(kind, "deviation") for kind in detection.kinds}
     ours, theirs = [], []
     for step in range(steps):
         evidence = {kind: np.array(values[step : step + 1]) for kind, values in recorded.items()}

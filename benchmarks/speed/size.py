@@ -39,7 +39,7 @@ def measured(layers: int, heads: int, neurons: int, steps: int) -> dict[str, Any
     shape = adam.shape_of(layers, heads, neurons, 10_000)
     config = SearchConfig(heads=0.5, neurons=0.5, detector="published-ols", threshold=NEVER["ols"])
     detection = Detection(config, shape, total_steps=shape.total_steps)
-    running = {kind: RunningScore("coefficient", "deviation") for kind in detection.rules}
+    running = {kind: RunningScore("coefficient", "deviation") for kind in detection.kinds}
     costs = []
     for step, values in enumerate(adam.coefficients(shape, seed=0)):
         start = time.process_time_ns()
@@ -71,7 +71,7 @@ def memory(layers: int, heads: int, neurons: int) -> float:
         detection = Detection(
             SearchConfig(heads=0.5, neurons=0.5, score="coefficient"), shape, total_steps=shape.total_steps
         )
-        running = {kind: RunningScore("coefficient", "deviation") for kind in detection.rules}
+        running = {kind: RunningScore("coefficient", "deviation") for kind in detection.kinds}
         with TrajectoryWriter(Path(directory), shape, chunk_steps=max(1, CHUNK_BYTES // step_bytes)) as writer:
             for values in evidence:
                 values = {kind: array.copy() for kind, array in values.items()}  # to the host

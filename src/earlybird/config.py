@@ -18,7 +18,20 @@ from typing import Any, Self, cast, get_args
 
 from earlybird.errors import InputError, nearest
 from earlybird.spans import Span, SpanLike, parse_span
-from earlybird.vocabulary import CRITERIA, KINDS, SCORES, CriterionName, Joint, Kind, KvGroups, Place, Scope, Score
+from earlybird.vocabulary import (
+    CRITERIA,
+    KINDS,
+    MEASURES,
+    SCORES,
+    CriterionName,
+    Joint,
+    Kind,
+    KvGroups,
+    Measure,
+    Place,
+    Scope,
+    Score,
+)
 
 # A ratio for all blocks of a kind, or ratios by name of the block, with wildcards: {"*.layers.0.*": 0, "*": 0.5}.
 Ratio = float | Mapping[str, float] | None
@@ -49,11 +62,27 @@ class PruningConfig:
         },
     )
     neurons: Ratio = field(default=None, metadata={"help": "Ratio of neurons to prune, in [0, 1)."})
+    flops: float | None = field(
+        default=None,
+        metadata={
+            "help": "Instead of ratios: the share of the blocks' FLOPs that is left, in (0, 1). Heads and neurons go by"
+            " what they are worth for what they cost."
+        },
+    )
+    parameters: float | None = field(
+        default=None, metadata={"help": "Instead of ratios: the share of the blocks' parameters that is left."}
+    )
+    tokens: int = field(
+        default=128,
+        metadata={
+            "help": "Tokens of the example that a budget's FLOPs are counted for; at most as many as the model takes."
+        },
+    )
     heads_scope: Scope | None = field(
         default=None,
         metadata={
             "help": "Where the heads' threshold is taken: in each layer, or global, over all of them. By default layer;"
-            " global in a search that is given no ratio."
+            " global in a search that is given no ratio, and with a budget."
         },
     )
     neurons_scope: Scope | None = field(
@@ -81,8 +110,9 @@ class PruningConfig:
     def __post_init__(self) -> None:
         for kind in KINDS:
             _check_ratio(kind, getattr(self, kind))
+        self._check_budget()
         if self.heads_scope is None:
-            object.__setattr__(self, "heads_scope", "layer")
+            object.__setattr__(self, "heads_scope", "layer" if self.budget is None else "global")
         if self.neurons_scope is None:
             object.__setattr__(self, "neurons_scope", "layer" if isinstance(self.neurons, Mapping) else "global")
         for name in ("heads_scope", "neurons_scope"):
@@ -102,6 +132,39 @@ class PruningConfig:
             raise InputError(
                 f"uniform=True keeps the same number in every block, and {by_name[0]} has ratios by name of the block:"
                 " give one ratio, or leave out uniform"
+            )
+
+    @property
+    def budget(self) -> tuple[Measure, float] | None:
+        """What may be left instead of ratios, and the share of it."""
+        given = ((measure, cast(float | None, getattr(self, measure))) for measure in MEASURES)
+        return next(((measure, share) for measure, share in given if share is not None), None)
+
+    def _check_budget(self) -> None:
+        if type(self.tokens) is not int or self.tokens < 1:
+            raise InputError(f"tokens must be a whole number of at least 1, got {self.tokens!r}")
+        given = [measure for measure in MEASURES if getattr(self, measure) is not None]
+        for measure in given:
+            share = getattr(self, measure)
+            if not (is_number(share) and 0 < share < 1):
+                raise InputError(
+                    f"{measure} must lie in (0, 1), the share of the blocks' {measure} that is left, got {share!r}"
+                )
+        if len(given) > 1:
+            raise InputError(f"{' and '.join(given)} are two budgets: give one of them")
+        if not given:
+            return
+        ratios = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if ratios:
+            raise InputError(
+                f"{given[0]} says what may be left of heads and neurons together, and {ratios[0]} is a ratio: give one"
+                " or the other"
+            )
+        scopes = [name for name in ("heads_scope", "neurons_scope") if getattr(self, name) == "layer"]
+        if scopes:
+            raise InputError(
+                f"a budget compares the units of all blocks, and {scopes[0]} asks for a threshold in each layer: leave"
+                " it out, or give ratios"
             )
 
     def scope(self, kind: Kind) -> Scope:
@@ -246,7 +309,7 @@ class SlimmingConfig:
 class SearchConfig(SlimmingConfig, DetectorConfig, CompensationConfig, PruningConfig):
     """All settings of a search, flat; see `PruningConfig`, `CompensationConfig`, `DetectorConfig`, `SlimmingConfig`.
 
-    Where neither kind has a ratio, both have those that save half of a fine-tuning's FLOPs.
+    Where neither kind has a ratio, and there is no budget, both have those that save half of a fine-tuning's FLOPs.
 
     `Search` itself prunes nothing: in a loop of one's own the batches are given to `prune(compensate=)`.
 
@@ -256,7 +319,7 @@ class SearchConfig(SlimmingConfig, DetectorConfig, CompensationConfig, PruningCo
 
     def __post_init__(self) -> None:
         refuse_ratios_by_name(self)
-        if self.heads is None and self.neurons is None:
+        if self.heads is None and self.neurons is None and self.budget is None:
             for kind, ratio in DEFAULT_RATIOS.items():
                 object.__setattr__(self, kind, ratio)
             if self.heads_scope is None:
@@ -265,6 +328,7 @@ class SearchConfig(SlimmingConfig, DetectorConfig, CompensationConfig, PruningCo
         CompensationConfig.__post_init__(self)
         DetectorConfig.__post_init__(self)
         SlimmingConfig.__post_init__(self)
+        refuse_scores_that_do_not_add_up(self, self)
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Self:
@@ -296,6 +360,27 @@ def refuse_ratios_by_name(config: PruningConfig) -> None:
                 f"{kind}: a search prunes each kind by one ratio, got ratios by name ({dict(ratio)}): give one, and"
                 " exclude=[...] for blocks to leave alone"
             )
+
+
+def refuse_scores_that_do_not_add_up(pruning: PruningConfig, detector: DetectorConfig) -> None:
+    """Raise InputError for a budget by scores of which two small ones are not worth one of twice the size."""
+    if pruning.budget is not None and detector.score not in (None, "squared-gradient"):
+        raise InputError(
+            f"{pruning.budget[0]}={pruning.budget[1]} compares heads with neurons, and only squared gradients add up to"
+            f" a loss: give score='squared-gradient' instead of {detector.score!r}, or ratios"
+        )
+
+
+def replaced_pruning(config: PruningConfig, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What `replace` needs to change a config: a ratio or a budget takes the place of whatever said how much is pruned.
+
+    Raises:
+        InputError: a ratio beside a budget.
+    """
+    amounts = {name for name in (*KINDS, *MEASURES) if changes.get(name) is not None}
+    if not amounts or (config.budget is None and amounts <= set(KINDS)):
+        return dict(changes)
+    return {**dict.fromkeys((*KINDS, *MEASURES, "heads_scope", "neurons_scope")), **changes}
 
 
 def plain_values(config: PruningConfig | DetectorConfig | SlimmingConfig) -> dict[str, Any]:

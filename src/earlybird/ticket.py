@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from earlybird.atomic_write import write_whole
 from earlybird.config import PruningConfig, plain_values
 from earlybird.errors import InputError, nearest
+from earlybird.masks.budget import budget_rule
 from earlybird.masks.by_name import mask_by_name
 from earlybird.masks.rule import rule_of
 from earlybird.vocabulary import KINDS, Kind
@@ -128,14 +129,15 @@ class Ticket:
 
         Args:
             anatomy: of the model it is for.
-            config: how much is pruned, and what holds of the masks. With `uniform` heads keep the nearest number that
+            config: how much is pruned, and what holds of the masks. With a budget, units of both kinds go in a random
+                order until it is met. With `uniform` heads keep the nearest number that
                 the model's config can say (Llama and Gemma 2 and 3 want a divisor of the hidden size), of which a
                 warning tells. `round_to` leaves the heads: one brings as many features as it has.
             seed: of the choice.
 
         Raises:
             InputError: a ratio for a kind that the model does not have, or for a name that fits no block; an excluded
-                name that fits none.
+                name that fits none; a budget that is less than possible, or counts what cannot be counted.
         """
         _check_anatomy(anatomy)
         if not isinstance(config, PruningConfig):
@@ -143,10 +145,14 @@ class Ticket:
                 f"config must be a PruningConfig, got {reprlib.repr(config)}; write PruningConfig(heads=0.3,"
                 " neurons=0.4)"
             )
-        if config.heads is None and config.neurons is None:
-            raise InputError("give a ratio for heads, for neurons or for both: there is nothing to prune")
+        if config.heads is None and config.neurons is None and config.budget is None:
+            raise InputError("give a ratio for heads, for neurons or for both, or a budget: there is nothing to prune")
         generator = np.random.default_rng(seed)
         anatomy = anatomy.excluding(config.exclude)
+        rule = budget_rule(config, anatomy)
+        if rule is not None:
+            chosen = rule.by_kind(rule.random_masks(generator))
+            return cls.of(anatomy, chosen, how="random", seed=seed, config=plain_values(config))
         masks: dict[Kind, NDArray[np.bool_]] = {}
         for kind in KINDS:
             ratio = config.heads if kind == "heads" else config.neurons

@@ -7,6 +7,9 @@ from typing import Literal, get_args
 Kind = Literal["heads", "neurons"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+# What a detector watches: the units of one kind, or with a budget those of all kinds together.
+Stream = Literal["heads", "neurons", "units"]
+
 # What a trajectory records of a coefficient at each step.
 Channel = Literal["deviation", "coefficient", "gradient", "squared-gradient"]
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
@@ -17,6 +20,10 @@ SCORES: tuple[Score, ...] = get_args(Score)
 
 # Where a ratio's threshold is taken: in each block, or over all blocks of a kind.
 Scope = Literal["layer", "global"]
+
+# What a budget counts.
+Measure = Literal["flops", "parameters"]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
 
 # What is pruned of heads that share keys and values: whole groups, or equally many heads within every group.
 KvGroups = Literal["whole", "within"]

@@ -21,6 +21,7 @@ from transformers import Trainer, TrainingArguments
 import earlybird as eb
 from earlybird.cli import main
 from earlybird.config import plain_values
+from earlybird.detectors.defaults import with_defaults
 from earlybird.integrations import hf_trainer, lightning
 from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.stages.draw import draw
@@ -28,8 +29,8 @@ from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.search import search
 from earlybird.recipes.training import optimizer_for, planned_steps
 
-# Every setting that the model can have, none at its default.
-CONFIG = eb.SearchConfig(
+# Every setting that the model can have, none at its default in both.
+RATIOS = eb.SearchConfig(
     heads=0.45,
     neurons=0.5,
     heads_scope="layer",
@@ -54,6 +55,19 @@ CONFIG = eb.SearchConfig(
     l1_neurons=3e-3,
     learning_rate=2e-2,
 )
+BUDGET = eb.SearchConfig(
+    flops=0.6,
+    tokens=64,
+    round_to=2,
+    exclude=("*layer*.0.*",),
+    compensation=2,
+    detector="recent-half-capture",
+    score="squared-gradient",
+    start="20",
+    threshold=0.2,
+    learning_rate=2e-2,
+)
+CONFIGS = {"ratios": RATIOS, "budget": BUDGET}
 SLIMMING = {each.name for each in fields(eb.SlimmingConfig)}
 # One epoch of the digits, so that the order is said once; a constant rate, so that no schedule has to be said again.
 TRAINING = {
@@ -210,12 +224,20 @@ def by_command_line(config, job, directory):
     of_search, of_slimming = settings(config)
     # What is left alone, and what mends the cut, is not for a draw to say.
     exclude = {name: of_search.pop(name) for name in ("exclude", "compensation")}
-    common = [*written(TRAINING, "training"), *written(MODEL, "model"), *written(of_slimming, "slimming")]
     run, ticket = directory / "run", directory / "ticket.json"
-    command(["search", "digits", *common, *written(exclude, "search"), f"output={run}", "--to-the-end"])
+    common = [
+        *written(TRAINING, "training"),
+        *written(MODEL, "model"),
+        *written(of_slimming, "slimming"),
+        *written(exclude, "search"),
+        "search.record=all",
+        f"search.score={of_search['score']}",
+    ]
+    command(["search", "digits", *common, f"output={run}", "--to-the-end"])
     options = [
         f"--{name.replace('_', '-')}" if value is True else f"--{name.replace('_', '-')}={value}"
         for name, value in of_search.items()
+        if value is not False
     ]
     command(["draw", str(run), *options, "--output", str(ticket)])
     return eb.Ticket.load(ticket)
@@ -238,22 +260,34 @@ WAYS = {
 }
 
 
-@pytest.fixture(scope="module")
-def ticket_of_a_loop(training, tmp_path_factory):
-    return by_loop(CONFIG, training, tmp_path_factory.mktemp("loop"))
+@pytest.fixture(scope="module", params=CONFIGS)
+def config_and_ticket(request, training, tmp_path_factory):
+    """A config, and what it draws in a loop."""
+    config = CONFIGS[request.param]
+    return config, by_loop(config, training, tmp_path_factory.mktemp("loop"))
 
 
-def test_the_config_leaves_little_at_its_default(ticket_of_a_loop):
+def test_the_configs_leave_little_at_its_default():
     plain = eb.SearchConfig()
-    same = [each.name for each in fields(plain) if getattr(plain, each.name) == getattr(CONFIG, each.name)]
-    assert same == ["kv_groups"]  # no heads share keys and values
-    assert ticket_of_a_loop.provenance["how"] == "detector"
-    assert ticket_of_a_loop.provenance["config"] == plain_values(CONFIG)
+    same = [
+        each.name
+        for each in fields(plain)
+        if all(getattr(plain, each.name) == getattr(config, each.name) for config in CONFIGS.values())
+    ]
+    # No heads share keys and values; a budget is in one measure.
+    assert same == ["parameters", "kv_groups"]
+
+
+def test_a_ticket_says_what_it_was_drawn_by(config_and_ticket):
+    config, ticket = config_and_ticket
+    assert ticket.provenance["how"] == "detector"
+    assert ticket.provenance["config"] == plain_values(with_defaults(config))
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_way_of_searching_draws_the_same_ticket(way, training, ticket_of_a_loop, tmp_path):
-    ticket = WAYS[way](CONFIG, training, tmp_path)
+def test_every_way_of_searching_draws_the_same_ticket(way, training, config_and_ticket, tmp_path):
+    config, ticket_of_a_loop = config_and_ticket
+    ticket = WAYS[way](config, training, tmp_path)
     assert ticket.masks.keys() == ticket_of_a_loop.masks.keys() == {"heads", "neurons"}
     for kind, mask in ticket_of_a_loop.masks.items():
         assert 0 < mask.sum() < mask.size

@@ -42,7 +42,7 @@ def test_a_ticket_drawn_by_a_recipe_keeps_shared_heads_together(others, tmp_path
         search.step()
     search.finish()
     trajectory = eb.Trajectory.open(tmp_path)
-    assert mask_rules(config, search.anatomy) == mask_rules(config, trajectory.shape) == search.detection.rules
+    assert mask_rules(config, search.anatomy) == mask_rules(config, trajectory.shape) == search.detection.streams.kinds
     drawn, detected = draw_from(trajectory, config), eb.detect(trajectory, config)
     for verdict in (drawn, detected):
         assert verdict.step == search.draw.step

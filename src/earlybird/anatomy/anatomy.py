@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -14,15 +15,18 @@ from torch import nn
 from earlybird.anatomy.attention import attention_at
 from earlybird.anatomy.bias_tables import with_bias_tables
 from earlybird.anatomy.blocks import AttentionBlock, Block, LeftOut, MlpBlock
+from earlybird.anatomy.example import example_inputs
 from earlybird.anatomy.head_counts import valid_head_counts
 from earlybird.anatomy.hugging_face import outermost_models
 from earlybird.anatomy.mlp import mlp_at
 from earlybird.anatomy.paths import is_in
 from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS, POSITION_MLPS, AttentionPattern, MlpPattern
+from earlybird.anatomy.unit_costs import flops_of_units, parameters_of_units
 from earlybird.anatomy.unknown import nothing_found, unknown_blocks
 from earlybird.anatomy.wrappers import unwrapped
 from earlybird.errors import InputError
-from earlybird.vocabulary import Kind
+from earlybird.masks.unit_costs import UnitCosts
+from earlybird.vocabulary import Kind, Measure
 
 # Why a block is left out that the user has named.
 _EXCLUDED = "excluded by name"
@@ -38,6 +42,7 @@ class Anatomy:
         mlp: its MLP blocks.
         left_out: blocks that cannot be pruned, with the reasons.
         configs: of the Hugging Face models in it that no other one holds: path -> config.
+        source: the model without its wrappers, as long as it lives.
     """
 
     model: str
@@ -45,6 +50,11 @@ class Anatomy:
     mlp: tuple[MlpBlock, ...]
     left_out: tuple[LeftOut, ...] = ()
     configs: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    source: weakref.ref[nn.Module] | None = field(default=None, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the model, which a copy in another process does not have."""
+        return {**vars(self), "source": None}
 
     @classmethod
     def of(
@@ -80,7 +90,8 @@ class Anatomy:
                 " them by patterns=[...], or leave out strict"
             )
         configs = {path: part.config for path, part in outermost_models(model).items()}
-        found = cls(type(model).__name__, tuple(attention), tuple(mlp), tuple(left), configs).excluding(exclude)
+        found = cls(type(model).__name__, tuple(attention), tuple(mlp), tuple(left), configs, weakref.ref(model))
+        found = found.excluding(exclude)
         if not found.attention and not found.mlp:
             raise InputError(nothing_found(model, modules, found.left_out))
         return found
@@ -108,6 +119,38 @@ class Anatomy:
     def blocks(self) -> tuple[Block, ...]:
         """All blocks, attention first."""
         return (*self.attention, *self.mlp)
+
+    def unit_costs(self, measure: Measure, tokens: int) -> UnitCosts:
+        """What each unit costs, of all blocks.
+
+        Args:
+            measure: FLOPs of one example, or parameters.
+            tokens: of the example, at most as many as the model takes; images and sound have the config's size.
+
+        Raises:
+            InputError: the model is gone or was changed since, or the FLOPs cannot be counted.
+        """
+        model = None if self.source is None else self.source()
+        if model is None:
+            raise InputError(
+                f"what a unit of {self.model} costs is counted on the model, which is gone: keep it, or make its"
+                " anatomy anew by Anatomy.of(model)"
+            )
+        sizes = {name: parameter.shape for name, parameter in model.named_parameters()}
+        parts = [part for block in self.blocks for part in block.parts if part.parameter in sizes]
+        if any(sizes[part.parameter][part.dim] != len(part.unit_of) for part in parts):
+            raise InputError(f"{self.model} was changed since its anatomy was made: make it anew by Anatomy.of(model)")
+        every: dict[Kind, Sequence[Block]] = {"heads": self.attention, "neurons": self.mlp}
+        blocks = {kind: every[kind] for kind in self.units}
+        if measure == "parameters":
+            return parameters_of_units(model, blocks, tokens)
+        example, _ = example_inputs(model, tokens)
+        if not example:
+            raise InputError(
+                f"nothing says what an example of {self.model} looks like, so that its FLOPs cannot be counted; give a"
+                " budget of parameters, or ratios"
+            )
+        return flops_of_units(model, blocks, example, tokens)
 
     @property
     def units(self) -> dict[Kind, tuple[int, ...]]:

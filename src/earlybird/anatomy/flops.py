@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+# How eager attention multiplies queries by keys, and by values.
+_PRODUCTS = (torch.ops.aten.bmm, torch.ops.aten.baddbmm)
 
 
 def parameter_count(model: nn.Module) -> int:
@@ -14,17 +18,50 @@ def parameter_count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def forward_flops(model: nn.Module, inputs: dict[str, Tensor]) -> int:
+def forward_flops(model: nn.Module, inputs: Mapping[str, Tensor]) -> int:
     """Floating point operations of one forward pass (a multiplication and an addition are two).
 
     Counted by torch on a copy without storage and with eager attention, where no kernel hides its products;
     the extra zero key of the off-by-one softmax is not counted.
     """
+    return int(_counted(model, inputs).get_total_flops())
+
+
+def flops_by_module(model: nn.Module, inputs: Mapping[str, Tensor]) -> tuple[dict[str, int], dict[str, int]]:
+    """What each module takes of `forward_flops`, all its calls together: by its path, and its attention products alone.
+
+    Products are those of two results, queries by keys for instance, rather than of a result by a weight.
+    """
+    whole: dict[str, int] = {}
+    products: dict[str, int] = {}
+    for name, counts in _counted(model, inputs).get_flop_counts().items():
+        _, _, path = name.partition(".")
+        whole[path] = int(sum(counts.values()))
+        products[path] = int(sum(counts.get(operation, 0) for operation in _PRODUCTS))
+    return whole, products
+
+
+def _counted(model: nn.Module, inputs: Mapping[str, Tensor]) -> FlopCounterMode:
+    try:
+        return _counted_in(None, model, inputs)
+    except RuntimeError:
+        # Some kernels, those of experts among them, take nothing but bfloat16; what is counted is the same.
+        return _counted_in(torch.bfloat16, model, inputs)
+
+
+def _counted_in(dtype: torch.dtype | None, model: nn.Module, inputs: Mapping[str, Tensor]) -> FlopCounterMode:
     from transformers import PreTrainedModel
 
-    shape_only = copy.deepcopy(model).to("meta").eval()
+    # Found in the memo, a parameter is not copied with its numbers first.
+    shapes = {
+        id(parameter): nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
+        for parameter in model.parameters()
+    }
+    shape_only = copy.deepcopy(model, shapes).to("meta", dtype).eval()
     if isinstance(shape_only, PreTrainedModel):
         shape_only.set_attn_implementation("eager")
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        shape_only(**{name: value.to("meta") for name, value in inputs.items()})
-    return int(counter.get_total_flops())
+    given = {name: value.to("meta", dtype if value.is_floating_point() else None) for name, value in inputs.items()}
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        shape_only(**given)
+    return counter

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
 from earlybird.anatomy import Anatomy
+from earlybird.anatomy.example import example_inputs
 from earlybird.anatomy.flops import forward_flops, parameter_count
 from earlybird.checkpoint.built_parts import on_meta_up_to
 from earlybird.checkpoint.claimed_size import numbers_in
@@ -27,7 +26,7 @@ from earlybird.errors import InputError, first_line
 from earlybird.surgery.prune import prune
 from earlybird.surgery.pruned_shape import is_ours
 from earlybird.ticket import Ticket
-from earlybird.vocabulary import KINDS
+from earlybird.vocabulary import KINDS, Measure
 
 # Twenty times those of the deepest models; each is built, if without weights.
 _MOST_LAYERS = 3000
@@ -52,6 +51,7 @@ class Inspection:
         cost: as it is.
         pruned: at the ratios, or None where none was given.
         ratios: what was pruned of each kind.
+        budget: what was counted and how much of it was to be left, where that was asked for.
         example: what one example is, for people.
     """
 
@@ -59,6 +59,7 @@ class Inspection:
     cost: Cost
     pruned: Cost | None
     ratios: dict[str, float]
+    budget: tuple[Measure, float] | None
     example: str
 
     def as_json(self) -> dict[str, Any]:
@@ -77,15 +78,27 @@ class Inspection:
             "example": self.example,
             "pruned": None
             if self.pruned is None
-            else {**self.ratios, "parameters": self.pruned.parameters, "flops": self.pruned.flops},
+            else {
+                **({} if self.budget is None else {"budget": dict([self.budget])}),
+                **self.ratios,
+                "parameters": self.pruned.parameters,
+                "flops": self.pruned.flops,
+            },
         }
 
     def __str__(self) -> str:
         rows = [str(self.anatomy), self._line("", self.cost)]
         if self.pruned is not None:
-            ratios = ", ".join(f"{ratio:.0%} of the {kind}" for kind, ratio in self.ratios.items())
-            rows.append(self._line(f"without {ratios}: ", self.pruned))
+            rows.append(self._line(f"{self._amount()}: ", self.pruned))
         return "\n".join(rows)
+
+    def _amount(self) -> str:
+        if self.budget is None:
+            return "without " + ", ".join(f"{ratio:.0%} of the {kind}" for kind, ratio in self.ratios.items())
+        measure, share = self.budget
+        name = "FLOPs" if measure == "flops" else measure
+        pruned = " and ".join(f"{ratio:.1%} of the {kind}" for kind, ratio in self.ratios.items())
+        return f"at {share:.1%} of the blocks' {name}, randomly without {pruned}"
 
     def _line(self, before: str, cost: Cost) -> str:
         share = "" if cost is self.cost else f" ({cost.parameters / self.cost.parameters:.1%})"
@@ -112,16 +125,20 @@ def inspect_model(name: str, config: PruningConfig | None = None, *, length: int
     model = _model(name)
     anatomy = Anatomy.of(model)
     try:
-        example, described = _example(model, length)
+        example, described = example_inputs(model, length)
     except (RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"the config at {name} says no size that an input can have: {first_line(error)}") from error
     pruned = None
     ratios: dict[str, float] = {
         kind: getattr(config, kind) for kind in KINDS if getattr(config, kind, None) is not None
     }
-    if config is not None and ratios:
-        pruned = _cost(prune(copy.deepcopy(model), Ticket.random(anatomy, config)), example)
-    return Inspection(anatomy, _cost(model, example), pruned, ratios, described)
+    if config is not None and (ratios or config.budget is not None):
+        ticket = Ticket.random(anatomy, config)
+        if config.budget is not None:
+            ratios = {kind: 1 - sum(ticket.kept(kind)) / sum(ticket.units[kind]) for kind in ticket.masks}
+        pruned = _cost(prune(copy.deepcopy(model), ticket), example)
+    budget = None if config is None else config.budget
+    return Inspection(anatomy, _cost(model, example), pruned, ratios, budget, described)
 
 
 def _model(name: str) -> PreTrainedModel:
@@ -178,39 +195,3 @@ def _cost(model: PreTrainedModel, example: dict[str, Tensor]) -> Cost:
     except Exception:  # some forward passes look at values, of which there are none
         flops = None
     return Cost(parameter_count(model), flops)
-
-
-def _example(model: PreTrainedModel, length: int) -> tuple[dict[str, Tensor], str]:
-    """One example on the meta device by the model's main input, and what it is; nothing where that is not known."""
-    parameters = inspect.signature(model.forward).parameters
-    bounds = [_first(model, name) for name in ("max_position_embeddings", "n_positions", "max_target_positions")]
-    length = min([length, *(bound for bound in bounds if type(bound) is int and bound > 0)])
-    images = _first(model, "num_channels"), _first(model, "image_size")
-    made: dict[str, Tensor] = {}
-    said = []
-    with torch.device("meta"):
-        tokens = torch.zeros(1, length, dtype=torch.long)
-        if "pixel_values" in parameters and all(images):
-            channels, size = images
-            height, width = size if isinstance(size, (list, tuple)) else (size, size)
-            made["pixel_values"] = torch.zeros(1, channels, height, width)
-            said.append(f"an image of {height} x {width}")
-        if model.main_input_name == "input_features" and (bins := _first(model, "num_mel_bins")):
-            frames = 2 * (_first(model, "max_source_positions") or length)
-            made["input_features"] = torch.zeros(1, bins, frames)
-            said.append(f"{frames} frames of sound")
-        if "input_ids" in parameters and model.main_input_name in ("input_ids", "pixel_values"):
-            made["input_ids"] = tokens
-        if "decoder_input_ids" in parameters and model.config.is_encoder_decoder:
-            made["decoder_input_ids"] = tokens
-        if {"input_ids", "decoder_input_ids"} & made.keys():
-            said.append(f"{length} tokens")
-    return made, " and ".join(said)
-
-
-def _first(model: nn.Module, name: str) -> Any:
-    """A setting of the model's config, or of the first part of it that has one."""
-    config = model.config
-    assert isinstance(config, PreTrainedConfig)
-    parts = [config, *(getattr(config, part, None) for part in config.sub_configs)]
-    return next((value for part in parts if (value := getattr(part, name, None)) is not None), None)

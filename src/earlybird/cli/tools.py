@@ -50,7 +50,7 @@ def inspect(
     from earlybird.checkpoint.inspection import inspect_model
 
     quieten_libraries()
-    found = inspect_model(model, PruningConfig(**settings), length=length)
+    found = inspect_model(model, PruningConfig(**{"tokens": length, **settings}), length=length)
     show(found.as_json(), str(found), as_json)
 
 

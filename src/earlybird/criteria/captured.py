@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from earlybird.masks.rule import MaskRule
+from earlybird.masks import BudgetRule, MaskRule, Rule
 from earlybird.vocabulary import KvGroups, Scope
 
 
@@ -47,8 +47,14 @@ def captured(
     return captured_by(rule, masks, scores)
 
 
-def captured_by(rule: MaskRule, masks: NDArray[np.bool_], scores: NDArray[np.floating]) -> NDArray[np.float64]:
-    """`captured` of masks (..., layers, units) made by a rule, by reference scores (layers, units); (...)."""
+def captured_by(rule: Rule, masks: NDArray[np.bool_], scores: NDArray[np.floating]) -> NDArray[np.float64]:
+    """`captured` of masks (..., layers, units) made by a rule, by reference scores (layers, units); (...).
+
+    With a budget the scores of both kinds are added up, and chance is a random mask that keeps as many of each kind as
+    the one that is judged; the reference's own may keep others.
+    """
+    if isinstance(rule, BudgetRule):
+        return _captured_at_budget(rule, masks, scores)
     counts = np.asarray(rule.units)
     valid = rule.valid(scores.shape[1])
     values = np.asarray(scores, dtype=np.float64)
@@ -66,3 +72,25 @@ def captured_by(rule: MaskRule, masks: NDArray[np.bool_], scores: NDArray[np.flo
     if reference <= 0:
         return np.ones(masks.shape[:-2])
     return gain(masks) / reference
+
+
+def _captured_at_budget(
+    rule: BudgetRule, masks: NDArray[np.bool_], scores: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    def totals(kept: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The scores over a mask, and what as many units of each kind get by chance."""
+        gained = chance = np.zeros(kept.shape[:-2])
+        for kind in rule.rules:
+            rows = rule.rows(kind)
+            values = np.where(rule.valid(scores.shape[1]), scores, 0.0)[rows].astype(np.float64)
+            here = kept[..., rows, :]
+            gained = gained + (here * values).sum((-1, -2))
+            chance = chance + here.sum((-1, -2)) * values.sum() / sum(rule.rules[kind].units)
+        return gained, chance
+
+    gained, chance = totals(masks)
+    best, _ = totals(rule.masks(scores))
+    room = best - chance
+    # Where the reference ranks nothing, what is left of the difference is rounding.
+    ranked = room > 1e-12 * np.abs(best)
+    return np.where(ranked, (gained - chance) / np.where(ranked, room, 1.0), 1.0)

@@ -14,8 +14,8 @@ from earlybird.detectors.factory import restricted
 from earlybird.detectors.observer import Observer
 from earlybird.detectors.offline import check_length, detection_of, score_chunks
 from earlybird.detectors.presets import DETECTORS
+from earlybird.detectors.streams import Streams
 from earlybird.errors import InputError
-from earlybird.masks import mask_rules
 from earlybird.trajectory import Trajectory
 from earlybird.vocabulary import Kind
 
@@ -67,18 +67,20 @@ def detect_each(trajectory: Trajectory, configs: Mapping[str, SearchConfig]) -> 
         except InputError as error:
             detections.pop(name, None)
             verdicts[name] = Verdict(None, {}, str(error))
-    rules = mask_rules(any_config, trajectory.shape)
+    streams = Streams(any_config, trajectory.shape)
     observers = {
-        kind: Observer(
-            kind,
+        stream: Observer(
+            stream,
             rule,
-            {criterion for detection in detections.values() for criterion in detection.detectors[kind].criteria},
+            {criterion for detection in detections.values() for criterion in detection.detectors[stream].criteria},
         )
-        for kind, rule in rules.items()
+        for stream, rule in streams.rules.items()
     }
     waiting = list(detections.values())
-    for scores in score_chunks(trajectory, tuple(rules), score):
-        for observations in zip(*(observers[kind].observations(scores[kind]) for kind in observers), strict=True):
+    for scores in score_chunks(trajectory, tuple(streams.kinds), score):
+        here_scores = streams.scores(scores)
+        seen = (observer.observations(here_scores[stream]) for stream, observer in observers.items())
+        for observations in zip(*seen, strict=True):
             here = dict(zip(observers, observations, strict=True))
             waiting = [detection for detection in waiting if detection.observe(here) is None]
             if not waiting:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
-from earlybird.config import DEFAULT_SCORE, DetectorConfig, SlimmingConfig
+from earlybird.config import DEFAULT_SCORE, DetectorConfig, PruningConfig, SlimmingConfig
 from earlybird.detectors.expression import detector_factory
 from earlybird.detectors.presets import DEFAULT_DETECTORS
 from earlybird.detectors.scores import channels_of
@@ -34,6 +34,8 @@ def detector_and_score(config: DetectorConfig, recorded: Collection[Channel] = C
         made_for = DEFAULT_SCORE if config.detector is None else detector_factory(config).score
         if _trains_coefficients(config):
             made_for = "coefficient"
+        if isinstance(config, PruningConfig) and config.budget is not None:
+            made_for = DEFAULT_SCORE  # the only one that a budget can be met by
         held = [one for one in (made_for, DEFAULT_SCORE, *SCORES) if set(channels_of(one)) & set(recorded)]
         score = held[0] if held else made_for
     return DEFAULT_DETECTORS[score] if config.detector is None else config.detector, score

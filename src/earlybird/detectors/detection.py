@@ -15,8 +15,9 @@ from earlybird.detectors.draw import Draw, KindDraw
 from earlybird.detectors.expression import detector_factory
 from earlybird.detectors.observer import Observer
 from earlybird.detectors.scores import Scores
-from earlybird.masks import MaskRule, Prunable, mask_rules
-from earlybird.vocabulary import CHANNELS, Channel, How, Kind
+from earlybird.detectors.streams import Streams
+from earlybird.masks import Prunable, UnitCosts
+from earlybird.vocabulary import CHANNELS, Channel, How, Kind, Stream
 
 
 class Detection:
@@ -30,17 +31,17 @@ class Detection:
         source: of the units: a model's anatomy, or a record's shape.
         total_steps: planned of the run.
         steps_per_epoch: needed only where spans are given in epochs.
+        costs: of the units, where there is a budget and the source does not know them.
         recorded: the channels of a record, where it is one that is read.
 
     Attributes:
         config: with its detector and its score.
         score: what ranks the units.
-        rules: how scores become masks, per kind that is pruned.
-        detectors: per kind.
+        streams: what is watched, each kind or all units together, and how scores become masks.
+        detectors: per stream.
         factory: what made them.
         draw: the verdict, once there is one.
-        settled: the kinds that have settled.
-        values: what the criteria that are read said at the newest step, per kind.
+        values: what the criteria that are read said at the newest step, per stream.
 
     Raises:
         InputError: nothing to prune, an unknown detector, a setting that it does not have, or a first check after the
@@ -54,24 +55,36 @@ class Detection:
         *,
         total_steps: int,
         steps_per_epoch: float | None = None,
+        costs: UnitCosts | None = None,
         recorded: Collection[Channel] = CHANNELS,
     ) -> None:
         self.total_steps = total_steps
-        self.rules: dict[Kind, MaskRule] = mask_rules(config, source)
+        self.streams = Streams(config, source, costs)
         # By their names, so that a draw says what decided even where that is the default, which may change.
         self.config = config = with_defaults(config, recorded)
         self.factory = detector_factory(config)
         self.score = scored_by(config)
         self.detectors = {
-            kind: self.factory.build(kind, rule, self.score, total_steps, steps_per_epoch)
-            for kind, rule in self.rules.items()
+            stream: self.factory.build(stream, rule, self.score, total_steps, steps_per_epoch)
+            for stream, rule in self.streams.rules.items()
         }
         self.draw: Draw | None = None
-        self.settled: dict[Kind, KindDraw] = {}
-        self.values: dict[Kind, Mapping[Criterion, float]] = {}
+        self.values: dict[Stream, Mapping[Criterion, float]] = {}
+        self._settled: dict[Stream, KindDraw] = {}
         self._observers = {
-            kind: Observer(kind, self.rules[kind], detector.criteria) for kind, detector in self.detectors.items()
+            stream: Observer(stream, self.streams.rules[stream], detector.criteria)
+            for stream, detector in self.detectors.items()
         }
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds that are pruned, whose scores are looked at."""
+        return tuple(self.streams.kinds)
+
+    @property
+    def settled(self) -> dict[Kind, KindDraw]:
+        """The kinds that have settled."""
+        return self.streams.each_kind(self._settled)
 
     def update(self, scores: Mapping[Kind, Scores]) -> Draw | None:
         """Take the scores of the next steps, of each kind; the draw, once there is one.
@@ -80,46 +93,55 @@ class Detection:
         """
         if self.draw is not None:
             return self.draw
-        streams = [observer.observations(scores[kind]) for kind, observer in self._observers.items()]
+        by_stream = self.streams.scores(scores)
+        streams = [observer.observations(by_stream[stream]) for stream, observer in self._observers.items()]
         for observations in zip(*streams, strict=True):
             if self.observe(dict(zip(self._observers, observations, strict=True))) is not None:
                 break
         return self.draw
 
-    def observe(self, observations: Mapping[Kind, Observation]) -> Draw | None:
-        """Take the next step's observations, one per kind; the draw, once there is one."""
-        for kind, detector in self.detectors.items():
-            observation = observations[kind]
+    def observe(self, observations: Mapping[Stream, Observation]) -> Draw | None:
+        """Take the next step's observations, one per stream; the draw, once there is one."""
+        for stream, detector in self.detectors.items():
+            observation = observations[stream]
             detector.update(observation)
-            self.values[kind] = observation.values
+            self.values[stream] = observation.values
             if not detector.checked:
                 continue
             if detector.settled:
-                self.settled.setdefault(kind, KindDraw(observation.step, detector.statistic, self.factory.threshold))
+                self._settled.setdefault(stream, KindDraw(observation.step, detector.statistic, self.factory.threshold))
             elif self.config.joint == "simultaneous":
-                self.settled.pop(kind, None)
+                self._settled.pop(stream, None)
         # A kind that settled earlier must not have its mask taken at a step that says nothing about it.
-        if len(self.settled) == len(self.rules) and all(o.evidence for o in observations.values()):
-            last = max(self.settled.values(), key=lambda kind_draw: kind_draw.step)
+        if len(self._settled) == len(self.detectors) and all(o.evidence for o in observations.values()):
+            last = max(self._settled.values(), key=lambda kind_draw: kind_draw.step)
             step = next(iter(observations.values())).step
-            chosen = {kind: chosen_by(self.detectors[kind], observations[kind]) for kind in self.rules}
-            masks = {kind: one.mask.copy() for kind, one in chosen.items()}
-            scores = {kind: one.scores for kind, one in chosen.items()}
+            chosen = {stream: chosen_by(detector, observations[stream]) for stream, detector in self.detectors.items()}
+            masks = {stream: one.mask.copy() for stream, one in chosen.items()}
+            scores = {stream: one.scores for stream, one in chosen.items()}
             self.draw = self._drawn("detector", step, scores, masks, self.settled, last.statistic)
         return self.draw
 
     def draw_at(self, step: int, scores: Mapping[Kind, NDArray[np.floating]], how: How) -> Draw:
         """The draw at a 0-based step whatever the detector says, from that step's scores (layers, units)."""
-        masks = {kind: rule.masks(scores[kind]) for kind, rule in self.rules.items()}
-        kinds = {kind: KindDraw(step, None, None) for kind in self.rules}
-        return self._drawn(how, step, scores, masks, kinds, None)
+        by_stream = self.streams.arrays(scores)
+        masks = {stream: rule.masks(by_stream[stream]) for stream, rule in self.streams.rules.items()}
+        kinds = {kind: KindDraw(step, None, None) for kind in self.kinds}
+        return self._drawn(how, step, by_stream, masks, kinds, None)
+
+    def masks(self, scores: Mapping[Kind, NDArray[np.floating]]) -> dict[Kind, NDArray[np.bool_]]:
+        """The masks that one step's scores (layers, units) of each kind imply."""
+        by_stream = self.streams.arrays(scores)
+        return self.streams.by_kind(
+            {stream: rule.masks(by_stream[stream]) for stream, rule in self.streams.rules.items()}
+        )
 
     def _drawn(
         self,
         how: How,
         step: int,
-        scores: Mapping[Kind, NDArray[np.floating]],
-        masks: Mapping[Kind, NDArray[np.bool_]],
+        scores: Mapping[Stream, NDArray[np.floating]],
+        masks: Mapping[Stream, NDArray[np.bool_]],
         kinds: Mapping[Kind, KindDraw],
         statistic: float | None,
     ) -> Draw:
@@ -130,8 +152,9 @@ class Detection:
             how=how,
             detector=self.factory.name if how in ("detector", "end") else None,
             kinds=dict(kinds),
-            masks=masks,
-            kept_by_minimum={kind: rule.kept_by_minimum(scores[kind]) for kind, rule in self.rules.items()},
+            masks=self.streams.by_kind(masks),
+            units={kind: sum(rule.units) for kind, rule in self.streams.kinds.items()},
+            kept_by_minimum=self.streams.kept_by_minimum(scores),
             config=self.config,
             total_steps=self.total_steps,
         )

@@ -34,6 +34,7 @@ class Draw:
         detector: the name of what decided, or did not until the end; None where no detector was asked.
         kinds: when each kind settled.
         masks: (layers, units) bool per kind, True = kept.
+        units: of all blocks together, per kind.
         kept_by_minimum: blocks per kind that keep a unit only because a block never loses its last one.
         config: all settings of the search.
         total_steps: planned steps of the run.
@@ -46,6 +47,7 @@ class Draw:
     detector: str | None
     kinds: Mapping[Kind, KindDraw]
     masks: Mapping[Kind, NDArray[np.bool_]]
+    units: Mapping[Kind, int]
     kept_by_minimum: Mapping[Kind, tuple[int, ...]]
     config: SearchConfig
     total_steps: int
@@ -64,6 +66,9 @@ class Draw:
             "kinds": {kind: asdict(kind_draw) for kind, kind_draw in self.kinds.items()},
             "kept_by_minimum": {kind: list(blocks) for kind, blocks in self.kept_by_minimum.items()},
         }
-        for kind in self.masks:
-            values |= {f"{kind}_ratio": config[kind], f"{kind}_scope": self.config.scope(kind)}
+        for kind, mask in self.masks.items():
+            if self.config.budget is None:
+                values |= {f"{kind}_ratio": config[kind], f"{kind}_scope": self.config.scope(kind)}
+            else:
+                values[f"{kind}_ratio"] = 1 - int(mask.sum()) / self.units[kind]
         return {**values, "config": config}

@@ -22,8 +22,8 @@ from earlybird.detectors.factory import DetectorFactory, NamedDetector, OwnDetec
 from earlybird.detectors.presets import DEFAULT_DETECTORS, detector_named
 from earlybird.detectors.rule_presets import stationary_share
 from earlybird.errors import InputError
-from earlybird.masks import MaskRule
-from earlybird.vocabulary import Kind, Score
+from earlybird.masks import Rule
+from earlybird.vocabulary import Score, Stream
 
 _TOKEN = re.compile(r"[^\s(),]+|[(),]")
 _LONGEST = 500
@@ -60,13 +60,13 @@ class Combination(DetectorFactory):
         return self.needed is None and self.members[0].settled_below
 
     def member(
-        self, kind: Kind, rule: MaskRule, score: Score, total_steps: int, steps_per_epoch: float | None
+        self, kind: Stream, rule: Rule, score: Score, total_steps: int, steps_per_epoch: float | None
     ) -> Detector:
         """Build the members, then their combination."""
         built = [member.member(kind, rule, score, total_steps, steps_per_epoch) for member in self.members]
         return self.combine(built)
 
-    def spans(self, kind: Kind, total_steps: int, steps_per_epoch: float | None) -> dict[str, int]:
+    def spans(self, kind: Stream, total_steps: int, steps_per_epoch: float | None) -> dict[str, int]:
         """The longest of the members'."""
         longest: dict[str, int] = {}
         for member in self.members:

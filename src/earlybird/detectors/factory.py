@@ -15,9 +15,9 @@ from earlybird.detectors.base import Detector
 from earlybird.detectors.criterion import NUCLEAR_NORM, Criterion, has_lag
 from earlybird.detectors.specification import DetectorSpecification, ResolvedSettings
 from earlybird.errors import InputError
-from earlybird.masks import MaskRule
+from earlybird.masks import Rule
 from earlybird.spans import Span, parse_span
-from earlybird.vocabulary import SCORES, Kind, Score
+from earlybird.vocabulary import SCORES, Score, Stream
 
 Config = TypeVar("Config", bound=DetectorConfig)
 
@@ -56,12 +56,12 @@ class DetectorFactory(ABC):
 
     @abstractmethod
     def member(
-        self, kind: Kind, rule: MaskRule, score: Score, total_steps: int, steps_per_epoch: float | None
+        self, kind: Stream, rule: Rule, score: Score, total_steps: int, steps_per_epoch: float | None
     ) -> Detector:
         """The detector of one kind for a run of so many steps, whenever its first check comes."""
 
     def build(
-        self, kind: Kind, rule: MaskRule, score: Score, total_steps: int, steps_per_epoch: float | None
+        self, kind: Stream, rule: Rule, score: Score, total_steps: int, steps_per_epoch: float | None
     ) -> Detector:
         """The detector of one kind for a run of so many steps.
 
@@ -82,7 +82,7 @@ class DetectorFactory(ABC):
             )
         return detector
 
-    def spans(self, kind: Kind, total_steps: int, steps_per_epoch: float | None) -> dict[str, int]:
+    def spans(self, kind: Stream, total_steps: int, steps_per_epoch: float | None) -> dict[str, int]:
         """Setting -> steps in a run of so many, of those that the first check waits for, where they are known."""
         return {}
 
@@ -116,7 +116,7 @@ class NamedDetector(DetectorFactory):
         return self.specification.score
 
     def member(
-        self, kind: Kind, rule: MaskRule, score: Score, total_steps: int, steps_per_epoch: float | None
+        self, kind: Stream, rule: Rule, score: Score, total_steps: int, steps_per_epoch: float | None
     ) -> Detector:
         """Resolve the spans and build."""
         defaults, chosen = self.specification, self.chosen
@@ -143,7 +143,7 @@ class NamedDetector(DetectorFactory):
             )
         )
 
-    def spans(self, kind: Kind, total_steps: int, steps_per_epoch: float | None) -> dict[str, int]:
+    def spans(self, kind: Stream, total_steps: int, steps_per_epoch: float | None) -> dict[str, int]:
         """The user's spans, or the specification's, in steps; 0 where there is no such setting."""
         steps: dict[str, int] = {}
         for name in SPANS:
@@ -190,7 +190,7 @@ class OwnDetector(DetectorFactory):
         return score if score in SCORES else "coefficient"
 
     def member(
-        self, kind: Kind, rule: MaskRule, score: Score, total_steps: int, steps_per_epoch: float | None
+        self, kind: Stream, rule: Rule, score: Score, total_steps: int, steps_per_epoch: float | None
     ) -> Detector:
         """A copy."""
         return copy.deepcopy(self.detector)

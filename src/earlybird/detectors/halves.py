@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earlybird.detectors.base import Detector, Observation
-from earlybird.masks import MaskRule
+from earlybird.masks import Rule
 
 _GROWTH = 1.1
 
@@ -75,7 +75,7 @@ class HalvesCompared(Detector):
         total_steps: of the run.
     """
 
-    def __init__(self, rule: MaskRule, *, threshold: float, start: int, total_steps: int) -> None:
+    def __init__(self, rule: Rule, *, threshold: float, start: int, total_steps: int) -> None:
         self.rule = rule
         self.threshold = threshold
         self._halves = Halves(start, total_steps)

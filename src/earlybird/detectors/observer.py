@@ -11,8 +11,8 @@ from earlybird.detectors.criterion import Criterion
 from earlybird.detectors.scores import Scores
 from earlybird.detectors.series import series_of
 from earlybird.errors import InputError
+from earlybird.masks import Rule
 from earlybird.masks.finite import all_finite
-from earlybird.masks.rule import MaskRule
 from earlybird.masks.selection import SuccessiveSplit
 
 
@@ -25,7 +25,7 @@ class Observer:
         criteria: what the detectors read; nothing else is computed.
     """
 
-    def __init__(self, kind: str, rule: MaskRule, criteria: Iterable[Criterion] = ()) -> None:
+    def __init__(self, kind: str, rule: Rule, criteria: Iterable[Criterion] = ()) -> None:
         self._kind = kind
         self._rule = rule
         self._series = {criterion: series_of(criterion, rule) for criterion in criteria}

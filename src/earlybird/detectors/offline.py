@@ -12,6 +12,7 @@ from earlybird.detectors.detection import Detection
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.scores import RunningScore, Scores, channels_of
 from earlybird.errors import InputError
+from earlybird.masks import UnitCosts
 from earlybird.trajectory import Trajectory
 from earlybird.vocabulary import Channel, How, Kind, Score
 
@@ -46,8 +47,13 @@ def detect(trajectory: Trajectory, config: SearchConfig) -> Draw | None:
     return detected(trajectory, detection)
 
 
-def detection_of(trajectory: Trajectory, config: SearchConfig) -> Detection:
+def detection_of(trajectory: Trajectory, config: SearchConfig, costs: UnitCosts | None = None) -> Detection:
     """The detection that a config asks for on a recording, before its first step.
+
+    Args:
+        trajectory: the recording.
+        config: what is asked for.
+        costs: of the units, where there is a budget and the recording does not tell them.
 
     Raises:
         InputError: see `Detection`.
@@ -58,13 +64,14 @@ def detection_of(trajectory: Trajectory, config: SearchConfig) -> Detection:
         shape,
         total_steps=shape.total_steps,
         steps_per_epoch=shape.steps_per_epoch,
+        costs=costs,
         recorded=shape.channels,
     )
 
 
 def detected(trajectory: Trajectory, detection: Detection) -> Draw | None:
     """Feed a recording to a detection, up to its draw."""
-    for scores in score_chunks(trajectory, tuple(detection.rules), detection.score):
+    for scores in score_chunks(trajectory, detection.kinds, detection.score):
         if (draw := detection.update(scores)) is not None:
             return draw
     return None
@@ -81,7 +88,9 @@ def check_length(trajectory: Trajectory, detection: Detection) -> None:
         )
 
 
-def draw_at(trajectory: Trajectory, step: int, config: SearchConfig, how: How = "step") -> Draw:
+def draw_at(
+    trajectory: Trajectory, step: int, config: SearchConfig, how: How = "step", costs: UnitCosts | None = None
+) -> Draw:
     """The draw at a 0-based step of the recording, whatever a detector says.
 
     Raises:
@@ -89,8 +98,8 @@ def draw_at(trajectory: Trajectory, step: int, config: SearchConfig, how: How = 
     """
     if not 0 <= step < trajectory.steps:
         raise InputError(f"step must lie in 0..{trajectory.steps - 1}, the recorded steps, got {step}")
-    detection = detection_of(trajectory, config)
-    for scores in score_chunks(trajectory, tuple(detection.rules), detection.score):
+    detection = detection_of(trajectory, config, costs)
+    for scores in score_chunks(trajectory, detection.kinds, detection.score):
         first, count = next((part.first, len(part)) for part in scores.values())
         if step < first + count:
             return detection.draw_at(step, {kind: part.at(step - first) for kind, part in scores.items()}, how)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from earlybird.detectors.base import Detector, Observation
-from earlybird.masks import MaskRule
+from earlybird.masks import Rule
 
 _SEED = 0
 
@@ -22,7 +22,7 @@ class RandomStart(Detector):
         rule: the kind's.
     """
 
-    def __init__(self, rule: MaskRule) -> None:
+    def __init__(self, rule: Rule) -> None:
         super().__init__()
         self.rule = rule
 
@@ -33,4 +33,5 @@ class RandomStart(Detector):
     def chosen(self, observation: Observation) -> Observation:
         """By random scores instead of the observation's."""
         scores = np.random.default_rng(_SEED).random(observation.mask.shape)
-        return Observation(observation.step, scores, self.rule.masks(scores), observation.values, observation.evidence)
+        mask = self.rule.random_masks(np.random.default_rng(_SEED))
+        return Observation(observation.step, scores, mask, observation.values, observation.evidence)

@@ -6,7 +6,7 @@ import numpy as np
 
 from earlybird.detectors.base import Observation
 from earlybird.detectors.lagged import LaggedComparison
-from earlybird.masks.rule import MaskRule
+from earlybird.masks import Rule
 
 
 class RankCorrelation(LaggedComparison):
@@ -20,7 +20,7 @@ class RankCorrelation(LaggedComparison):
         threshold, lag, every, start: see `LaggedComparison`.
     """
 
-    def __init__(self, rule: MaskRule, *, threshold: float, lag: int, every: int, start: int = 0) -> None:
+    def __init__(self, rule: Rule, *, threshold: float, lag: int, every: int, start: int = 0) -> None:
         super().__init__(threshold=threshold, lag=lag, every=every, start=start)
         self._rule = rule
 

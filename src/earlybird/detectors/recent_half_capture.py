@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from earlybird.criteria import captured_by
 from earlybird.detectors.base import Detector, Observation
-from earlybird.masks import MaskRule
+from earlybird.masks import Rule
 from earlybird.vocabulary import Score
 
 # From one check to the next, relative to the steps observed.
@@ -33,7 +33,7 @@ class RecentHalfCapture(Detector):
         start: steps observed at the first check.
     """
 
-    def __init__(self, rule: MaskRule, score: Score, *, threshold: float, start: int) -> None:
+    def __init__(self, rule: Rule, score: Score, *, threshold: float, start: int) -> None:
         super().__init__(earliest=max(4, start))
         self.rule = rule
         self.threshold = threshold

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from earlybird.criteria import captured_by, effective_rank, hamming_distance, nuclear_norm, overlap
 from earlybird.detectors.criterion import Criterion
 from earlybird.detectors.scores import Scores
-from earlybird.masks.rule import MaskRule
+from earlybird.masks import Rule
 
 
 class CriterionSeries(ABC):
@@ -41,7 +41,7 @@ class OfEachMask(CriterionSeries):
 class OfScores(CriterionSeries):
     """Nuclear norm of one step's scores."""
 
-    def __init__(self, rule: MaskRule) -> None:
+    def __init__(self, rule: Rule) -> None:
         self._rule = rule
 
     def update(self, scores: Scores, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -53,7 +53,7 @@ class OfScores(CriterionSeries):
 class AgainstEarlier(CriterionSeries):
     """Criteria of a mask and the one `lag` steps before; holds `lag` masks, a bit per unit."""
 
-    def __init__(self, criterion: Criterion, rule: MaskRule) -> None:
+    def __init__(self, criterion: Criterion, rule: Rule) -> None:
         self._name = criterion.name
         self._lag = criterion.lag
         self._rule = rule
@@ -111,7 +111,7 @@ class AgainstAverage(CriterionSeries):
         return values
 
 
-def series_of(criterion: Criterion, rule: MaskRule) -> CriterionSeries:
+def series_of(criterion: Criterion, rule: Rule) -> CriterionSeries:
     """What computes a criterion from the first step of a run on."""
     if criterion.name == "ema-overlap":
         return AgainstAverage(criterion)

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from earlybird.detectors.base import Detector
 from earlybird.detectors.criterion import Criterion, has_lag
-from earlybird.masks import MaskRule
+from earlybird.masks import Rule
 from earlybird.spans import Span
 from earlybird.stationarity.base import StationarityTest
-from earlybird.vocabulary import CriterionName, Kind, Score
+from earlybird.vocabulary import CriterionName, Kind, Score, Stream
 
 
 @dataclass(frozen=True)
 class ResolvedSettings:
     """What a detector of one kind is built from; spans in steps, 0 where the detector has no such setting."""
 
-    kind: Kind
-    rule: MaskRule
+    kind: Stream
+    rule: Rule
     score: Score
     total_steps: int
     smoothing: int

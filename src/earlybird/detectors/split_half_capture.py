@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from earlybird.criteria import captured_by
 from earlybird.detectors.base import Observation
 from earlybird.detectors.halves import Half, HalvesCompared
-from earlybird.masks import MaskRule
+from earlybird.masks import Rule
 from earlybird.vocabulary import Score
 
 
@@ -24,7 +24,7 @@ class SplitHalfCapture(HalvesCompared):
         score: what the observations' scores are.
     """
 
-    def __init__(self, rule: MaskRule, score: Score, *, threshold: float, start: int, total_steps: int) -> None:
+    def __init__(self, rule: Rule, score: Score, *, threshold: float, start: int, total_steps: int) -> None:
         super().__init__(rule, threshold=threshold, start=start, total_steps=total_steps)
         self._score = score
 

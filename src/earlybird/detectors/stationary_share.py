@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from earlybird.detectors.base import Detector, Observation
 from earlybird.errors import InputError
-from earlybird.masks.rule import MaskRule
+from earlybird.masks import Rule
 from earlybird.stationarity.base import StationarityTest
 
 # What is held stays below 260 kB whatever the model's size and the run's length.
@@ -35,7 +35,7 @@ class StationaryShare(Detector):
     def __init__(
         self,
         test: StationarityTest,
-        rule: MaskRule,
+        rule: Rule,
         *,
         threshold: float,
         window: int,

@@ -32,15 +32,16 @@ class SearchCurves:
             return {}
         detection, masks = self._search.detection, self._search.masks()
         values: dict[str, float] = {}
-        for kind, mask in masks.items():
-            for criterion, value in detection.values[kind].items():
+        for stream, watched in detection.values.items() if masks else ():
+            for criterion, value in watched.items():
                 lag = f"-{criterion.lag}" if criterion.lag else ""
-                values[f"earlybird_{criterion.name}{lag}_{kind}"] = value
-            statistic = detection.detectors[kind].statistic
+                values[f"earlybird_{criterion.name}{lag}_{stream}"] = value
+            statistic = detection.detectors[stream].statistic
             if statistic is not None:
-                values[f"earlybird_statistic_{kind}"] = statistic
+                values[f"earlybird_statistic_{stream}"] = statistic
                 if detection.factory.threshold is not None:
                     values["earlybird_threshold"] = detection.factory.threshold
+        for kind, mask in masks.items():
             if kind in self._before:
                 values[f"earlybird_overlap_{kind}"] = float((mask & self._before[kind]).sum() / mask.sum())
         self._before = masks

@@ -1,6 +1,17 @@
-"""Scores -> masks: at a ratio, with key/value groups and rounding."""
+"""Scores -> masks: at a ratio or a budget, with key/value groups and rounding."""
 
 from earlybird.masks.at_ratio import mask_at_ratio
-from earlybird.masks.rule import MaskRule, Prunable, mask_rules
+from earlybird.masks.budget import BudgetRule, budget_rule
+from earlybird.masks.rule import MaskRule, Prunable, Rule, mask_rules
+from earlybird.masks.unit_costs import UnitCosts
 
-__all__ = ["MaskRule", "Prunable", "mask_at_ratio", "mask_rules"]
+__all__ = [
+    "BudgetRule",
+    "MaskRule",
+    "Prunable",
+    "Rule",
+    "UnitCosts",
+    "budget_rule",
+    "mask_at_ratio",
+    "mask_rules",
+]

@@ -46,6 +46,11 @@ class SharedHeads:
         """Slots of each block: groups, or heads of a group."""
         return tuple(g if whole else n // g for n, g, whole in self._blocks)
 
+    @property
+    def whole(self) -> tuple[bool, ...]:
+        """Of each block, whether its slots are groups."""
+        return tuple(whole for _, _, whole in self._blocks)
+
     def valid_slots(self, heads: Sequence[int] | None) -> tuple[int, ...] | None:
         """Valid numbers of heads -> of slots; None: any. Numbers that no whole slots make are left out."""
         if heads is None:

@@ -16,7 +16,8 @@ from earlybird.masks.key_value_groups import shared_heads
 from earlybird.masks.nothing_pruned import refuse_to_prune_nothing
 from earlybird.masks.selection import split
 from earlybird.masks.threshold import Split, cut_blocks, cut_together, keep_last_unit, rounded, valid_units
-from earlybird.vocabulary import KINDS, Kind, KvGroups, Scope
+from earlybird.masks.unit_costs import UnitCosts
+from earlybird.vocabulary import KINDS, Kind, KvGroups, Measure, Scope
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,10 @@ class MaskRule:
         whole = self.round_to == 1 or self.ratio == 0
         return kept if whole else rounded(kept, scores, self.units, self.round_to), tied
 
+    def random_masks(self, generator: np.random.Generator) -> NDArray[np.bool_]:
+        """Masks of units chosen by chance, (layers, units)."""
+        return self.masks(generator.random((len(self.units), max(self.units))))
+
     def kept_by_minimum(self, scores: NDArray[np.floating]) -> tuple[int, ...]:
         """Blocks of (layers, units) that keep a unit only because none may lose its last one."""
         shared = shared_heads(self.units, self.key_value_groups, self.kv_groups)
@@ -147,6 +152,23 @@ class MaskRule:
         return tuple(np.flatnonzero(blocks).tolist())
 
 
+class Rule(Protocol):
+    """What detectors know of how scores become masks: a `MaskRule` of one kind, or a `BudgetRule` of all."""
+
+    @property
+    def units(self) -> Sequence[int]: ...  # noqa: D102
+    @property
+    def by_block(self) -> bool: ...  # noqa: D102
+    @property
+    def key_value_groups(self) -> Sequence[int] | None: ...  # noqa: D102
+    def valid(self, width: int) -> NDArray[np.bool_]: ...  # noqa: D102
+    def masks(self, scores: ArrayLike) -> NDArray[np.bool_]: ...  # noqa: D102
+    def masks_and_ties(  # noqa: D102
+        self, scores: NDArray[np.floating], global_split: Split = split
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]: ...
+    def random_masks(self, generator: np.random.Generator) -> NDArray[np.bool_]: ...  # noqa: D102
+
+
 class Prunable(Protocol):
     """What tells how many units there are and which of them go together: an anatomy, or a record's shape."""
 
@@ -156,6 +178,7 @@ class Prunable(Protocol):
     def key_value_groups(self) -> tuple[int, ...] | None: ...  # noqa: D102
     @property
     def valid_head_counts(self) -> tuple[int, ...] | None: ...  # noqa: D102
+    def unit_costs(self, measure: Measure, tokens: int) -> UnitCosts: ...  # noqa: D102
 
 
 def mask_rules(config: PruningConfig, source: Prunable) -> dict[Kind, MaskRule]:

@@ -6,6 +6,7 @@ Shapes: scores are (..., layers, units); rows are padded to the widest block, an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +42,17 @@ def _cut(
         equal = here == threshold[between_equals][..., None]
         pruned_equals = pruned - (here < threshold[between_equals][..., None]).sum(-1)
         kept[between_equals] |= equal & (np.cumsum(equal, -1) > pruned_equals[..., None])
-        tied[between_equals] = equal.sum(-1) > max(_TIED_UNITS, _TIED_SHARE * n)
+        tied[between_equals] = is_tied(equal.sum(-1), n)
     return kept, tied
+
+
+@overload
+def is_tied(equal: int, units: int) -> bool: ...
+@overload
+def is_tied(equal: NDArray[np.integer], units: int) -> NDArray[np.bool_]: ...
+def is_tied(equal: int | NDArray[np.integer], units: int) -> bool | NDArray[np.bool_]:
+    """Whether so many equal units on both sides of a threshold make a mask of a scope's `units` an accident."""
+    return equal > max(_TIED_UNITS, _TIED_SHARE * units)
 
 
 def cut_blocks(

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from earlybird.config import SearchConfig
+from earlybird.config import SearchConfig, replaced_pruning
 from earlybird.detectors.comparison import Verdict, detect_each, every_detector
 from earlybird.detectors.defaults import scored_by
 from earlybird.errors import InputError
 from earlybird.trajectory import Trajectory
+from earlybird.vocabulary import KINDS, MEASURES
 
 ALL = "all"
 
@@ -38,7 +39,8 @@ def compare(source: Path, changes: Mapping[str, Any]) -> tuple[Trajectory, dict[
         job = Job.open(source)
         trajectory = Trajectory.open(job.files.trajectory)
         # The recipe's spans are those of its own detector.
-        config = replace(job.recipe.search_config.with_detector(None), **others)
+        recipe = job.recipe.search_config.with_detector(None)
+        config = replace(recipe, **replaced_pruning(recipe, others))
     asked = config if name == ALL else replace(config, detector=name)
     asked = replace(asked, score=scored_by(asked, trajectory.shape.channels))  # all by one
     configs = every_detector(asked) if name == ALL else {name: asked}
@@ -51,6 +53,6 @@ def config_for_record(source: Path, settings: Mapping[str, Any]) -> SearchConfig
     Raises:
         InputError: there is no ratio, or a value is out of bounds.
     """
-    if not {"heads", "neurons"} & set(settings):
-        raise InputError(f"{source} is a trajectory without a recipe: give --heads, --neurons or both")
+    if not {*KINDS, *MEASURES} & set(settings):
+        raise InputError(f"{source} is a trajectory without a recipe: give --heads, --neurons or both, or a budget")
     return SearchConfig(**settings)

@@ -16,6 +16,7 @@ from earlybird.recipes.former_names import todays_recipe
 from earlybird.recipes.plain_yaml import parse_yaml, read_yaml
 from earlybird.recipes.settings import Recipe
 from earlybird.recipes.tasks import recipe_type
+from earlybird.vocabulary import KINDS, MEASURES
 
 SHIPPED = Path(__file__).parent
 
@@ -34,8 +35,8 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path} is no recipe: it must hold keys and values")
-    for override in overrides:
-        _override(content, override)
+    keys = {_override(content, override) for override in overrides}
+    _give_way(content, keys)
     return validated(content, str(path))
 
 
@@ -66,7 +67,18 @@ def _find(name: str) -> Path:
     raise InputError(f"there is no recipe {name}; shipped with earlybird are {', '.join(shipped_recipes())}")
 
 
-def _override(content: dict[str, Any], override: str) -> None:
+def _give_way(content: dict[str, Any], overridden: set[str]) -> None:
+    """What the file says of how much is pruned gives way to an override that says it otherwise."""
+    named = {key.removeprefix("search.") for key in overridden if key.startswith("search.")}
+    search = content.get("search")
+    if not isinstance(search, dict) or not (budget := named & set(MEASURES)):
+        return
+    for name in {*KINDS, "heads_scope", "neurons_scope", *MEASURES} - named - budget:
+        search.pop(name, None)
+
+
+def _override(content: dict[str, Any], override: str) -> str:
+    """Take one in; the key that it sets."""
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise InputError(f"an override is key=value, got {override!r}")
@@ -81,6 +93,7 @@ def _override(content: dict[str, Any], override: str) -> None:
         if not isinstance(place, dict):
             raise InputError(f"{key} cannot be set: {parent} is a value, not a group of keys")
     place[last] = value
+    return key.strip()
 
 
 def first_problem(error: ValidationError, settings: type[BaseModel]) -> str:

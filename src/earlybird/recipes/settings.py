@@ -15,6 +15,7 @@ from earlybird.config import (
     SearchConfig,
     SlimmingConfig,
     refuse_ratios_by_name,
+    refuse_scores_that_do_not_add_up,
 )
 from earlybird.detectors.defaults import detector_and_score
 from earlybird.detectors.expression import detector_factory
@@ -99,12 +100,13 @@ class SearchSettings(DetectorConfig, CompensationConfig, PruningConfig):
         PruningConfig.__post_init__(self)
         CompensationConfig.__post_init__(self)
         DetectorConfig.__post_init__(self)
-        if not self.heads and not self.neurons:
-            raise InputError("heads and neurons are both 0: there is nothing to prune")
+        if not self.heads and not self.neurons and self.budget is None:
+            raise InputError("heads and neurons are both 0, and there is no budget: there is nothing to prune")
         detector, score = detector_and_score(self)
         detector_factory(self)  # which refuses a name that there is not
         for name, value in (("detector", detector), ("score", score)):
             object.__setattr__(self, name, value)  # so that a written recipe says it
+        refuse_scores_that_do_not_add_up(self, self)
 
 
 class RetrainingSettings(Settings):

@@ -10,11 +10,11 @@ from typing import Any
 from earlybird.config import SearchConfig
 from earlybird.detectors.defaults import scored_by
 from earlybird.errors import InputError
-from earlybird.masks import mask_rules
 from earlybird.report.coefficients import Coefficients, coefficients
 from earlybird.report.finite import finite
 from earlybird.report.run import Run
 from earlybird.report.series import MOST_POINTS, MaskSeries, mask_series, sampled_steps
+from earlybird.report.shown_rules import shown_rules
 from earlybird.report.statistic import Replay, replay
 from earlybird.trajectory import Trajectory
 from earlybird.vocabulary import Kind
@@ -86,7 +86,7 @@ def analyse(run: Run) -> Analysis:
         problems |= dict.fromkeys(("masks", "replay"), reason)
     else:
         try:
-            rules = mask_rules(config, trajectory.shape)
+            rules = shown_rules(config, trajectory, run.ticket)
         except InputError as error:
             problems |= dict.fromkeys(("masks", "replay"), str(error))
             rules = {}

@@ -62,13 +62,13 @@ def replay(trajectory: Trajectory, config: SearchConfig) -> Replay:
         InputError: a setting that the detector does not have, or scores that are not finite.
     """
     detection = detection_of(trajectory, config)
-    checks: dict[Kind, list[tuple[int, float]]] = {kind: [] for kind in detection.rules}
+    checks: dict[Kind, list[tuple[int, float]]] = {kind: [] for kind in detection.kinds}
     step = 0
-    for scores in score_chunks(trajectory, tuple(detection.rules), detection.score):
+    for scores in score_chunks(trajectory, detection.kinds, detection.score):
         for position in range(len(next(iter(scores.values())))):
             # One step at a time: between two checks the detector forgets the statistic of the earlier one.
             detection.update({kind: values.part(slice(position, position + 1)) for kind, values in scores.items()})
-            for kind, detector in detection.detectors.items():
+            for kind, detector in detection.streams.each_kind(detection.detectors).items():
                 if detector.checked:
                     value = math.nan if detector.statistic is None else detector.statistic
                     checks[kind].append((step, value))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from earlybird.detectors.streams import Streams
 from earlybird.errors import InputError
-from earlybird.masks import MaskRule
 from earlybird.trajectory import Shape, Trajectory, TrajectoryWriter, discard
 from earlybird.trajectory.files import DESCRIPTION
-from earlybird.vocabulary import Channel, Kind
+from earlybird.vocabulary import Channel
 
 _CHUNK_BYTES = 1 << 22
 
@@ -69,13 +68,22 @@ class Recording:
 
 
 def shape_of_record(
-    rules: Mapping[Kind, MaskRule],
+    streams: Streams,
     channels: tuple[Channel, ...],
     total_steps: int,
     steps_per_epoch: float | None,
     model: str,
 ) -> Shape:
-    """What the record of a search says of itself; the rules tell units, groups and the heads that a block may keep."""
+    """What the record of a search says of itself: units, groups, the heads that a block may keep, and what they cost.
+
+    Args:
+        streams: of the search.
+        channels: that are recorded.
+        total_steps: planned.
+        steps_per_epoch: where it is known.
+        model: fingerprint of its anatomy.
+    """
+    rules, budget = streams.kinds, streams.budget
     heads = rules.get("heads")
     return Shape(
         {kind: tuple(rule.units) for kind, rule in rules.items()},
@@ -85,4 +93,5 @@ def shape_of_record(
         model,
         None if heads is None or heads.key_value_groups is None else tuple(heads.key_value_groups),
         None if heads is None or heads.valid_counts is None else tuple(heads.valid_counts),
+        None if budget is None else budget.costs,
     )

@@ -109,7 +109,7 @@ class Search:
         self.total_steps = total_steps
         self.recorded = recording is not None
         self.detection = Detection(config, self.anatomy, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-        kinds = tuple(self.detection.rules)
+        kinds = self.detection.kinds
         self._trained = self.detection.score == "coefficient"
         self._channel: Channel = "deviation" if self._trained else "gradient"
         also_gradients = self._trained and recording is not None and recording.gradients
@@ -198,7 +198,9 @@ class Search:
 
     def masks(self) -> dict[Kind, NDArray[np.bool_]]:
         """The masks that the newest scores imply, (layers, units) per kind; {} before the first step."""
-        return {kind: self.detection.rules[kind].masks(scores.at(0)) for kind, scores in self._newest.items()}
+        return (
+            self.detection.masks({kind: scores.at(0) for kind, scores in self._newest.items()}) if self._newest else {}
+        )
 
     def draw_now(self) -> Ticket:
         """A ticket at the newest step although the masks have not settled; the one drawn, if they have.
@@ -306,7 +308,11 @@ class Search:
         if not is_first():
             return None
         shape = shape_of_record(
-            self.detection.rules, self._channels, self.total_steps, steps_per_epoch, self.anatomy.fingerprint
+            self.detection.streams,
+            self._channels,
+            self.total_steps,
+            steps_per_epoch,
+            self.anatomy.fingerprint,
         )
         return recording.writer(shape, keep_steps=self.steps, keep_checksum=newest)
 
@@ -318,7 +324,7 @@ class Search:
             steps = slice(start, min(start + size, seen))
             # Copied, because the newest scores outlive the mapping, and another search may cut the file.
             self._observe(
-                {kind: np.array(trajectory.evidence(kind, self._channel)[steps]) for kind in self.detection.rules}
+                {kind: np.array(trajectory.evidence(kind, self._channel)[steps]) for kind in self.detection.kinds}
             )
         for step in range(seen, self.steps):
             self._log.put_back(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from earlybird.errors import InputError
+from earlybird.masks import UnitCosts
 from earlybird.trajectory.shape import Shape
-from earlybird.vocabulary import CHANNELS, KINDS, Channel, Kind
+from earlybird.vocabulary import CHANNELS, KINDS, MEASURES, Channel, Kind
 
 FORMAT_VERSION = 1
 DESCRIPTION = "trajectory.json"
@@ -57,6 +60,7 @@ def describe(shape: Shape) -> dict[str, Any]:
         "steps_per_epoch": shape.steps_per_epoch,
         "model": shape.model,
         **{name: list(counts) for name in _COUNTS if (counts := getattr(shape, name)) is not None},
+        **({} if shape.costs is None else {"costs": asdict(shape.costs)}),
     }
 
 
@@ -78,7 +82,10 @@ def read_description(path: Path) -> Shape:
         }
         channels: tuple[Channel, ...] = tuple(channel for channel in CHANNELS if channel in data["channels"])
         groups, valid = (_counts(data, name) for name in _COUNTS)
-        shape = Shape(units, channels, data["total_steps"], data["steps_per_epoch"], data["model"], groups, valid)
+        costs = _costs(data["costs"]) if "costs" in data else None
+        shape = Shape(
+            units, channels, data["total_steps"], data["steps_per_epoch"], data["model"], groups, valid, costs
+        )
         counts: Sequence[Any] = [count for row in units.values() for count in row]
         plausible = (
             bool(units)
@@ -93,6 +100,7 @@ def read_description(path: Path) -> Shape:
             and isinstance(shape.model, str)
             and (groups is None or _divide(groups, units.get("heads", ())))
             and all(type(count) is int and count > 0 for count in valid or ())
+            and (costs is None or _fit(costs, units))
             and sum(record_bytes(shape, kind) for kind in units) <= _LARGEST_STEP
         )
     except InputError:
@@ -107,6 +115,24 @@ def read_description(path: Path) -> Shape:
 def _counts(data: Mapping[str, Any], name: str) -> tuple[Any, ...] | None:
     written = name if name in data else _FORMER_NAMES.get(name, name)
     return tuple(data[written]) if written in data else None
+
+
+def _costs(told: Mapping[str, Any]) -> UnitCosts:
+    units: dict[Kind, tuple[float, ...]] = {kind: tuple(told["units"][kind]) for kind in KINDS if kind in told["units"]}
+    return UnitCosts(told["measure"], told["tokens"], units, tuple(told["groups"]), told["fixed"], told["whole"])
+
+
+def _fit(costs: UnitCosts, units: Mapping[Kind, Sequence[int]]) -> bool:
+    """Whether costs are those of the recorded blocks."""
+    numbers = [costs.fixed, costs.whole, *costs.groups, *(cost for row in costs.units.values() for cost in row)]
+    return (
+        costs.measure in MEASURES
+        and type(costs.tokens) is int
+        and {kind: len(row) for kind, row in costs.units.items()} == {kind: len(row) for kind, row in units.items()}
+        and len(costs.groups) == len(units.get("heads", ()))
+        and all(type(number) in (int, float) and 0 <= number < math.inf for number in numbers)
+        and costs.whole > 0
+    )
 
 
 def _divide(groups: Sequence[Any], units: Sequence[int]) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from earlybird.vocabulary import Channel, Kind
+from earlybird.errors import InputError
+from earlybird.masks import UnitCosts
+from earlybird.vocabulary import Channel, Kind, Measure
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,8 @@ class Shape:
     """What is recorded: units of each block per kind, the channels, and the planned length of the run.
 
     `key_value_groups` are those of each attention block, given where any of them shares keys and values;
-    `valid_head_counts` the numbers of heads that a uniform ticket may keep, given where the search asked for one.
+    `valid_head_counts` the numbers of heads that a uniform ticket may keep, given where the search asked for one;
+    `costs` what a unit costs, given where it had a budget.
     """
 
     units: Mapping[Kind, tuple[int, ...]]
@@ -23,6 +26,22 @@ class Shape:
     model: str = ""  # fingerprint of the anatomy, so that a foreign trajectory is recognised
     key_value_groups: tuple[int, ...] | None = None
     valid_head_counts: tuple[int, ...] | None = None
+    costs: UnitCosts | None = None
+
+    def unit_costs(self, measure: Measure, tokens: int) -> UnitCosts:
+        """What each unit costs.
+
+        Raises:
+            InputError: it was not recorded.
+        """
+        if self.costs is None or not self.costs.counted_as(measure, tokens):
+            held = "nothing of it" if self.costs is None else f"its {self.costs.counted}"
+            wanted = f"{measure} of {tokens} tokens" if measure == "flops" else measure
+            raise InputError(
+                f"the record does not tell what a unit costs in {wanted}, it holds {held}: draw from the run's"
+                " directory, where the model can be counted (`earlybird draw RUN`), or give ratios"
+            )
+        return self.costs
 
     def record(self, kind: Kind) -> tuple[int, int]:
         """Shape of one step of a kind: (layers, widest block)."""

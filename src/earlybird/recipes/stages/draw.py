@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from earlybird.anatomy import Anatomy
-from earlybird.config import PruningConfig, SearchConfig
+from earlybird.config import PruningConfig, SearchConfig, replaced_pruning
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.offline import detected, detection_of, draw_at
 from earlybird.errors import InputError, JobError
+from earlybird.masks import UnitCosts
 from earlybird.recipes.run_directory import RESULT, read_search, remove_whole, write_json
 from earlybird.recipes.stages.job import Job
 from earlybird.spans import Span, parse_span
@@ -20,8 +21,12 @@ from earlybird.trajectory import Trajectory
 from earlybird.vocabulary import KINDS, Weights
 
 
-def draw_from(trajectory: Trajectory, config: SearchConfig, at: Span | None = None) -> Draw | None:
+def draw_from(
+    trajectory: Trajectory, config: SearchConfig, at: Span | None = None, costs: UnitCosts | None = None
+) -> Draw | None:
     """The draw from a trajectory by a recipe's settings, or at a span from its beginning whatever they say.
+
+    With a budget `costs` are those of the units, where the trajectory does not tell them.
 
     Raises:
         InputError: a setting out of bounds, or a step that was not recorded.
@@ -29,8 +34,8 @@ def draw_from(trajectory: Trajectory, config: SearchConfig, at: Span | None = No
     if at is not None:
         total, per_epoch = trajectory.total_steps, trajectory.shape.steps_per_epoch
         step = int(at.amount) if at.unit == "steps" else at.steps(total, per_epoch) - 1
-        return draw_at(trajectory, step, config)
-    return detected(trajectory, detection_of(trajectory, config))
+        return draw_at(trajectory, step, config, costs=costs)
+    return detected(trajectory, detection_of(trajectory, config, costs))
 
 
 def draw(job: Job, *, force: bool = False) -> bool:
@@ -99,8 +104,10 @@ def draw_ticket(
         if not changes and at is None:
             return Ticket.load(target), target
         raise InputError(f"{target} was drawn before; give --output to write elsewhere, or --force to replace it")
-    config = replace(job.recipe.search_config, **changes)
-    anatomy = job.anatomy()
+    config = replace(job.recipe.search_config, **replaced_pruning(job.recipe.search_config, changes))
+    # As long as the model lives its units can be counted.
+    model = job.initial_model()
+    anatomy = job.anatomy(model)
     if random_seed is not None:
         # A kind with the ratio 0 has no masks in a drawn ticket, either.
         pruning = {each.name: getattr(config, each.name) for each in fields(PruningConfig)}
@@ -110,7 +117,8 @@ def draw_ticket(
         return ticket, target
     trajectory = Trajectory.open(job.files.trajectory)
     check_origin(trajectory, anatomy)
-    verdict = draw_from(trajectory, config, parse_span(at))
+    costs = None if config.budget is None else anatomy.unit_costs(config.budget[0], config.tokens)
+    verdict = draw_from(trajectory, config, parse_span(at), costs)
     if verdict is None:
         raise InputError(
             f"the masks did not settle by {config.detector} within the {trajectory.steps} recorded steps of"

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from earlybird.errors import InputError
 from earlybird.recipes.recipe_file import first_problem
 from earlybird.recipes.run_directory import read_json
-from earlybird.vocabulary import Kind
+from earlybird.vocabulary import Kind, Measure
 
 CELL = "cell.json"
 CellName = Annotated[str, StringConstraints(pattern=r"^[\w.%-]+$", max_length=250)]
@@ -32,7 +32,7 @@ class _Labels(BaseModel):
     model_config = ConfigDict(strict=True)
 
     draw: str
-    ratio: dict[Kind, Annotated[float, Field(ge=0, lt=1)]] | None
+    ratio: dict[Kind | Measure, Annotated[float, Field(ge=0, lt=1)]] | None
     score: str | None
     coefficients: str | None
     start: str | None

@@ -19,7 +19,7 @@ from earlybird.recipes.stages.run import weights_of
 from earlybird.recipes.sweep.directory import SweepDirectory
 from earlybird.recipes.sweep.settings import DENSE, FINAL, RANDOM, SweepSettings
 from earlybird.spans import Span
-from earlybird.vocabulary import KINDS, Weights
+from earlybird.vocabulary import KINDS, MEASURES, Weights
 
 Coefficients = Literal["trained", "fixed"]
 
@@ -63,7 +63,7 @@ class Cell:
 
     def __str__(self) -> str:
         axes = [f"{key}={value}" for key, value in self.labels["axes"].items()]
-        ratio = [f"ratio {written_ratio(self.labels['ratio'])}"] if self.labels["ratio"] else []
+        ratio = [named_ratio(written_ratio(self.labels["ratio"]))] if self.labels["ratio"] else []
         score = self.labels["score"]
         parts = [self.labels["draw"], *ratio, score, self.labels["start"], *axes, f"seed {self.labels['seed']}"]
         return ", ".join(part for part in parts if part)
@@ -97,6 +97,10 @@ def plan_sweep(name: str, overrides: Sequence[str], settings: SweepSettings, roo
         InputError: a recipe that cannot be read, or an axis with a value that is out of bounds or repeats.
     """
     base = read_recipe(name, overrides)
+    if settings.ratios and base.search.budget is not None:
+        raise InputError(
+            f"--ratio and search.{base.search.budget[0]} both say how much is pruned: give one, the other as an axis"
+        )
     points = list(_points(name, overrides, settings, base))
     cells: dict[str, Cell] = {}
     searches: dict[str, Recipe] = {}
@@ -157,7 +161,7 @@ def _points(name: str, overrides: Sequence[str], settings: SweepSettings, base: 
 
 
 def _search_recipe(recipe: Recipe, seed: int, coefficients: Coefficients, root: Path) -> Recipe:
-    score = "coefficient" if coefficients == "trained" else "gradient"
+    score = "coefficient" if coefficients == "trained" else "gradient" if recipe.search.budget is None else None
     wanted: dict[str, Any] = {"score": score, "record": "all", "to_the_end": True, "unsettled": "draw"}
     return recipe.model_copy(
         update={
@@ -187,7 +191,9 @@ def _cells(
         wanted = recipe.search
         labels = {
             "draw": draw,
-            "ratio": {"heads": wanted.heads or 0.0, "neurons": wanted.neurons or 0.0},
+            "ratio": {kind: getattr(wanted, kind) or 0.0 for kind in KINDS}
+            if wanted.budget is None
+            else dict([wanted.budget]),
             "score": wanted.score,
             "coefficients": coefficients,
             "start": recipe.retraining.weights,
@@ -230,9 +236,17 @@ def recipe_value(recipe: Any, key: str) -> Any:
 
 
 def written_ratio(ratio: Mapping[str, float]) -> str:
-    """A ratio for people: one number, or that of the heads and that of the neurons."""
+    """A ratio for people: one number, or that of the heads and that of the neurons; a budget by its name."""
+    budget = next((measure for measure in MEASURES if measure in ratio), None)
+    if budget is not None:
+        return f"{budget}={ratio[budget]:g}"
     given = [value for value in ratio.values() if value > 0]
     return "/".join(f"{value:g}" for value in (given if len(set(given)) > 1 else given[:1]))
+
+
+def named_ratio(written: str) -> str:
+    """A written ratio with the word for it; a budget has its own."""
+    return written if "=" in written else f"ratio {written}"
 
 
 def _named(what: str, labels: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from earlybird.atomic_write import write_whole
 from earlybird.recipes.metric_names import metric_title
 from earlybird.recipes.run_directory import write_json
 from earlybird.recipes.sweep.directory import SweepDirectory
-from earlybird.recipes.sweep.plan import written_ratio
+from earlybird.recipes.sweep.plan import named_ratio, written_ratio
 from earlybird.recipes.sweep.table import Row, Spread, Table
 
 Grid = tuple[list[str], list[list[str]]]
@@ -43,7 +43,7 @@ def central_grid(table: Table) -> Grid:
         ratio = row.labels["ratio"]
         for column in [written_ratio(ratio)] if ratio else ratios:
             line[column] = _percent(row, row.spread(table.metric))
-    headings = [*_label_keys(table), *(f"{metric_title(table.metric)} at ratio {ratio}" for ratio in ratios)]
+    headings = [*_label_keys(table), *(f"{metric_title(table.metric)} at {named_ratio(ratio)}" for ratio in ratios)]
     return headings, [[*labels, *(line.get(ratio, "") for ratio in ratios)] for labels, line in lines.items()]
 
 

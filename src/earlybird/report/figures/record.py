@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from earlybird.config import SearchConfig
+from earlybird.config import SearchConfig, replaced_pruning
 from earlybird.detectors.defaults import scored_by
 from earlybird.detectors.scores import channels_of
 from earlybird.errors import InputError
-from earlybird.masks import MaskRule, mask_rules
+from earlybird.masks import MaskRule
 from earlybird.recipes.compare import config_for_record
 from earlybird.report.analysis import Analysis, analyse
 from earlybird.report.run import Run, read_run, read_trajectory
 from earlybird.report.series import scores_at
+from earlybird.report.shown_rules import shown_rules
 from earlybird.ticket import Ticket
 from earlybird.trajectory import Trajectory
 from earlybird.trajectory.files import DESCRIPTION
@@ -62,8 +63,9 @@ class Record:
         if run.trajectory is None or run.search is None:
             missing = [run.missing[key] for key in ("trajectory", "recipe", "search") if run.missing.get(key)]
             raise InputError(f"{root} has no record to make figures of: {' '.join(missing)}")
-        rules = mask_rules(run.search, run.trajectory.shape)
-        return cls(run.name, run.trajectory, rules, run.search, analyse(run), run.ticket)
+        analysis = analyse(run)
+        rules = shown_rules(run.search, run.trajectory, run.ticket)
+        return cls(run.name, run.trajectory, rules, run.search, analysis, run.ticket)
 
     @property
     def score(self) -> Score:
@@ -95,4 +97,4 @@ def _read(root: Path, changes: Mapping[str, Any]) -> Run:
         return run
     # The spans of a run are those of its own detector.
     search = run.search.with_detector(changes["detector"]) if "detector" in changes else run.search
-    return replace(run, search=replace(search, **changes), draw=None, ticket=None)
+    return replace(run, search=replace(search, **replaced_pruning(search, changes)), draw=None, ticket=None)

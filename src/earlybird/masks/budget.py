@@ -1,0 +1,289 @@
+"""Masks at a budget: units of both kinds go by what they are worth for what they cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from earlybird.config import PruningConfig
+from earlybird.errors import InputError
+from earlybird.masks.key_value_groups import shared_heads
+from earlybird.masks.rule import MaskRule, Prunable, checked_scores, rule_of
+from earlybird.masks.selection import split
+from earlybird.masks.slots import GroupedHeads, Multiples, SingleUnits, Slots
+from earlybird.masks.threshold import Split, is_tied, valid_units
+from earlybird.masks.unit_costs import UnitCosts
+from earlybird.vocabulary import KINDS, Kind
+
+Number = TypeVar("Number", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class BudgetRule:
+    """How the scores of all kinds together become masks whose blocks cost at most a share of what they did.
+
+    Units go by ascending score per cost until the budget is met, and what then still fits is given back, the best
+    first; every block keeps its best slot. That is the greedy answer to a knapsack: for scores that add up, such as
+    squared gradients, no other choice that meets the budget is worth more by the score of one slot (Dantzig 1957,
+    Operations Research 5). Where all blocks keep equally many, every pair of counts is tried.
+
+    Scores and masks of all kinds are stacked: (..., blocks, units), the heads' blocks first, padded to the widest.
+
+    Attributes:
+        budget: the share of the blocks' cost that may be left, in (0, 1).
+        costs: of the units.
+        rules: of each kind, at ratio 0: units, groups, rounding, equal counts.
+
+    Raises:
+        InputError: a budget out of bounds, or below what every block's last units cost.
+    """
+
+    budget: float
+    costs: UnitCosts
+    rules: Mapping[Kind, MaskRule]
+
+    def __post_init__(self) -> None:
+        least = self.costs.of(self._spread(self._least(), self._zeros()), self._groups) / self.costs.whole
+        if self.budget < least:
+            raise InputError(
+                f"{self.costs.measure}={self.budget} is less than is possible: with the least that every block keeps,"
+                f" the blocks cost {math.ceil(least * 1e4) / 1e4} of what they do now"
+            )
+
+    @property
+    def units(self) -> tuple[int, ...]:
+        """Of each block, the heads' first."""
+        return tuple(units for rule in self.rules.values() for units in rule.units)
+
+    @property
+    def by_block(self) -> bool:
+        """No block has a threshold of its own."""
+        return False
+
+    @property
+    def key_value_groups(self) -> Sequence[int] | None:
+        """Of the attention blocks, where heads share keys and values."""
+        return self.rules["heads"].key_value_groups if "heads" in self.rules else None
+
+    def valid(self, width: int) -> NDArray[np.bool_]:
+        """Where rows of `width` hold a unit and no padding, (blocks, width)."""
+        return valid_units(self.units, width)
+
+    def rows(self, kind: Kind) -> slice:
+        """A kind's blocks among all."""
+        kinds = list(self.rules)
+        first = sum(len(self.rules[before].units) for before in kinds[: kinds.index(kind)])
+        return slice(first, first + len(self.rules[kind].units))
+
+    def stacked(self, values: Mapping[Kind, NDArray[Number]]) -> NDArray[Number]:
+        """Values (..., blocks, units) of each kind as one array, (..., all blocks, units of the widest)."""
+        each = [values[kind] for kind in self.rules]
+        width = max(value.shape[-1] for value in each)
+        padded = [np.pad(value, [(0, 0)] * (value.ndim - 1) + [(0, width - value.shape[-1])]) for value in each]
+        return np.concatenate(padded, axis=-2)
+
+    def by_kind(self, stacked: NDArray[np.bool_]) -> dict[Kind, NDArray[np.bool_]]:
+        """Masks of all blocks as those of each kind."""
+        return {kind: stacked[..., self.rows(kind), : max(rule.units, default=0)] for kind, rule in self.rules.items()}
+
+    def masks(self, scores: ArrayLike) -> NDArray[np.bool_]:
+        """Masks of scores (..., blocks, units).
+
+        Raises:
+            InputError: a score is not finite, or the scores do not have the blocks' shape.
+        """
+        masks, _ = self.masks_and_ties(checked_scores(scores, self.units))
+        return masks
+
+    def masks_and_ties(
+        self, scores: NDArray[np.floating], global_split: Split = split
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Masks of finite scores (..., blocks, units), and where a mask is an accident of position, (...)."""
+        masks = np.zeros(scores.shape, dtype=np.bool_)
+        tied = np.zeros(scores.shape[:-2], dtype=np.bool_)
+        for place in np.ndindex(tied.shape):
+            kept, tied[place], _ = self._chosen([slots.gathered(part) for slots, part in self._parts(scores[place])])
+            masks[place] = self.stacked(self._spread(kept, scores[place]))
+        return masks, tied
+
+    def random_masks(self, generator: np.random.Generator) -> NDArray[np.bool_]:
+        """Masks whose slots go in a random order until the budget is met, (blocks, units)."""
+        worth = [generator.random(slots.costs.shape) * slots.costs for slots in self._slots.values()]
+        kept, _, _ = self._chosen(worth)
+        order = generator.random((len(self.units), max(self.units)))
+        return np.asarray(self.stacked(self._spread(kept, order)), dtype=np.bool_)
+
+    def kept_by_minimum(self, scores: NDArray[np.floating]) -> dict[Kind, tuple[int, ...]]:
+        """Blocks of each kind, of (blocks, units), that keep a slot only because none may lose its last one."""
+        _, _, spared = self._chosen([slots.gathered(part) for slots, part in self._parts(scores)])
+        return {kind: tuple(np.flatnonzero(each).tolist()) for kind, each in zip(self.rules, spared, strict=True)}
+
+    @cached_property
+    def _slots(self) -> dict[Kind, Slots]:
+        slots: dict[Kind, Slots] = {}
+        for kind, rule in self.rules.items():
+            cost = self.costs.units[kind]
+            shared = shared_heads(rule.units, rule.key_value_groups, rule.kv_groups)
+            if shared is not None and rule.key_value_groups is not None:
+                slots[kind] = GroupedHeads(shared, rule.units, rule.key_value_groups, cost, self.costs.groups)
+            elif rule.round_to > 1:
+                slots[kind] = Multiples(rule.units, cost, rule.round_to)
+            else:
+                slots[kind] = SingleUnits(rule.units, cost)
+        return slots
+
+    @property
+    def _groups(self) -> tuple[int, ...] | None:
+        return None if self.key_value_groups is None else tuple(self.key_value_groups)
+
+    def _zeros(self) -> NDArray[np.float64]:
+        return np.zeros((len(self.units), max(self.units)))
+
+    def _parts(self, scores: NDArray[np.floating]) -> list[tuple[Slots, NDArray[np.floating]]]:
+        """Each kind's slots with its scores, (blocks, units)."""
+        return [(slots, scores[self.rows(kind), : max(self.rules[kind].units)]) for kind, slots in self._slots.items()]
+
+    def _spread(self, kept: Sequence[NDArray[np.bool_]], scores: NDArray[np.floating]) -> dict[Kind, NDArray[np.bool_]]:
+        parts = zip(self._slots.items(), kept, self._parts(scores), strict=True)
+        return {kind: slots.spread(each, part) for (kind, slots), each, (_, part) in parts}
+
+    def _least(self) -> list[NDArray[np.bool_]]:
+        """The slots that are always kept, whatever the scores: one of each block, or the least count that is valid."""
+        kept = []
+        for slots, counts in zip(self._slots.values(), self._counts(), strict=True):
+            last = slots.valid & (np.arange(slots.costs.shape[1]) >= np.asarray(slots.counts)[:, None] - counts[0])
+            kept.append(last)
+        return kept
+
+    def _counts(self) -> list[Sequence[int]]:
+        """Of each kind the numbers of slots that a block may keep, where all keep as many; else 1 and more."""
+        counts: list[Sequence[int]] = []
+        for rule, slots in zip(self.rules.values(), self._slots.values(), strict=True):
+            smallest = min((count for count in slots.counts if count), default=0)
+            shared = shared_heads(rule.units, rule.key_value_groups, rule.kv_groups)
+            valid = rule.valid_counts if shared is None else shared.valid_slots(rule.valid_counts)
+            some = [count for count in sorted(valid or ()) if count <= smallest] if rule.uniform else []
+            counts.append(some or range(1, smallest + 1))
+        return counts
+
+    def _chosen(
+        self, worth: Sequence[NDArray[np.float64]]
+    ) -> tuple[list[NDArray[np.bool_]], bool, list[NDArray[np.bool_]]]:
+        """By the worth of each kind's slots: which are kept, whether by an accident of position, which blocks by none.
+
+        Returns:
+            Per kind (blocks, slots) bool; whether equal slots lie on both sides; per kind (blocks,) bool.
+        """
+        if any(rule.uniform for rule in self.rules.values()):
+            return self._equally_many(worth), False, [np.zeros(len(each), dtype=np.bool_) for each in worth]
+        slots = list(self._slots.values())
+        valid = [each.valid for each in slots]
+        densities = [value / np.where(ok, each.costs, 1.0) for value, each, ok in zip(worth, slots, valid, strict=True)]
+        spared = [_last_largest(density, ok) for density, ok in zip(densities, valid, strict=True)]
+        free = np.concatenate([(ok & ~last).ravel() for ok, last in zip(valid, spared, strict=True)]).nonzero()[0]
+        density = np.concatenate([each.ravel() for each in densities])
+        cost = np.concatenate([each.costs.ravel() for each in slots])
+        kept = np.concatenate([each.ravel() for each in valid])
+        whole = self.costs.fixed + self._group_rest + float(cost[kept].sum())
+        excess = whole - self.budget * self.costs.whole
+        order = free[np.argsort(density[free], kind="stable")]
+        spent = np.cumsum(cost[order])
+        # A sum's last digits are no reason to prune one unit more.
+        excess -= 1e-9 * whole
+        pruned = 0 if excess <= 0 else int(np.searchsorted(spent, excess)) + 1
+        kept[order[:pruned]] = False
+        tied, threshold = False, -math.inf
+        if pruned:
+            threshold = density[order[pruned - 1]]
+            after = density[order[pruned]] if pruned < len(order) else math.inf
+            tied = after == threshold and is_tied(int((density[free] == threshold).sum()), len(free))
+            self._give_back(kept, order[:pruned], cost, spent[pruned - 1] - excess)
+        bounds = np.cumsum([each.costs.size for each in slots])[:-1]
+        masks: list[NDArray[np.bool_]] = [
+            part.reshape(each.costs.shape) for part, each in zip(np.split(kept, bounds), slots, strict=True)
+        ]
+        minimum = [
+            np.asarray((last & (each < threshold)).any(-1)) for last, each in zip(spared, densities, strict=True)
+        ]
+        return masks, tied, minimum
+
+    @cached_property
+    def _group_rest(self) -> float:
+        """What key/value groups cost that no slot takes along."""
+        everything = {kind: valid_units(rule.units, max(rule.units)) for kind, rule in self.rules.items()}
+        slots = sum(float(each.costs[each.valid].sum()) for each in self._slots.values())
+        return float(self.costs.of(everything, self._groups)) - self.costs.fixed - slots
+
+    @cached_property
+    def _rows(self) -> NDArray[np.int64]:
+        """The block of each slot, padding too, as the slots' tables lie one after the other."""
+        widths = [width for slots in self._slots.values() for width in [slots.costs.shape[1]] * len(slots.counts)]
+        return np.repeat(np.arange(len(widths)), widths)
+
+    def _give_back(
+        self, kept: NDArray[np.bool_], pruned: NDArray[np.int64], cost: NDArray[np.float64], left: float
+    ) -> None:
+        """Keep what still fits of the pruned slots, the best first; in no block a worse one before a better."""
+        smallest = float(cost[pruned].min())
+        closed: set[int] = set()
+        for slot in pruned[::-1].tolist():
+            if left < smallest:
+                break
+            block = int(self._rows[slot])
+            if cost[slot] <= left and block not in closed:
+                kept[slot] = True
+                left -= cost[slot]
+            else:
+                closed.add(block)
+
+    def _equally_many(self, worth: Sequence[NDArray[np.float64]]) -> list[NDArray[np.bool_]]:
+        """The same number of slots in every block of a kind: the pair of counts that is worth most."""
+        ranks, totals, prices = [], [], []
+        for value, slots, counts in zip(worth, self._slots.values(), self._counts(), strict=True):
+            ranked = np.where(slots.valid, value, np.inf)
+            rank = np.argsort(np.argsort(ranked, -1, kind="stable"), -1, kind="stable")
+            from_best = np.asarray(slots.counts)[:, None] - 1 - rank
+            each = [slots.valid & (from_best < count) for count in counts]
+            ranks.append(each)
+            totals.append(np.array([value[mask].sum() for mask in each]))
+            prices.append(np.array([slots.costs[mask].sum() for mask in each]))
+        left = self.budget * self.costs.whole * (1 + 1e-9) - self.costs.fixed - self._group_rest
+        if len(ranks) == 1:
+            fits = np.flatnonzero(prices[0] <= left)
+            return [ranks[0][fits[np.argmax(totals[0][fits])]]]
+        total = np.where(prices[0][:, None] + prices[1] <= left, totals[0][:, None] + totals[1], -np.inf)
+        first, second = np.unravel_index(np.argmax(total), total.shape)
+        return [ranks[0][first], ranks[1][second]]
+
+
+def budget_rule(config: PruningConfig, source: Prunable, costs: UnitCosts | None = None) -> BudgetRule | None:
+    """The rule of all kinds that a config's budget asks for; None where it has ratios.
+
+    Args:
+        config: the budget, and what holds of the masks.
+        source: of the units.
+        costs: of them, where the source does not know.
+
+    Raises:
+        InputError: a budget below the least that is possible, or costs that nobody knows.
+    """
+    if config.budget is None:
+        return None
+    measure, budget = config.budget
+    if costs is None:
+        costs = source.unit_costs(measure, config.tokens)
+    kinds = [kind for kind in KINDS if any(source.units.get(kind, ()))]
+    return BudgetRule(budget, costs, {kind: rule_of(kind, 0.0, config, source) for kind in kinds})
+
+
+def _last_largest(values: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Of each row the largest valid value, the last of equal ones, (blocks, slots) bool."""
+    ranked = np.where(valid, values, -np.inf)
+    place = values.shape[1] - 1 - np.argmax(ranked[:, ::-1], axis=1)
+    return np.asarray(valid & (np.arange(values.shape[1]) == place[:, None]))

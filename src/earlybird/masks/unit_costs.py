@@ -1,0 +1,63 @@
+"""What each unit costs, and what is left of the blocks' cost under masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earlybird.vocabulary import Kind, Measure
+
+
+@dataclass(frozen=True)
+class UnitCosts:
+    """The cost of some blocks, in FLOPs of one example or in parameters, as the sum over what they are made of.
+
+    Attributes:
+        measure: what was counted.
+        tokens: of the example that FLOPs were counted for.
+        units: per kind, the cost of one unit of each block, (blocks,).
+        groups: of a key/value group of each attention block, (blocks,), shared by its heads; 0 where none is shared.
+        fixed: of what stays whatever is pruned.
+        whole: of the blocks as they are.
+    """
+
+    measure: Measure
+    tokens: int
+    units: Mapping[Kind, tuple[float, ...]]
+    groups: tuple[float, ...]
+    fixed: float
+    whole: float
+
+    @property
+    def counted(self) -> str:
+        """What was counted, for people."""
+        return f"flops of {self.tokens} tokens" if self.measure == "flops" else self.measure
+
+    def counted_as(self, measure: Measure, tokens: int) -> bool:
+        """Whether these are the costs in a measure, for an example of so many tokens."""
+        return measure == self.measure and (measure == "parameters" or tokens == self.tokens)
+
+    def of(
+        self, masks: Mapping[Kind, NDArray[np.bool_]], key_value_groups: tuple[int, ...] | None = None
+    ) -> NDArray[np.float64]:
+        """The cost of the blocks under masks (..., blocks, units) per kind, (...).
+
+        Args:
+            masks: of every kind that has costs; padding is False.
+            key_value_groups: of each attention block, where heads share keys and values.
+        """
+        total = np.asarray(self.fixed)
+        for kind, costs in self.units.items():
+            total = total + masks[kind].sum(-1) @ np.asarray(costs)
+        if key_value_groups is not None and "heads" in masks:
+            heads = masks["heads"]
+            width = heads.shape[-1]
+            for block, (groups, cost) in enumerate(zip(key_value_groups, self.groups, strict=True)):
+                # Padding lies behind the block's heads, in no group.
+                size = width // groups
+                whole = heads[..., block, : groups * size]
+                total = total + cost * whole.reshape(*whole.shape[:-1], groups, size).any(-1).sum(-1)
+        return np.asarray(total, dtype=np.float64)
