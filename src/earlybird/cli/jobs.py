@@ -23,6 +23,7 @@ from earlybird.cli.options import (
 from earlybird.cli.show_results import show_results
 from earlybird.config import DetectorConfig, PruningConfig
 from earlybird.errors import InputError
+from earlybird.vocabulary import MEASURES
 
 if TYPE_CHECKING:
     from earlybird.recipes.stages.job import Job
@@ -67,17 +68,28 @@ def search(
 
 
 @app.command()
-@with_settings(PruningConfig, DetectorConfig, leaving=["exclude"])  # what was left alone was not recorded
+# What was left alone was not recorded.
+@with_settings(PruningConfig, DetectorConfig, leaving=["exclude", *MEASURES])
 def draw(
     source: Annotated[Path, typer.Argument(help="A run's directory; or a trajectory's, to print.", metavar="RUN")],
     settings: dict[str, Any],
+    flops: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of ratios: the share of the blocks' FLOPs that is left; several give a ticket each."
+        ),
+    ] = None,
+    parameters: Annotated[str | None, typer.Option(help="The same of their parameters.")] = None,
     at: Annotated[
         str | None, typer.Option(help='At this step (260), fraction ("20%") or epoch ("3ep") instead.')
     ] = None,
     random: Annotated[
         int | None, typer.Option(help="At random with this seed instead, into --output.", metavar="SEED", min=0)
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Write the ticket here instead of into the run.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Write the ticket here instead of into the run; of several budgets a directory."),
+    ] = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -85,6 +97,11 @@ def draw(
 
     With --detector all, or a trajectory by itself, print what each detector says and draw nothing.
     """
+    budgets = {name: _shares(name, text) for name, text in (("flops", flops), ("parameters", parameters)) if text}
+    if any(len(shares) > 1 for shares in budgets.values()):
+        _draw_each(source, settings, budgets, at=at, random=random, output=output, force=force, as_json=as_json)
+        return
+    settings |= {name: share for name, (share,) in budgets.items()}
     if settings.get("detector") == "all" or (source / "trajectory.json").is_file():
         if at is not None or random is not None or output is not None or force:
             raise InputError("no ticket is drawn here, so --at, --random, --output and --force have no meaning")
@@ -198,6 +215,62 @@ def _open(root: Path) -> Job:
     from earlybird.recipes.stages.job import Job
 
     return Job.open(root)
+
+
+def _shares(name: str, text: str) -> list[float]:
+    """Budgets as a shell gives them, separated by commas."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{name} takes a share or several, 0.5 or 0.3,0.4,0.5, got {text!r}") from error
+
+
+def _draw_each(
+    source: Path,
+    settings: dict[str, Any],
+    budgets: dict[str, list[float]],
+    *,
+    at: str | None,
+    random: int | None,
+    output: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """A ticket for every budget, into a directory."""
+    from rich.console import Console
+
+    from earlybird.cli.tables import grid_table
+    from earlybird.recipes.stages.draw import draw_ticket
+
+    if len(budgets) > 1:
+        raise InputError(f"{' and '.join(budgets)} are two budgets: give one of them")
+    ((name, shares),) = budgets.items()
+    if output is None:
+        raise InputError(f"{len(shares)} budgets give a ticket each: give --output DIRECTORY to say where they go")
+    if output.is_file():
+        raise InputError(f"{output} is a file; give --output a directory, new or there")
+    job = _open(source)
+    lines: list[tuple[str, ...]] = []
+    content: list[dict[str, Any]] = []
+    for share in shares:
+        target = output / f"{name}-{share:g}.json"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            ticket, _ = draw_ticket(
+                job, {**settings, name: share}, at=at, random_seed=random, output=target, force=force
+            )
+        except InputError as error:
+            raise InputError(f"{name}={share:g}: {error}") from error
+        step = ticket.provenance.get("draw_step")
+        kept = [f"{sum(ticket.kept(kind)):,} of {sum(ticket.units[kind]):,}" for kind in ticket.masks]
+        lines.append((f"{share:g}", "" if step is None else str(step), *kept, str(target)))
+        content.append({"ticket": str(target), **ticket.provenance})
+    if as_json:
+        print(json.dumps(content, indent=1))
+    else:
+        # What goes into a file or a pipe has no width to be folded to.
+        console = Console(width=None if sys.stdout.isatty() else 160)
+        console.print(grid_table((name, "drawn at step", *ticket.masks, "written to"), lines))
 
 
 def _compare(source: Path, settings: dict[str, Any], *, as_json: bool) -> None:

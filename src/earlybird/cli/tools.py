@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ import typer
 from earlybird.cli.application import app, quieten_libraries, show
 from earlybird.cli.options import AsJson, with_settings
 from earlybird.config import PruningConfig
+from earlybird.errors import InputError
 
 
 @app.command("import")
@@ -41,17 +43,45 @@ def import_recordings(
 @app.command()
 @with_settings(PruningConfig)
 def inspect(
-    model: Annotated[str, typer.Argument(help="A hub name, a directory, or a config.json alone.", metavar="MODEL")],
+    model: Annotated[
+        str, typer.Argument(help="A hub name, a directory, or a config.json alone; or a run's.", metavar="MODEL")
+    ],
     settings: dict[str, Any],
     length: Annotated[int, typer.Option(help="Tokens of the example that FLOPs are counted for.")] = 128,
     as_json: AsJson = False,
 ) -> None:
-    """Print a model's attention heads and MLP neurons, block by block, its parameters and FLOPs; and pruned."""
+    """Print a model's attention heads and MLP neurons, block by block, its parameters and FLOPs; and pruned.
+
+    Of a run, print what its record says of every budget: what is kept of the evidence against what it costs.
+    """
+    if (Path(model) / "recipe.yaml").is_file():
+        _inspect_run(Path(model), settings, as_json=as_json)
+        return
     from earlybird.checkpoint.inspection import inspect_model
 
     quieten_libraries()
     found = inspect_model(model, PruningConfig(**{"tokens": length, **settings}), length=length)
     show(found.as_json(), str(found), as_json)
+
+
+def _inspect_run(root: Path, settings: dict[str, Any], *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from earlybird.cli.tables import grid_table
+    from earlybird.report.amount import percent
+    from earlybird.report.budgets import COLUMNS, budgets_of_run, table_rows
+
+    if settings:
+        raise InputError("a run is inspected at every budget: leave out what is to be pruned, or draw by it")
+    curve, own, units = budgets_of_run(root)
+    if as_json:
+        print(json.dumps({"points": [asdict(point) for point in curve], "ticket": own and asdict(own)}, indent=1))
+        return
+    console = Console()
+    console.print(grid_table(COLUMNS, table_rows(curve, units)))
+    if own is not None:
+        console.print(f"The run's ticket costs {percent(own.cost)} and keeps {percent(own.worth)} of the evidence.")
+    console.print(f"Draw another by: earlybird draw {root} --flops 0.4 --output TICKET", soft_wrap=True, markup=False)
 
 
 @app.command()

@@ -49,7 +49,7 @@ class BudgetRule:
     rules: Mapping[Kind, MaskRule]
 
     def __post_init__(self) -> None:
-        least = self.costs.of(self._spread(self._least(), self._zeros()), self._groups) / self.costs.whole
+        least = self.cost(self.stacked(self._spread(self._least(), self._zeros())))
         if self.budget < least:
             raise InputError(
                 f"{self.costs.measure}={self.budget} is less than is possible: with the least that every block keeps,"
@@ -111,6 +111,10 @@ class BudgetRule:
             kept, tied[place], _ = self._chosen([slots.gathered(part) for slots, part in self._parts(scores[place])])
             masks[place] = self.stacked(self._spread(kept, scores[place]))
         return masks, tied
+
+    def cost(self, mask: NDArray[np.bool_]) -> float:
+        """The share of the blocks' cost that is left by a mask (blocks, units)."""
+        return float(self.costs.of(self.by_kind(mask), self._groups)) / self.costs.whole
 
     def random_masks(self, generator: np.random.Generator) -> NDArray[np.bool_]:
         """Masks whose slots go in a random order until the budget is met, (blocks, units)."""
@@ -279,6 +283,11 @@ def budget_rule(config: PruningConfig, source: Prunable, costs: UnitCosts | None
     if costs is None:
         costs = source.unit_costs(measure, config.tokens)
     kinds = [kind for kind in KINDS if any(source.units.get(kind, ()))]
+    if lacking := [kind for kind in costs.units if kind not in kinds]:
+        raise InputError(
+            f"{measure}={budget} is met by units of all kinds, and the search has recorded no {lacking[0]}: search with"
+            " a budget, or with a ratio for each kind"
+        )
     return BudgetRule(budget, costs, {kind: rule_of(kind, 0.0, config, source) for kind in kinds})
 
 

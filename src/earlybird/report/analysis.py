@@ -10,6 +10,8 @@ from typing import Any
 from earlybird.config import SearchConfig
 from earlybird.detectors.defaults import scored_by
 from earlybird.errors import InputError
+from earlybird.masks.budget_curve import BudgetPoint
+from earlybird.report.budgets import curve_of
 from earlybird.report.coefficients import Coefficients, coefficients
 from earlybird.report.finite import finite
 from earlybird.report.run import Run
@@ -39,6 +41,8 @@ class Analysis:
         coefficients: per recorded kind.
         replay: the detector's checks, run again.
         draws: the draw per kind, from draw.json or else from the replay; {} where nothing is drawn.
+        curve: what is kept of the evidence against what it costs, for many budgets.
+        own_point: the same of the run's ticket.
         hamming: where Hamming's rule would have settled, per kind.
         problems: per part (masks, coefficients, replay), why it is not there, in one sentence.
     """
@@ -49,6 +53,8 @@ class Analysis:
     coefficients: Mapping[Kind, Coefficients] = field(default_factory=dict)
     replay: Replay | None = None
     draws: Mapping[Kind, KindStep] = field(default_factory=dict)
+    curve: tuple[BudgetPoint, ...] = ()
+    own_point: BudgetPoint | None = None
     hamming: Mapping[Kind, int] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
 
@@ -109,7 +115,16 @@ def analyse(run: Run) -> Analysis:
                 score = scored_by(config, trajectory.shape.channels)
                 early = replay(trajectory, replace(config.with_detector("hamming"), score=score)).draw
                 hamming = {} if early is None else {kind: draw.step for kind, draw in early.kinds.items()}
+    curve: tuple[BudgetPoint, ...] = ()
+    own: BudgetPoint | None = None
+    # Coefficients that are trained say nothing of it; why not is no news to whoever trains them.
+    if config is not None and trajectory.steps:
+        with suppress(InputError):
+            drawn = next((draw.drawn for draw in draws.values()), trajectory.steps - 1)
+            curve, own = curve_of(trajectory, config, min(drawn, trajectory.steps - 1), run.ticket)
     return Analysis(
+        curve=curve,
+        own_point=own,
         recorded=trajectory.steps,
         total_steps=trajectory.total_steps,
         masks=masks,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from earlybird.detectors.streams import Streams
 from earlybird.errors import InputError
+from earlybird.masks import UnitCosts
 from earlybird.trajectory import Shape, Trajectory, TrajectoryWriter, discard
 from earlybird.trajectory.files import DESCRIPTION
 from earlybird.vocabulary import Channel
@@ -69,6 +70,7 @@ class Recording:
 
 def shape_of_record(
     streams: Streams,
+    costs: UnitCosts | None,
     channels: tuple[Channel, ...],
     total_steps: int,
     steps_per_epoch: float | None,
@@ -78,12 +80,13 @@ def shape_of_record(
 
     Args:
         streams: of the search.
+        costs: of the units, where they are known.
         channels: that are recorded.
         total_steps: planned.
         steps_per_epoch: where it is known.
         model: fingerprint of its anatomy.
     """
-    rules, budget = streams.kinds, streams.budget
+    rules = streams.kinds
     heads = rules.get("heads")
     return Shape(
         {kind: tuple(rule.units) for kind, rule in rules.items()},
@@ -93,5 +96,5 @@ def shape_of_record(
         model,
         None if heads is None or heads.key_value_groups is None else tuple(heads.key_value_groups),
         None if heads is None or heads.valid_counts is None else tuple(heads.valid_counts),
-        None if budget is None else budget.costs,
+        costs,
     )

@@ -21,6 +21,7 @@ from earlybird.detectors.detection import Detection
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.scores import RunningScore, Scores
 from earlybird.errors import InputError, JobError
+from earlybird.masks import UnitCosts
 from earlybird.search.evidence_log import EvidenceLog
 from earlybird.search.missing_gradients import MissingGradients
 from earlybird.search.recording import Recording, shape_of_record
@@ -118,13 +119,15 @@ class Search:
         self._newest: dict[Kind, Scores] = {}
         places: dict[Kind, Place] = {"heads": config.slim, "neurons": config.neuron_slim}
         self._l1: dict[Kind, float] = {"heads": config.l1_heads, "neurons": config.l1_neurons}
+        # Before there are coefficients on the model, which does not run on shapes alone with them.
+        costs = None if recording is None else self._costs()
         self.slimming = Slimming(model, self.anatomy, kinds=kinds, places=places)
         self._missing_gradients = MissingGradients(self.slimming, self.anatomy.names)
         parameters = [coefficients.values for coefficients in self.slimming.coefficients.values()]
         self._optimizer = torch.optim.Adam(parameters, lr=self.learning_rate)
         self._delay = delay if delay is not None else _CUDA_DELAY if parameters[0].is_cuda else 0
         try:
-            self._log = EvidenceLog(self._begin_recording(recording, steps_per_epoch))
+            self._log = EvidenceLog(self._begin_recording(recording, steps_per_epoch, costs))
             if recording is not None and self.steps:
                 wait_for_all()  # the first cuts off what was recorded after the resumed step
                 self._replay(recording.path)
@@ -288,7 +291,9 @@ class Search:
             record=self._log.newest_checksum(),
         )
 
-    def _begin_recording(self, recording: Recording | None, steps_per_epoch: float | None) -> TrajectoryWriter | None:
+    def _begin_recording(
+        self, recording: Recording | None, steps_per_epoch: float | None, costs: UnitCosts | None
+    ) -> TrajectoryWriter | None:
         """Take up the state to go on from, and the record; of several processes the first writes."""
         if recording is None:
             return None
@@ -309,12 +314,25 @@ class Search:
             return None
         shape = shape_of_record(
             self.detection.streams,
+            costs,
             self._channels,
             self.total_steps,
             steps_per_epoch,
             self.anatomy.fingerprint,
         )
         return recording.writer(shape, keep_steps=self.steps, keep_checksum=newest)
+
+    def _costs(self) -> UnitCosts | None:
+        """What the units cost: of a record of gradients, which tickets can be drawn from at any budget."""
+        budget = self.detection.streams.budget
+        if budget is not None:
+            return budget.costs
+        if "gradient" not in self._channels or set(self.detection.kinds) != set(self.anatomy.units):
+            return None
+        # A model whose FLOPs cannot be counted is searched all the same.
+        with contextlib.suppress(InputError):
+            return self.anatomy.unit_costs("flops", self.config.tokens)
+        return None
 
     def _replay(self, record: Path) -> None:
         """Feed the detector what was recorded before the resumed step."""

@@ -42,7 +42,7 @@ def page(run: Run, analysis: Analysis) -> Markup:
         element("h2", "The coefficients"),
         *coefficients(analysis, plots),
         element("h2", "What was kept"),
-        *survivors(run, plots),
+        *survivors(run, analysis, plots),
         element("h2", "Settings and versions"),
         *origin(run),
     )
@@ -92,7 +92,10 @@ def _facts(run: Run, analysis: Analysis) -> str:
         parts.append(f"{analysis.recorded:,} of {analysis.total_steps:,} steps recorded")
     if analysis.replay is not None:
         parts.append(f"detector {analysis.replay.factory.name}")
-    if run.search is not None:
+    if run.search is not None and run.search.budget is not None:
+        measure, share = run.search.budget
+        parts.append(f"{percent(share)} of the blocks' {'FLOPs' if measure == 'flops' else measure} to keep")
+    elif run.search is not None:
         for kind in KINDS:
             ratio = getattr(run.search, kind)
             if ratio:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from earlybird.report.amount import percent
+from earlybird.report.analysis import Analysis
 from earlybird.report.page.frames import framed, missing
 from earlybird.report.page.markup import Markup, element
+from earlybird.report.page.plots.budgets import budgets_plot
 from earlybird.report.page.plots.plot import Plot
 from earlybird.report.page.plots.survivors import survivors_plot
 from earlybird.report.run import Run
 from earlybird.vocabulary import KINDS, Kind
 
 
-def survivors(run: Run, plots: list[Plot]) -> list[Markup]:
+def survivors(run: Run, analysis: Analysis, plots: list[Plot]) -> list[Markup]:
     """The section's parts; the plots in them are added to `plots`."""
     if run.ticket is None:
         return [missing(run.missing["ticket"])]
@@ -28,7 +30,21 @@ def survivors(run: Run, plots: list[Plot]) -> list[Markup]:
             sentences.append("A coloured cell is a kept head, a pale one is pruned.")
         sentences += [*_kept_by_minimum(run, kind), *_shared(run, kind)]
         parts.append(framed(plot, f"{kind.capitalize()} kept per layer", " ".join(sentences)))
-    return parts
+    return [*parts, *_budgets(run, analysis, plots)]
+
+
+def _budgets(run: Run, analysis: Analysis, plots: list[Plot]) -> list[Markup]:
+    """What other budgets would keep."""
+    if not analysis.curve or run.trajectory is None:
+        return []
+    plot = budgets_plot(analysis.curve, analysis.own_point, run.trajectory)
+    plots.append(plot)
+    text = (
+        "The evidence is the squared gradients of the recent half of the steps up to the draw. Every point is a ticket"
+        " that can be drawn from this record, for instance by: earlybird draw RUN --flops 0.4 --output TICKET."
+        " Where the curve bends down, a smaller budget begins to cost what the network uses."
+    )
+    return [framed(plot, "What is kept against what it costs", text)]
 
 
 def _kept_by_minimum(run: Run, kind: Kind) -> list[str]:
