@@ -99,6 +99,7 @@ PREPARATIONS: Mapping[str, Callable[[Path], dict[str, Any]]] = MappingProxyType(
     {
         "README.md": lambda place: {"earlybird": earlybird, **saving(place), **loop(place)},
         "docs/anatomy.md": own_family,
+        "docs/budgets.md": loop,
         "docs/defaults.md": loop,
         "docs/compensation.md": lambda place: {**unpruned(place), **loop(place)},
         "docs/extending.md": loop,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Mapping
 
@@ -43,25 +44,34 @@ def flops_by_module(model: nn.Module, inputs: Mapping[str, Tensor]) -> tuple[dic
 
 def _counted(model: nn.Module, inputs: Mapping[str, Tensor]) -> FlopCounterMode:
     try:
-        return _counted_in(None, model, inputs)
-    except RuntimeError:
-        # Some kernels, those of experts among them, take nothing but bfloat16; what is counted is the same.
-        return _counted_in(torch.bfloat16, model, inputs)
+        return _counted_on("meta", None, model, inputs)
+    except (RuntimeError, NotImplementedError) as error:
+        # Some kernels, those of experts among them, take nothing but bfloat16; what is counted is the same. Some
+        # forward passes ask for values (DeBERTa): they get zeros.
+        for device, dtype in (("meta", torch.bfloat16), ("cpu", None)):
+            with contextlib.suppress(Exception):
+                return _counted_on(device, dtype, model, inputs)
+        raise error
 
 
-def _counted_in(dtype: torch.dtype | None, model: nn.Module, inputs: Mapping[str, Tensor]) -> FlopCounterMode:
+def _counted_on(
+    device: str, dtype: torch.dtype | None, model: nn.Module, inputs: Mapping[str, Tensor]
+) -> FlopCounterMode:
     from transformers import PreTrainedModel
 
     # Found in the memo, a parameter is not copied with its numbers first.
     shapes = {
-        id(parameter): nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
+        id(parameter): nn.Parameter(torch.zeros_like(parameter, device=device), requires_grad=False)
         for parameter in model.parameters()
     }
-    shape_only = copy.deepcopy(model, shapes).to("meta", dtype).eval()
-    if isinstance(shape_only, PreTrainedModel):
-        shape_only.set_attn_implementation("eager")
-    given = {name: value.to("meta", dtype if value.is_floating_point() else None) for name, value in inputs.items()}
+    copied = copy.deepcopy(model, shapes).to(device, dtype).eval()
+    if isinstance(copied, PreTrainedModel):
+        copied.set_attn_implementation("eager")
+    given = {
+        name: torch.zeros_like(value, device=device, dtype=dtype if value.is_floating_point() else None)
+        for name, value in inputs.items()
+    }
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        shape_only(**given)
+        copied(**given)
     return counter
