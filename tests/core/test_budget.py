@@ -15,6 +15,7 @@ from earlybird.detectors.detection import Detection
 from earlybird.detectors.offline import score_chunks
 from earlybird.errors import InputError
 from earlybird.masks import BudgetRule, MaskRule, UnitCosts
+from earlybird.masks.cheapest_first import cheapest_first
 from earlybird.trajectory import Shape, TrajectoryWriter
 
 HEAD, NEURON, GROUP = 7.0, 2.0, 3.0
@@ -330,3 +331,19 @@ def test_a_budget_takes_the_place_of_ratios_and_ratios_that_of_a_budget():
 def test_the_score_of_a_budget_is_the_one_that_adds_up_whatever_detects():
     for others in ({}, {"detector": "rank-correlation"}, {"learning_rate": 1e-3}):
         assert with_defaults(SearchConfig(flops=0.5, **others)).score == "squared-gradient"
+
+
+@given(seed=SEEDS, share=st.floats(0.001, 0.999), tied=st.booleans(), count=st.sampled_from([5, 3000, 20000]))
+def test_what_is_sorted_only_near_the_threshold_is_the_order_of_all(seed, share, tied, count):
+    generator = np.random.default_rng(seed)
+    density = generator.exponential(size=count).round(2 if tied else 12)
+    cost = generator.choice([1.0, 140.0], p=[0.95, 0.05], size=count)
+    enough = share * cost.sum()
+    order = cheapest_first(density, cost, enough)
+    whole = np.argsort(density, kind="stable")
+    spent = np.cumsum(cost[whole])
+    assert order.count == np.searchsorted(spent, enough) + 1
+    assert order.spent == pytest.approx(spent[order.count - 1])
+    assert set(order.items[: order.count]) == set(whole[: order.count])
+    assert (order.items[order.first : order.count] == whole[order.first : order.count]).all()
+    assert sorted(order.items) == list(range(count))

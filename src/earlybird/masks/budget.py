@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from earlybird.config import PruningConfig
 from earlybird.errors import InputError
+from earlybird.masks.cheapest_first import Order, cheapest_first
 from earlybird.masks.key_value_groups import shared_heads
 from earlybird.masks.rule import MaskRule, Prunable, checked_scores, rule_of
 from earlybird.masks.selection import split
@@ -196,18 +197,16 @@ class BudgetRule:
         kept = np.concatenate([each.ravel() for each in valid])
         whole = self.costs.fixed + self._group_rest + float(cost[kept].sum())
         excess = whole - self.budget * self.costs.whole
-        order = free[np.argsort(density[free], kind="stable")]
-        spent = np.cumsum(cost[order])
         # A sum's last digits are no reason to prune one unit more.
         excess -= 1e-9 * whole
-        pruned = 0 if excess <= 0 else int(np.searchsorted(spent, excess)) + 1
-        kept[order[:pruned]] = False
         tied, threshold = False, -math.inf
-        if pruned:
-            threshold = density[order[pruned - 1]]
-            after = density[order[pruned]] if pruned < len(order) else math.inf
+        if excess > 0:
+            order = cheapest_first(density[free], cost[free], excess)
+            kept[free[order.items[: order.count]]] = False
+            threshold = density[free[order.items[order.count - 1]]]
+            after = density[free[order.items[order.count]]] if order.count < len(free) else math.inf
             tied = after == threshold and is_tied(int((density[free] == threshold).sum()), len(free))
-            self._give_back(kept, order[:pruned], cost, spent[pruned - 1] - excess)
+            self._give_back(kept, free, density, cost, order, order.spent - excess)
         bounds = np.cumsum([each.costs.size for each in slots])[:-1]
         masks: list[NDArray[np.bool_]] = [
             part.reshape(each.costs.shape) for part, each in zip(np.split(kept, bounds), slots, strict=True)
@@ -231,20 +230,32 @@ class BudgetRule:
         return np.repeat(np.arange(len(widths)), widths)
 
     def _give_back(
-        self, kept: NDArray[np.bool_], pruned: NDArray[np.int64], cost: NDArray[np.float64], left: float
+        self,
+        kept: NDArray[np.bool_],
+        free: NDArray[np.int64],
+        density: NDArray[np.float64],
+        cost: NDArray[np.float64],
+        order: Order,
+        left: float,
     ) -> None:
         """Keep what still fits of the pruned slots, the best first; in no block a worse one before a better."""
-        smallest = float(cost[pruned].min())
+        smallest = float(cost[free].min())
         closed: set[int] = set()
-        for slot in pruned[::-1].tolist():
+        sorted_part, rest = free[order.items[order.first : order.count]], free[order.items[: order.first]]
+        for part in (sorted_part, rest):
             if left < smallest:
-                break
-            block = int(self._rows[slot])
-            if cost[slot] <= left and block not in closed:
-                kept[slot] = True
-                left -= cost[slot]
-            else:
-                closed.add(block)
+                return
+            # What lies before the sorted part is seldom reached.
+            ordered = part if part is sorted_part else part[np.argsort(density[part], kind="stable")]
+            for slot in ordered[::-1].tolist():
+                if left < smallest:
+                    return
+                block = int(self._rows[slot])
+                if cost[slot] <= left and block not in closed:
+                    kept[slot] = True
+                    left -= cost[slot]
+                else:
+                    closed.add(block)
 
     def _equally_many(self, worth: Sequence[NDArray[np.float64]]) -> list[NDArray[np.bool_]]:
         """The same number of slots in every block of a kind: the pair of counts that is worth most."""
