@@ -12,6 +12,7 @@ import torch
 from families import FAMILIES, build
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
@@ -159,3 +160,26 @@ def test_a_search_draws_and_prunes_at_its_budget(tmp_path):
     for share in (0.3, 0.7):
         other = eb.detect(record, eb.SearchConfig(flops=share, tokens=12))
         assert other is None or costs.of(other.masks) <= share * costs.whole
+
+
+@pytest.mark.parametrize("measure", ["flops", "parameters"])
+@pytest.mark.parametrize(
+    ("name", "modules"), [("bert", ["query", "dense"]), ("llama", ["q_proj", "v_proj", "up_proj"])]
+)
+def test_beside_adapters_the_matrices_of_both_are_counted(name, modules, measure):
+    model = get_peft_model(build(name), LoraConfig(r=4, target_modules=modules))
+    anatomy, inner = eb.Anatomy.of(model), model.get_base_model()
+    costs, before = anatomy.unit_costs(measure, TOKENS), counted(inner, measure)
+    eb.prune(model, eb.Ticket.random(anatomy, eb.PruningConfig(**{measure: 0.6}, tokens=TOKENS)))
+    saved = before - counted(inner, measure)
+    assert saved >= 0.4 * costs.whole - 1e-6
+    assert saved <= 0.4 * costs.whole + max(max(row) for row in costs.units.values()) * 2 + max(costs.groups)
+
+
+def test_a_compiled_model_and_one_that_trains_in_bfloat16_are_counted_as_they_are_without():
+    plain = build("bert")
+    expected = eb.Anatomy.of(plain).unit_costs("flops", TOKENS)
+    compiled, checkpointed = torch.compile(build("bert")), build("bert", dtype=torch.bfloat16).train()
+    checkpointed.gradient_checkpointing_enable()
+    assert eb.Anatomy.of(compiled).unit_costs("flops", TOKENS) == expected
+    assert eb.Anatomy.of(checkpointed).unit_costs("flops", TOKENS) == expected

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from earlybird.anatomy.bias_tables import copied_table, untied
 from earlybird.anatomy.blocks import AttentionBlock, Block, Part
 from earlybird.anatomy.flops import flops_by_module
-from earlybird.anatomy.paths import below, is_in
+from earlybird.anatomy.paths import is_in
 from earlybird.errors import InputError, first_line
 from earlybird.masks.unit_costs import UnitCosts
 from earlybird.vocabulary import Kind, Measure
@@ -38,8 +38,8 @@ def parameters_of_units(model: nn.Module, blocks: Blocks, tokens: int) -> UnitCo
         for block in some:
             block = untied(block) if isinstance(block, AttentionBlock) else block
             parts = _parts_by_parameter(block)
-            projections = [below(path, leaf) for path in _projections(block) for leaf in ("weight", "bias")]
-            names = [name for name in dict.fromkeys((*parts, *projections)) if name in sizes and name not in counted]
+            inside = [name for name in sizes if any(is_in(name, path) for path in _projections(block))]
+            names = [name for name in dict.fromkeys((*parts, *inside)) if name in sizes and name not in counted]
             counted.update(names)
             costs.add(kind, block, [(sizes[name], _shares(parts.get(name, ()), block)) for name in names])
     return costs.result("parameters", tokens, whole=costs.total - sum(sizes[copy] for copy in copies))
@@ -72,9 +72,7 @@ def flops_of_units(model: nn.Module, blocks: Blocks, example: Mapping[str, Tenso
     for kind, some in blocks.items():
         for block in some:
             parts, projections = _parts_by_parameter(block), _projections(block)
-            pieces = [
-                (whole.get(path, 0), _shares(parts.get(below(path, "weight"), ()), block)) for path in projections
-            ]
+            pieces = [piece for path in projections for piece in _of_projection(path, block, whole, parts)]
             if isinstance(block, AttentionBlock):
                 inside = sum(products.get(path, 0) for path in projections if is_in(path, block.owner))
                 pieces.append((products.get(block.owner, 0) - inside, (1 / block.units, 0.0)))
@@ -105,6 +103,20 @@ class _Sum:
         """What was added; `whole` is their cost before any is pruned."""
         units = {kind: tuple(costs) for kind, costs in self._units.items()}
         return UnitCosts(measure, tokens, units, tuple(self._groups), self._fixed, whole)
+
+
+def _of_projection(
+    path: str, block: Block, whole: Mapping[str, int], parts: Mapping[str, Sequence[Part]]
+) -> list[tuple[float, tuple[float, float]]]:
+    """FLOPs of the matrices in a projection, each with its shares; two more beside LoRA, of which one has no units."""
+    matrices = {name.rpartition(".")[0]: of_it for name, of_it in parts.items() if name.endswith(".weight")}
+    pieces = [
+        (float(whole.get(matrix, 0)), _shares(of_it, block))
+        for matrix, of_it in matrices.items()
+        if is_in(matrix, path)
+    ]
+    rest = whole.get(path, 0) - sum(cost for cost, _ in pieces)
+    return [*pieces, (rest, (0.0, 0.0))]
 
 
 def _groups(block: Block) -> int:
