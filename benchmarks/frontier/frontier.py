@@ -8,7 +8,7 @@ changes; `seconds`, as measured, which mean something where nothing else ran. Th
 trainings that were evaluated on the way (`training.evaluate_every`) the table also has the cost, in FLOPs, up to the
 first evaluation that is as good as the dense network of the seed at its end.
 
-Writes frontier.png, frontier.svg and frontier.md into the output directory.
+Writes frontier.png and frontier.md into the output directory.
 """
 
 from __future__ import annotations
@@ -230,7 +230,6 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     picture = figure(points, results["metric"], arguments.cost)
     picture.savefig(arguments.output / "frontier.png", dpi=130)
-    picture.savefig(arguments.output / "frontier.svg", metadata={"Date": None})
     text = table(points, results["metric"])
     (arguments.output / "frontier.md").write_text(text, encoding="utf-8")
     print(text, end="")
