@@ -1,6 +1,7 @@
 """Masks at a budget, against every choice that there is on small cases, and what holds of them on all."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -347,3 +348,31 @@ def test_what_is_sorted_only_near_the_threshold_is_the_order_of_all(seed, share,
     assert set(order.items[: order.count]) == set(whole[: order.count])
     assert (order.items[order.first : order.count] == whole[order.first : order.count]).all()
     assert sorted(order.items) == list(range(count))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"measure": "joules"},
+        {"units": {"heads": [1.0, 1.0]}},
+        {"units": {"heads": [1.0], "neurons": [1.0, 1.0]}},
+        {"groups": [0.0]},
+        {"whole": 0},
+        {"whole": "much"},
+        {"fixed": -1.0},
+        {"tokens": None},
+        {"units": []},
+    ],
+)
+def test_costs_that_no_search_has_written_are_damage(damage, tmp_path):
+    record(tmp_path)
+    description = tmp_path / "trajectory.json"
+    told = json.loads(description.read_text(encoding="utf-8"))
+    told["costs"] |= damage
+    description.write_text(json.dumps(told), encoding="utf-8")
+    with pytest.raises(InputError, match="is damaged"):
+        Trajectory.open(tmp_path)
+
+
+def test_a_record_that_knows_nothing_of_costs_opens_as_before(tmp_path):
+    assert record(tmp_path, told=False).shape.costs is None
