@@ -376,3 +376,12 @@ def test_costs_that_no_search_has_written_are_damage(damage, tmp_path):
 
 def test_a_record_that_knows_nothing_of_costs_opens_as_before(tmp_path):
     assert record(tmp_path, told=False).shape.costs is None
+
+
+def test_of_equal_units_the_earlier_go_first_also_where_all_blocks_keep_equally_many():
+    budgeted = rule(0.5, {"heads": [4, 4], "neurons": [6, 6]}, uniform=True)
+    scores = np.ones((4, 6))
+    scores[2:] *= NEURON / HEAD
+    mask = budgeted.masks(scores)
+    assert all((np.diff(row[:units].astype(int)) >= 0).all() for row, units in zip(mask, budgeted.units, strict=True))
+    assert mask.any()

@@ -259,22 +259,25 @@ class BudgetRule:
 
     def _equally_many(self, worth: Sequence[NDArray[np.float64]]) -> list[NDArray[np.bool_]]:
         """The same number of slots in every block of a kind: the pair of counts that is worth most."""
-        ranks, totals, prices = [], [], []
+        options = []
         for value, slots, counts in zip(worth, self._slots.values(), self._counts(), strict=True):
-            ranked = np.where(slots.valid, value, np.inf)
-            rank = np.argsort(np.argsort(ranked, -1, kind="stable"), -1, kind="stable")
-            from_best = np.asarray(slots.counts)[:, None] - 1 - rank
-            each = [slots.valid & (from_best < count) for count in counts]
-            ranks.append(each)
-            totals.append(np.array([value[mask].sum() for mask in each]))
-            prices.append(np.array([slots.costs[mask].sum() for mask in each]))
+            # The best first; equal ones go in order of position, the later are better, as everywhere.
+            order = np.argsort(np.where(slots.valid, value, -np.inf), -1, kind="stable")[:, ::-1]
+            first = np.asarray(counts) - 1
+            totals, prices = (
+                np.cumsum(np.take_along_axis(each, order, -1), -1)[:, first].sum(0) for each in (value, slots.costs)
+            )
+            ranks = np.argsort(order, -1)
+            options.append((totals, prices, counts, ranks, slots.valid))
         left = self.budget * self.costs.whole * (1 + 1e-9) - self.costs.fixed - self._group_rest
-        if len(ranks) == 1:
-            fits = np.flatnonzero(prices[0] <= left)
-            return [ranks[0][fits[np.argmax(totals[0][fits])]]]
-        total = np.where(prices[0][:, None] + prices[1] <= left, totals[0][:, None] + totals[1], -np.inf)
-        first, second = np.unravel_index(np.argmax(total), total.shape)
-        return [ranks[0][first], ranks[1][second]]
+        total, price = np.zeros(()), np.zeros(())
+        for totals, prices, *_ in options:
+            total, price = np.add.outer(total, totals), np.add.outer(price, prices)
+        best = np.unravel_index(np.argmax(np.where(price <= left, total, -np.inf)), total.shape)
+        return [
+            valid & (ranks < counts[int(place)])
+            for place, (_, _, counts, ranks, valid) in zip(best, options, strict=True)
+        ]
 
 
 def budget_rule(config: PruningConfig, source: Prunable, costs: UnitCosts | None = None) -> BudgetRule | None:
