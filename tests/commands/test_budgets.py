@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 from families import build
 from typer.testing import CliRunner
 
 import earlybird as eb
 from earlybird.cli.commands import app
 from earlybird.errors import InputError
-from earlybird.recipes.recipe_file import read_recipe
+from earlybird.recipes.recipe_file import SHIPPED, read_recipe
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.sweep.plan import plan_sweep
 from earlybird.recipes.sweep.settings import sweep_settings
@@ -78,6 +79,12 @@ def test_a_budget_takes_the_place_of_the_recipes_ratios_and_a_ratio_that_of_a_bu
     assert changed.budget == ("flops", 0.5)
     with pytest.raises(InputError, match="heads is a ratio"):
         read_recipe("bert-glue", ["search.flops=0.5", "search.heads=0.3"])
+    assert read_recipe("bert-glue", ["search.flops=null"]).search.heads == 0.4
+    recipe = yaml.safe_load((SHIPPED / "bert-glue.yaml").read_text(encoding="utf-8"))
+    recipe["search"] = {"flops": 0.5}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    assert read_recipe(str(tmp_path / "own.yaml"), []).search.budget == ("flops", 0.5)
+    assert read_recipe(str(tmp_path / "own.yaml"), ["search.heads=0.3"]).search.budget is None
 
 
 def test_a_run_says_what_every_budget_keeps(run):
@@ -106,6 +113,10 @@ def test_a_random_ticket_goes_by_a_random_order_to_the_same_budget(run, tmp_path
         (["--flops", "0.4,0.5"], "give --output DIRECTORY"),
         (["--flops", "0.4,0.5", "--parameters", "0.3", "--output", "there"], "flops and parameters are two budgets"),
         (["--flops", "half"], "flops takes a share or several"),
+        (["--flops", ""], "flops takes a share or several"),
+        (["--flops", "0.3,0.3", "--output", "there"], "a share is given twice"),
+        (["--flops", "0.3,1.3", "--output", "there"], r"flops must lie in \(0, 1\)"),
+        (["--flops", "0.3,0.5", "--detector", "all", "--output", "there"], "--detector all draws no ticket"),
         (["--flops", "0.4,0.001", "--at", "60%", "--output", "there"], "flops=0.001: .* is less than is possible"),
         (["--flops", "1.5", "--output", "ticket.json"], r"flops must lie in \(0, 1\)"),
         (["--flops", "0.5", "--score", "gradient", "--output", "ticket.json"], "only squared gradients add up"),
@@ -115,6 +126,19 @@ def test_what_cannot_be_drawn_is_one_sentence(options, told, run, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=told):
         CliRunner().invoke(app, ["draw", str(run), *options], catch_exceptions=False)
+
+
+def test_every_detector_is_asked_at_a_budget_without_a_record_that_was_counted_so(run):
+    verdicts = json.loads(said("draw", run, "--parameters", 0.5, "--detector", "all", "--json"))
+    said_of = {verdict["detector"]: verdict["reason"] for verdict in verdicts}
+    assert "counts units" in said_of["hamming"]
+    assert "counts units" not in said_of["recent-half-capture"]
+
+
+def test_a_run_is_inspected_as_its_record_was_counted(run):
+    for options in (["--length", "64"], ["--flops", "0.5"]):
+        with pytest.raises(InputError, match="a run is inspected at every budget"):
+            CliRunner().invoke(app, ["inspect", str(run), *options], catch_exceptions=False)
 
 
 def test_a_run_whose_record_has_no_gradients_says_that_it_has_no_curve(tmp_path):
@@ -143,5 +167,6 @@ def test_a_sweep_takes_budgets_as_an_axis_and_names_them(tmp_path):
     names = [str(cell) for cell in plan.cells.values() if cell.which == "ticket"]
     assert len(plan.searches) == 1
     assert ["flops=0.4" in name for name in names] == [True, False]
-    with pytest.raises(InputError, match=r"--ratio and search.flops both say"):
-        plan_sweep("bert-glue", ["search.flops=0.5"], sweep_settings({"ratios": "0.5"}, []), tmp_path)
+    for overrides, axis in ((["search.flops=0.5"], []), ([], ["search.flops=0.3,0.5"])):
+        with pytest.raises(InputError, match=r"--ratio and search.flops both say"):
+            plan_sweep("bert-glue", overrides, sweep_settings({"ratios": "0.5"}, axis), tmp_path)

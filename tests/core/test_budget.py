@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 from earlybird import PruningConfig, SearchConfig, Trajectory, detect
 from earlybird.config import replaced_pruning
 from earlybird.criteria import captured_by
+from earlybird.detectors.comparison import detect_each, every_detector
 from earlybird.detectors.defaults import with_defaults
 from earlybird.detectors.detection import Detection
 from earlybird.detectors.offline import score_chunks
+from earlybird.detectors.presets import DETECTORS
 from earlybird.errors import InputError
 from earlybird.masks import BudgetRule, MaskRule, UnitCosts
 from earlybird.masks.cheapest_first import cheapest_first
@@ -48,7 +51,7 @@ def rule(budget, units, groups=None, fixed=0.0, **settings):
 
 
 def spent(budgeted, mask):
-    return float(budgeted.costs.of(budgeted.by_kind(mask), budgeted.key_value_groups))
+    return budgeted.cost(mask) * budgeted.costs.whole
 
 
 def scored(seed, budgeted):
@@ -177,34 +180,40 @@ def test_a_random_order_asks_nobody_what_a_unit_costs():
 
 
 @given(seed=SEEDS, other=SEEDS, budget=st.floats(0.3, 0.9))
-def test_captured_is_one_for_the_own_mask_at_most_one_for_another_and_adds_both_kinds_up(seed, other, budget):
+def test_captured_is_one_for_the_own_mask_and_adds_both_kinds_up(seed, other, budget):
     budgeted = rule(budget, {"heads": [6, 6], "neurons": [40, 40]})
     reference = np.where(budgeted.valid(40), scored(seed, budgeted), 0.0)
-    own = budgeted.masks(reference)
+    own, mask = budgeted.masks(reference), budgeted.masks(scored(other, budgeted))
     assert captured_by(budgeted, own, reference) == pytest.approx(1)
-    mask = budgeted.masks(scored(other, budgeted))
-    # What one unit decides is left open by the greedy choice.
+    chance = reference.sum() * budgeted.cost(mask)
     best = (reference * own).sum()
-    assert captured_by(budgeted, mask, reference) <= 1 + reference.max() / max(
-        1e-9, best - _by_chance(budgeted, mask, reference)
-    )
-    expected = ((reference * mask).sum() - _by_chance(budgeted, mask, reference)) / (
-        best - _by_chance(budgeted, mask, reference)
-    )
+    expected = ((reference * mask).sum() - chance) / (best - chance)
     assert captured_by(budgeted, mask, reference) == pytest.approx(expected)
+    # What one unit decides is left open by the greedy choice.
+    assert expected <= 1 + reference.max() / (best - chance)
 
 
-def _by_chance(budgeted, mask, reference):
-    kept = budgeted.by_kind(mask)
-    heads, neurons = reference[:2, :6].mean(), reference[2:].mean()
-    return kept["heads"].sum() * heads + kept["neurons"].sum() * neurons
+def test_captured_of_a_random_order_is_nothing_on_average_whatever_the_units_cost():
+    units = {"heads": [4, 4], "neurons": [60, 60, 60, 60]}
+    each = costs(units)
+    dear = replace(each, units={**each.units, "neurons": (8.0, 4.0, 2.0, 1.0)}, whole=8 * HEAD + 60 * 15)
+    budgeted = replace(rule(0.5, units), costs=dear)
+    generator = np.random.default_rng(0)
+    reference = np.where(budgeted.valid(60), scored(0, budgeted), 0.0)
+    reference[2:] *= np.array([3.0, 2.0, 1.0, 0.3])[:, None]
+    random = [captured_by(budgeted, budgeted.random_masks(generator), reference) for _ in range(200)]
+    assert abs(np.mean(random)) < 0.1
+    # All the cheap ones are many, and worth little.
+    many = np.zeros(reference.shape, dtype=bool)
+    many[:, 0] = True
+    many[4:, :60] = True
+    assert captured_by(budgeted, many, reference) < 0.3
 
 
 def test_where_nothing_is_ranked_any_mask_is_as_good():
     budgeted = rule(0.5, {"heads": [6, 6], "neurons": [40, 40]})
     mask = budgeted.masks(scored(0, budgeted))
     assert captured_by(budgeted, mask, np.zeros((4, 40))) == 1
-    assert captured_by(budgeted, mask, np.full((4, 40), 0.1)) == 1
 
 
 def test_a_mask_that_equal_units_decide_says_nothing():
@@ -213,6 +222,33 @@ def test_a_mask_that_equal_units_decide_says_nothing():
     assert tied
     _, tied = budgeted.masks_and_ties(scored(0, budgeted))
     assert not tied
+
+
+def test_equal_units_decide_also_where_all_blocks_keep_equally_many():
+    budgeted = rule(0.5, {"heads": [6, 6], "neurons": [40, 40]}, uniform=True)
+    mask, tied = budgeted.masks_and_ties(np.zeros((4, 40)))
+    assert tied
+    assert spent(budgeted, mask) > 0.4 * budgeted.costs.whole
+    _, tied = budgeted.masks_and_ties(scored(0, budgeted))
+    assert not tied
+
+
+@given(seed=SEEDS)
+def test_blocks_of_different_heads_and_groups_meet_the_budget(seed):
+    budgeted = rule(0.6, {"heads": [8, 4], "neurons": [20, 20]}, groups=[4, 2], kv_groups="whole")
+    assert spent(budgeted, budgeted.valid(20)) == budgeted.costs.whole
+    assert spent(budgeted, budgeted.masks(scored(seed, budgeted))) <= 0.6 * budgeted.costs.whole + 1e-6
+
+
+@given(seed=SEEDS, budget=st.floats(0.4, 0.9), multiple=st.sampled_from([3, 4, 8]), random=st.booleans())
+def test_multiples_are_kept_of_random_and_of_equal_units_too(seed, budget, multiple, random):
+    budgeted = rule(budget, {"heads": [4, 4], "neurons": [10, 50]}, round_to=multiple)
+    if random:
+        mask = budgeted.random_masks(np.random.default_rng(seed))
+    else:
+        mask = budgeted.masks(np.full((4, 50), 0.1 + seed / 7))
+    for count, units in zip(budgeted.by_kind(mask)["neurons"].sum(-1).tolist(), (10, 50), strict=True):
+        assert count == units or count % multiple == 0
 
 
 def test_the_least_that_is_possible_is_told_and_possible():
@@ -228,7 +264,7 @@ def test_blocks_that_keep_a_unit_only_because_none_may_lose_its_last_are_named()
     scores = np.ones((4, 10))
     scores[0], scores[1] = 10, 1e-6
     scores += np.arange(40).reshape(10, 4).T * 1e-9
-    assert budgeted.kept_by_minimum(scores) == {"heads": (1,), "neurons": ()}
+    assert budgeted.kept_by_minimum(scores, budgeted.masks(scores)) == {"heads": (1,), "neurons": ()}
 
 
 # A search at a budget.
@@ -253,24 +289,52 @@ def record(tmp_path, steps=120, told=True):
     return Trajectory.open(tmp_path)
 
 
+ALLOWED = ["recent-half-capture", "split-half-capture", "half-time-capture", "fixed-time", "random-start"]
+
+
 @pytest.mark.parametrize(
-    "detector", ["recent-half-capture", "split-half-capture", "rank-correlation", "hamming", "ols"]
+    "detector", [*ALLOWED, "all(recent-half-capture, fixed-time)", "any(half-time-capture, fixed-time)"]
 )
 def test_offline_draws_as_online_whatever_detects(detector, tmp_path):
     trajectory = record(tmp_path)
-    spans = {"smoothing": 5, "window": 20, "every": 5} if detector == "ols" else {}
-    config = SearchConfig(parameters=0.5, score="squared-gradient", detector=detector, **spans)
+    config = SearchConfig(parameters=0.5, score="squared-gradient", detector=detector)
     online = Detection(config, trajectory.shape, total_steps=trajectory.total_steps)
     drawn = None
     for scores in score_chunks(trajectory, online.kinds, online.score):
         for step in range(trajectory.steps):
             drawn = drawn or online.update({kind: one.part(slice(step, step + 1)) for kind, one in scores.items()})
     offline = detect(trajectory, config)
-    assert (drawn is None) == (offline is None)
-    if offline is not None:
-        assert drawn.step == offline.step
-        assert all((drawn.masks[kind] == offline.masks[kind]).all() for kind in offline.masks)
-        assert set(offline.kinds) == set(offline.masks) == {"heads", "neurons"}
+    assert drawn.step == offline.step
+    assert all((drawn.masks[kind] == offline.masks[kind]).all() for kind in offline.masks)
+    assert set(offline.kinds) == set(offline.masks) == {"heads", "neurons"}
+
+
+@pytest.mark.parametrize("detector", [*(set(DETECTORS) - set(ALLOWED)), "all(recent-half-capture, hamming)"])
+def test_what_counts_units_is_refused_since_it_would_not_see_the_heads(detector, tmp_path):
+    with pytest.raises(InputError, match=r"counts units.*recent-half-capture|needs .* install"):
+        detect(record(tmp_path), SearchConfig(parameters=0.5, detector=detector))
+
+
+def test_every_detector_is_compared_or_says_why_not(tmp_path):
+    trajectory = record(tmp_path)
+    verdicts = detect_each(trajectory, every_detector(SearchConfig(parameters=0.5)))
+    assert {name for name, verdict in verdicts.items() if verdict.draw is not None} == set(ALLOWED)
+
+
+def test_of_random_units_none_is_said_to_be_kept_because_it_is_the_last(tmp_path):
+    draw = detect(record(tmp_path), SearchConfig(parameters=0.5, detector="random-start"))
+    assert draw.kept_by_minimum == {"heads": (), "neurons": ()}
+
+
+def test_a_score_that_is_not_finite_is_told_by_its_kind_and_layer(tmp_path):
+    trajectory = record(tmp_path)
+    broken = Trajectory(
+        trajectory.shape,
+        {(kind, "gradient"): np.array(trajectory.evidence(kind, "gradient")) for kind in trajectory.kinds},
+    )
+    broken.evidence("neurons", "gradient")[5, 1, 3] = np.nan
+    with pytest.raises(InputError, match="got nan for neurons at step 5, layer 1, unit 3"):
+        detect(broken, SearchConfig(parameters=0.5))
 
 
 def test_the_draw_of_a_budget_meets_it_and_says_what_it_pruned(tmp_path):
@@ -330,7 +394,7 @@ def test_a_budget_takes_the_place_of_ratios_and_ratios_that_of_a_budget():
 
 
 def test_the_score_of_a_budget_is_the_one_that_adds_up_whatever_detects():
-    for others in ({}, {"detector": "rank-correlation"}, {"learning_rate": 1e-3}):
+    for others in ({}, {"detector": "fixed-time"}, {"learning_rate": 1e-3}):
         assert with_defaults(SearchConfig(flops=0.5, **others)).score == "squared-gradient"
 
 
@@ -361,6 +425,11 @@ def test_what_is_sorted_only_near_the_threshold_is_the_order_of_all(seed, share,
         {"whole": "much"},
         {"fixed": -1.0},
         {"tokens": None},
+        {"tokens": -5},
+        {"whole": 10**400},
+        {"whole": 1e20},
+        {"units": {"heads": [0.0, 7.0], "neurons": [2.0, 2.0]}},
+        {"units": {"heads": [10**400, 7.0], "neurons": [2.0, 2.0]}},
         {"units": []},
     ],
 )

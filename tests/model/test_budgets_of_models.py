@@ -9,12 +9,12 @@ from functools import cache
 
 import pytest
 import torch
-from families import FAMILIES, build
+from families import FAMILIES, TEXT, build
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from torch import nn
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 import earlybird as eb
 from earlybird.anatomy.example import example_inputs
@@ -183,3 +183,21 @@ def test_a_compiled_model_and_one_that_trains_in_bfloat16_are_counted_as_they_ar
     checkpointed.gradient_checkpointing_enable()
     assert eb.Anatomy.of(compiled).unit_costs("flops", TOKENS) == expected
     assert eb.Anatomy.of(checkpointed).unit_costs("flops", TOKENS) == expected
+
+
+def test_attention_that_the_example_does_not_run_is_named():
+    config = {"is_decoder": True, "add_cross_attention": True, "num_hidden_layers": 1}
+    model = BertModel(BertConfig(**{**TEXT, **config}))
+    with pytest.raises(eb.InputError, match=r"crossattention.* has no FLOPs.*exclude="):
+        eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(flops=0.5))
+    assert eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(flops=0.5, exclude=["*crossattention*"]))
+
+
+def test_a_config_that_says_no_size_of_an_input_is_told_and_does_not_hinder_a_search_by_ratios(tmp_path):
+    model = build("vit")
+    vars(model.config)["image_size"] = (16, 16, 16)  # as a config of one's own may have
+    with pytest.raises(eb.InputError, match="says no size that an input can have"):
+        eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(flops=0.5))
+    search = eb.Search(model, eb.SearchConfig(), total_steps=10, recording=eb.Recording(tmp_path))
+    search.detach()
+    assert eb.Trajectory.open(tmp_path).shape.costs is None

@@ -24,7 +24,7 @@ from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS, POSITIO
 from earlybird.anatomy.unit_costs import flops_of_units, parameters_of_units
 from earlybird.anatomy.unknown import nothing_found, unknown_blocks
 from earlybird.anatomy.wrappers import unwrapped
-from earlybird.errors import InputError
+from earlybird.errors import InputError, first_line
 from earlybird.masks.unit_costs import UnitCosts
 from earlybird.vocabulary import Kind, Measure
 
@@ -144,7 +144,13 @@ class Anatomy:
         blocks = {kind: every[kind] for kind in self.units}
         if measure == "parameters":
             return parameters_of_units(model, blocks, tokens)
-        example, _ = example_inputs(model, tokens)
+        try:
+            example, _ = example_inputs(model, tokens)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise InputError(
+                f"the config of {self.model} says no size that an input can have ({first_line(error)}); give a budget"
+                " of parameters, or ratios"
+            ) from error
         if not example:
             raise InputError(
                 f"nothing says what an example of {self.model} looks like, so that its FLOPs cannot be counted; give a"

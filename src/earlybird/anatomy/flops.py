@@ -13,6 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 # How eager attention multiplies queries by keys, and by values.
 _PRODUCTS = (torch.ops.aten.bmm, torch.ops.aten.baddbmm)
 
+# More are not held a second time, to count what they do.
+_MOST_ZEROS = 500_000_000
+
 
 def parameter_count(model: nn.Module) -> int:
     """Number of the model's parameters, shared ones counted once."""
@@ -48,7 +51,9 @@ def _counted(model: nn.Module, inputs: Mapping[str, Tensor]) -> FlopCounterMode:
     except (RuntimeError, NotImplementedError) as error:
         # Some kernels, those of experts among them, take nothing but bfloat16; what is counted is the same. Some
         # forward passes ask for values (DeBERTa): they get zeros.
-        for device, dtype in (("meta", torch.bfloat16), ("cpu", None)):
+        tries: list[tuple[str, torch.dtype | None]] = [("meta", torch.bfloat16)]
+        tries += [("cpu", None)] if parameter_count(model) <= _MOST_ZEROS else []
+        for device, dtype in tries:
             with contextlib.suppress(Exception):
                 return _counted_on(device, dtype, model, inputs)
         raise error

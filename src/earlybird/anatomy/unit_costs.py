@@ -76,6 +76,11 @@ def flops_of_units(model: nn.Module, blocks: Blocks, example: Mapping[str, Tenso
             if isinstance(block, AttentionBlock):
                 inside = sum(products.get(path, 0) for path in projections if is_in(path, block.owner))
                 pieces.append((products.get(block.owner, 0) - inside, (1 / block.units, 0.0)))
+            if not any(cost * (unit + group) for cost, (unit, group) in pieces):
+                raise InputError(
+                    f"{block.name} has no FLOPs in a forward pass of an example, so that no budget can count its"
+                    f" {kind}: leave it alone, exclude=[{block.name!r}], or give a budget of parameters, or ratios"
+                )
             costs.add(kind, block, pieces)
     return costs.result("flops", tokens, whole=costs.total)
 

@@ -97,7 +97,9 @@ def draw(
 
     With --detector all, or a trajectory by itself, print what each detector says and draw nothing.
     """
-    budgets = {name: _shares(name, text) for name, text in (("flops", flops), ("parameters", parameters)) if text}
+    budgets = {
+        name: _shares(name, text) for name, text in (("flops", flops), ("parameters", parameters)) if text is not None
+    }
     if any(len(shares) > 1 for shares in budgets.values()):
         _draw_each(source, settings, budgets, at=at, random=random, output=output, force=force, as_json=as_json)
         return
@@ -244,7 +246,15 @@ def _draw_each(
 
     if len(budgets) > 1:
         raise InputError(f"{' and '.join(budgets)} are two budgets: give one of them")
+    if settings.get("detector") == "all":
+        raise InputError("--detector all draws no ticket, and several budgets give one each: give one budget")
     ((name, shares),) = budgets.items()
+    # All of them, before one is drawn.
+    for share in shares:
+        only: dict[str, Any] = {name: share}
+        PruningConfig(**only)
+    if len(set(shares)) < len(shares):
+        raise InputError(f"{name}: a share is given twice; give each once")
     if output is None:
         raise InputError(f"{len(shares)} budgets give a ticket each: give --output DIRECTORY to say where they go")
     if output.is_file():
@@ -253,17 +263,17 @@ def _draw_each(
     lines: list[tuple[str, ...]] = []
     content: list[dict[str, Any]] = []
     for share in shares:
-        target = output / f"{name}-{share:g}.json"
+        target = output / f"{name}-{share}.json"
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             ticket, _ = draw_ticket(
                 job, {**settings, name: share}, at=at, random_seed=random, output=target, force=force
             )
         except InputError as error:
-            raise InputError(f"{name}={share:g}: {error}") from error
+            raise InputError(f"{name}={share}: {error}") from error
         step = ticket.provenance.get("draw_step")
         kept = [f"{sum(ticket.kept(kind)):,} of {sum(ticket.units[kind]):,}" for kind in ticket.masks]
-        lines.append((f"{share:g}", "" if step is None else str(step), *kept, str(target)))
+        lines.append((str(share), "" if step is None else str(step), *kept, str(target)))
         content.append({"ticket": str(target), **ticket.provenance})
     if as_json:
         print(json.dumps(content, indent=1))

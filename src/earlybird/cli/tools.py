@@ -41,13 +41,15 @@ def import_recordings(
 
 
 @app.command()
-@with_settings(PruningConfig)
+@with_settings(PruningConfig, leaving=["tokens"])  # `length` says it
 def inspect(
     model: Annotated[
         str, typer.Argument(help="A hub name, a directory, or a config.json alone; or a run's.", metavar="MODEL")
     ],
     settings: dict[str, Any],
-    length: Annotated[int, typer.Option(help="Tokens of the example that FLOPs are counted for.")] = 128,
+    length: Annotated[
+        int | None, typer.Option(help="Tokens of the example that FLOPs are counted for; by default 128.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print a model's attention heads and MLP neurons, block by block, its parameters and FLOPs; and pruned.
@@ -55,24 +57,28 @@ def inspect(
     Of a run, print what its record says of every budget: what is kept of the evidence against what it costs.
     """
     if (Path(model) / "recipe.yaml").is_file():
-        _inspect_run(Path(model), settings, as_json=as_json)
+        if settings or length is not None:
+            raise InputError(
+                "a run is inspected at every budget, as its record was counted: leave out what is to be pruned, and"
+                " --length; or draw by it"
+            )
+        _inspect_run(Path(model), as_json=as_json)
         return
     from earlybird.checkpoint.inspection import inspect_model
 
     quieten_libraries()
-    found = inspect_model(model, PruningConfig(**{"tokens": length, **settings}), length=length)
+    length = PruningConfig().tokens if length is None else length
+    found = inspect_model(model, PruningConfig(**settings, tokens=length), length=length)
     show(found.as_json(), str(found), as_json)
 
 
-def _inspect_run(root: Path, settings: dict[str, Any], *, as_json: bool) -> None:
+def _inspect_run(root: Path, *, as_json: bool) -> None:
     from rich.console import Console
 
     from earlybird.cli.tables import grid_table
     from earlybird.report.amount import percent
     from earlybird.report.budgets import COLUMNS, budgets_of_run, table_rows
 
-    if settings:
-        raise InputError("a run is inspected at every budget: leave out what is to be pruned, or draw by it")
     curve, own, units = budgets_of_run(root)
     if as_json:
         print(json.dumps({"points": [asdict(point) for point in curve], "ticket": own and asdict(own)}, indent=1))

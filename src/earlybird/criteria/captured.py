@@ -50,8 +50,8 @@ def captured(
 def captured_by(rule: Rule, masks: NDArray[np.bool_], scores: NDArray[np.floating]) -> NDArray[np.float64]:
     """`captured` of masks (..., layers, units) made by a rule, by reference scores (layers, units); (...).
 
-    With a budget the scores of both kinds are added up, and chance is a random mask that keeps as many of each kind as
-    the one that is judged; the reference's own may keep others.
+    With a budget the scores of both kinds are added up, and chance is a random order to the same cost, which keeps the
+    same share of each kind.
     """
     if isinstance(rule, BudgetRule):
         return _captured_at_budget(rule, masks, scores)
@@ -77,19 +77,10 @@ def captured_by(rule: Rule, masks: NDArray[np.bool_], scores: NDArray[np.floatin
 def _captured_at_budget(
     rule: BudgetRule, masks: NDArray[np.bool_], scores: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    def totals(kept: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The scores over a mask, and what as many units of each kind get by chance."""
-        gained = chance = np.zeros(kept.shape[:-2])
-        for kind in rule.rules:
-            rows = rule.rows(kind)
-            values = np.where(rule.valid(scores.shape[1]), scores, 0.0)[rows].astype(np.float64)
-            here = kept[..., rows, :]
-            gained = gained + (here * values).sum((-1, -2))
-            chance = chance + here.sum((-1, -2)) * values.sum() / sum(rule.rules[kind].units)
-        return gained, chance
-
-    gained, chance = totals(masks)
-    best, _ = totals(rule.masks(scores))
+    values = np.where(rule.valid(scores.shape[1]), scores, 0.0).astype(np.float64)
+    gained = (masks * values).sum((-1, -2))
+    best = (rule.masks(values) * values).sum()
+    chance = rule.by_chance(masks) * values.sum()
     room = best - chance
     # Where the reference ranks nothing, what is left of the difference is rounding.
     ranked = room > 1e-12 * np.abs(best)

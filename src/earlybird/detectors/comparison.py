@@ -16,6 +16,7 @@ from earlybird.detectors.offline import check_length, detection_of, score_chunks
 from earlybird.detectors.presets import DETECTORS
 from earlybird.detectors.streams import Streams
 from earlybird.errors import InputError
+from earlybird.masks import UnitCosts
 from earlybird.trajectory import Trajectory
 from earlybird.vocabulary import Kind
 
@@ -45,13 +46,16 @@ class Verdict:
         }
 
 
-def detect_each(trajectory: Trajectory, configs: Mapping[str, SearchConfig]) -> dict[str, Verdict]:
+def detect_each(
+    trajectory: Trajectory, configs: Mapping[str, SearchConfig], costs: UnitCosts | None = None
+) -> dict[str, Verdict]:
     """The verdicts that `earlybird.detect` would give one by one; what cannot work here says why instead.
 
     Args:
         trajectory: the recording.
         configs: by names that the verdicts get; they prune alike, by one score, that of the first, and differ in the
             detector.
+        costs: of the units, where there is a budget and the recording does not tell them.
 
     Raises:
         InputError: scores that are not recorded, or not finite before every detector has drawn.
@@ -62,12 +66,12 @@ def detect_each(trajectory: Trajectory, configs: Mapping[str, SearchConfig]) -> 
     detections: dict[str, Detection] = {}
     for name, config in configs.items():
         try:
-            detections[name] = detection_of(trajectory, replace(config, score=score))
+            detections[name] = detection_of(trajectory, replace(config, score=score), costs)
             check_length(trajectory, detections[name])
         except InputError as error:
             detections.pop(name, None)
             verdicts[name] = Verdict(None, {}, str(error))
-    streams = Streams(any_config, trajectory.shape)
+    streams = Streams(any_config, trajectory.shape, costs)
     observers = {
         stream: Observer(
             stream,

@@ -154,7 +154,7 @@ class Detection:
             kinds=dict(kinds),
             masks=self.streams.by_kind(masks),
             units={kind: sum(rule.units) for kind, rule in self.streams.kinds.items()},
-            kept_by_minimum=self.streams.kept_by_minimum(scores),
+            kept_by_minimum=self.streams.kept_by_minimum(scores, masks),
             config=self.config,
             total_steps=self.total_steps,
         )

@@ -15,7 +15,7 @@ from earlybird.detectors.base import Detector
 from earlybird.detectors.criterion import NUCLEAR_NORM, Criterion, has_lag
 from earlybird.detectors.specification import DetectorSpecification, ResolvedSettings
 from earlybird.errors import InputError
-from earlybird.masks import Rule
+from earlybird.masks import BudgetRule, Rule
 from earlybird.spans import Span, parse_span
 from earlybird.vocabulary import SCORES, Score, Stream
 
@@ -120,6 +120,12 @@ class NamedDetector(DetectorFactory):
     ) -> Detector:
         """Resolve the spans and build."""
         defaults, chosen = self.specification, self.chosen
+        if isinstance(rule, BudgetRule) and not defaults.of_all_kinds:
+            raise InputError(
+                f"{self.name} counts units, and with a budget a head would count as little as a neuron: choose a"
+                " detector by what is captured, recent-half-capture for instance, fixed-time or random-start; or give"
+                " ratios"
+            )
         for name in given_settings(chosen):
             if not defaults.has(name, chosen.criterion):
                 raise InputError(

@@ -11,7 +11,7 @@ from earlybird.detectors.criterion import Criterion
 from earlybird.detectors.scores import Scores
 from earlybird.detectors.series import series_of
 from earlybird.errors import InputError
-from earlybird.masks import Rule
+from earlybird.masks import BudgetRule, Rule
 from earlybird.masks.finite import all_finite
 from earlybird.masks.selection import SuccessiveSplit
 
@@ -50,8 +50,9 @@ class Observer:
             here = {criterion: series[i] for criterion, series in values.items()}
             yield Observation(first + i, usable.part(slice(i, i + 1)), mask, here, not accident)
         if len(unusable):
-            step, layer, unit = unusable[0]
+            step, row, unit = unusable[0]
+            kind, layer = self._rule.place(row) if isinstance(self._rule, BudgetRule) else (self._kind, row)
             raise InputError(
-                f"scores must be finite, got {ranking[step, layer, unit]} for {self._kind} at step"
+                f"scores must be finite, got {ranking[step, row, unit]} for {kind} at step"
                 f" {first + step}, layer {layer}, unit {unit}"
             )

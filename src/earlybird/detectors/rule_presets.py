@@ -124,6 +124,7 @@ _HALVES = DetectorSpecification(
     settled_below=False,
     cost="O(u)",
     start=fraction(0.06),
+    of_all_kinds=True,
 )
 _LAGGED = DetectorSpecification(
     summary="The mask shares 95% of its kept units with the one 5% of the run ago.",
@@ -169,6 +170,7 @@ RULES: Mapping[str, DetectorSpecification] = {
         settled_below=False,
         cost="O(1)",
         score="squared-gradient",
+        of_all_kinds=True,
     ),
     "random-start": DetectorSpecification(
         summary="Units are chosen randomly after the first step: from scratch no choice does better.",
@@ -178,6 +180,7 @@ RULES: Mapping[str, DetectorSpecification] = {
         settled_below=False,
         cost="O(u log u)",
         score="squared-gradient",
+        of_all_kinds=True,
     ),
     "lagged-overlap": _LAGGED,
     "rank-correlation": replace(

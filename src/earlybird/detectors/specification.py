@@ -50,6 +50,8 @@ class DetectorSpecification:
         remark: what else is set, in words.
         test: what judges a window of the series, for detectors that are such a test.
         score: what it is made for, and reads where the user names none.
+        of_all_kinds: whether it may watch heads and neurons together, as a budget asks: what counts units would hardly
+            see the heads.
     """
 
     summary: str
@@ -69,6 +71,7 @@ class DetectorSpecification:
     remark: str = ""
     test: type[StationarityTest] | None = None
     score: Score = "coefficient"
+    of_all_kinds: bool = False
 
     def has(self, setting: str, criterion: CriterionName | None = None) -> bool:
         """Whether a user may set it; a lag also where the criterion chosen looks back."""

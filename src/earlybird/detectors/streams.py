@@ -64,8 +64,10 @@ class Streams:
         streams: dict[Kind, Stream] = {kind: kind if self.budget is None else "units" for kind in self.kinds}
         return {kind: values[stream] for kind, stream in streams.items() if stream in values}
 
-    def kept_by_minimum(self, scores: Mapping[Stream, NDArray[np.floating]]) -> dict[Kind, tuple[int, ...]]:
+    def kept_by_minimum(
+        self, scores: Mapping[Stream, NDArray[np.floating]], masks: Mapping[Stream, NDArray[np.bool_]]
+    ) -> dict[Kind, tuple[int, ...]]:
         """Blocks of each kind that keep a unit only because none may lose its last one."""
         if self.budget is not None:
-            return self.budget.kept_by_minimum(scores["units"])
+            return self.budget.kept_by_minimum(scores["units"], masks["units"])
         return {kind: rule.kept_by_minimum(scores[kind]) for kind, rule in self.kinds.items()}

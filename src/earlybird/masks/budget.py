@@ -26,6 +26,21 @@ Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True)
+class _Choice:
+    """The slots of each kind, (blocks, slots), in the order of the kinds.
+
+    Attributes:
+        kept: which of them.
+        tied: whether that is an accident of position.
+        spared: blocks (blocks,) that keep a slot only because none may lose its last one.
+    """
+
+    kept: list[NDArray[np.bool_]]
+    tied: bool
+    spared: list[NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
 class BudgetRule:
     """How the scores of all kinds together become masks whose blocks cost at most a share of what they did.
 
@@ -109,25 +124,49 @@ class BudgetRule:
         masks = np.zeros(scores.shape, dtype=np.bool_)
         tied = np.zeros(scores.shape[:-2], dtype=np.bool_)
         for place in np.ndindex(tied.shape):
-            kept, tied[place], _ = self._chosen([slots.gathered(part) for slots, part in self._parts(scores[place])])
-            masks[place] = self.stacked(self._spread(kept, scores[place]))
+            chosen = self._chosen_by(scores[place])
+            masks[place], tied[place] = self.stacked(self._spread(chosen.kept, scores[place])), chosen.tied
         return masks, tied
 
     def cost(self, mask: NDArray[np.bool_]) -> float:
         """The share of the blocks' cost that is left by a mask (blocks, units)."""
-        return float(self.costs.of(self.by_kind(mask), self._groups)) / self.costs.whole
+        return float(self.costs.of(self.by_kind(mask), self._shared)) / self.costs.whole
+
+    def by_chance(self, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """The share of each kind's units that a random order to the cost of masks (..., blocks, units) keeps, (...)."""
+        rest = self.costs.fixed + self._group_rest
+        return (self.costs.of(self.by_kind(masks), self._shared) - rest) / (self._everything - rest)
 
     def random_masks(self, generator: np.random.Generator) -> NDArray[np.bool_]:
         """Masks whose slots go in a random order until the budget is met, (blocks, units)."""
-        worth = [generator.random(slots.costs.shape) * slots.costs for slots in self._slots.values()]
-        kept, _, _ = self._chosen(worth)
+        densities = [np.where(slots.valid, generator.random(slots.costs.shape), 2.0) for slots in self._slots.values()]
+        densities = [
+            np.sort(density, -1) if slots.ranked else density
+            for density, slots in zip(densities, self._slots.values(), strict=True)
+        ]
+        chosen = self._chosen(
+            [density * slots.costs for density, slots in zip(densities, self._slots.values(), strict=True)]
+        )
         order = generator.random((len(self.units), max(self.units)))
-        return np.asarray(self.stacked(self._spread(kept, order)), dtype=np.bool_)
+        return np.asarray(self.stacked(self._spread(chosen.kept, order)), dtype=np.bool_)
 
-    def kept_by_minimum(self, scores: NDArray[np.floating]) -> dict[Kind, tuple[int, ...]]:
-        """Blocks of each kind, of (blocks, units), that keep a slot only because none may lose its last one."""
-        _, _, spared = self._chosen([slots.gathered(part) for slots, part in self._parts(scores)])
-        return {kind: tuple(np.flatnonzero(each).tolist()) for kind, each in zip(self.rules, spared, strict=True)}
+    def kept_by_minimum(self, scores: NDArray[np.floating], mask: NDArray[np.bool_]) -> dict[Kind, tuple[int, ...]]:
+        """Blocks of each kind that keep a slot only because none may lose its last one; none of a mask of other scores.
+
+        Args:
+            scores: (blocks, units).
+            mask: (blocks, units).
+        """
+        chosen = self._chosen_by(scores)
+        own = bool((self.stacked(self._spread(chosen.kept, scores)) == mask).all())
+        return {
+            kind: tuple(np.flatnonzero(each).tolist()) if own else ()
+            for kind, each in zip(self.rules, chosen.spared, strict=True)
+        }
+
+    def place(self, row: int) -> tuple[Kind, int]:
+        """The kind and the block of it that a row of stacked scores is of."""
+        return next((kind, row - self.rows(kind).start) for kind in self.rules if row < self.rows(kind).stop)
 
     @cached_property
     def _slots(self) -> dict[Kind, Slots]:
@@ -144,8 +183,10 @@ class BudgetRule:
         return slots
 
     @property
-    def _groups(self) -> tuple[int, ...] | None:
-        return None if self.key_value_groups is None else tuple(self.key_value_groups)
+    def _shared(self) -> list[tuple[int, int]] | None:
+        """Heads and groups of each attention block."""
+        groups = self.key_value_groups
+        return None if groups is None else list(zip(self.rules["heads"].units, groups, strict=True))
 
     def _zeros(self) -> NDArray[np.float64]:
         return np.zeros((len(self.units), max(self.units)))
@@ -177,19 +218,22 @@ class BudgetRule:
             counts.append(some or range(1, smallest + 1))
         return counts
 
-    def _chosen(
-        self, worth: Sequence[NDArray[np.float64]]
-    ) -> tuple[list[NDArray[np.bool_]], bool, list[NDArray[np.bool_]]]:
-        """By the worth of each kind's slots: which are kept, whether by an accident of position, which blocks by none.
+    def _chosen_by(self, scores: NDArray[np.floating]) -> _Choice:
+        """By the scores of units, (blocks, units)."""
+        return self._chosen([slots.gathered(part) for slots, part in self._parts(scores)])
 
-        Returns:
-            Per kind (blocks, slots) bool; whether equal slots lie on both sides; per kind (blocks,) bool.
-        """
+    def _chosen(self, worth: Sequence[NDArray[np.float64]]) -> _Choice:
+        """By the worth of each kind's slots, (blocks, slots)."""
         if any(rule.uniform for rule in self.rules.values()):
-            return self._equally_many(worth), False, [np.zeros(len(each), dtype=np.bool_) for each in worth]
+            return self._equally_many(worth)
         slots = list(self._slots.values())
         valid = [each.valid for each in slots]
         densities = [value / np.where(ok, each.costs, 1.0) for value, each, ok in zip(worth, slots, valid, strict=True)]
+        # Of equal units a mean may be less by a last digit than that of the ranks below.
+        densities = [
+            np.maximum.accumulate(density, -1) if each.ranked else density
+            for density, each in zip(densities, slots, strict=True)
+        ]
         spared = [_last_largest(density, ok) for density, ok in zip(densities, valid, strict=True)]
         free = np.concatenate([(ok & ~last).ravel() for ok, last in zip(valid, spared, strict=True)]).nonzero()[0]
         density = np.concatenate([each.ravel() for each in densities])
@@ -214,14 +258,19 @@ class BudgetRule:
         minimum = [
             np.asarray((last & (each < threshold)).any(-1)) for last, each in zip(spared, densities, strict=True)
         ]
-        return masks, tied, minimum
+        return _Choice(masks, bool(tied), minimum)
+
+    @cached_property
+    def _everything(self) -> float:
+        """What all units cost, with what is fixed."""
+        whole = {kind: valid_units(rule.units, max(rule.units)) for kind, rule in self.rules.items()}
+        return float(self.costs.of(whole, self._shared))
 
     @cached_property
     def _group_rest(self) -> float:
         """What key/value groups cost that no slot takes along."""
-        everything = {kind: valid_units(rule.units, max(rule.units)) for kind, rule in self.rules.items()}
         slots = sum(float(each.costs[each.valid].sum()) for each in self._slots.values())
-        return float(self.costs.of(everything, self._groups)) - self.costs.fixed - slots
+        return self._everything - self.costs.fixed - slots
 
     @cached_property
     def _rows(self) -> NDArray[np.int64]:
@@ -257,27 +306,32 @@ class BudgetRule:
                 else:
                     closed.add(block)
 
-    def _equally_many(self, worth: Sequence[NDArray[np.float64]]) -> list[NDArray[np.bool_]]:
-        """The same number of slots in every block of a kind: the pair of counts that is worth most."""
+    def _equally_many(self, worth: Sequence[NDArray[np.float64]]) -> _Choice:
+        """The same number of slots in every block of a kind: the counts that are worth most, of equals the dearer."""
         options = []
         for value, slots, counts in zip(worth, self._slots.values(), self._counts(), strict=True):
             # The best first; equal ones go in order of position, the later are better, as everywhere.
             order = np.argsort(np.where(slots.valid, value, -np.inf), -1, kind="stable")[:, ::-1]
             first = np.asarray(counts) - 1
+            ranked = np.take_along_axis(value, order, -1)
             totals, prices = (
-                np.cumsum(np.take_along_axis(each, order, -1), -1)[:, first].sum(0) for each in (value, slots.costs)
+                np.cumsum(each, -1)[:, first].sum(0) for each in (ranked, np.take_along_axis(slots.costs, order, -1))
             )
-            ranks = np.argsort(order, -1)
-            options.append((totals, prices, counts, ranks, slots.valid))
+            options.append((totals, prices, counts, ranked, np.argsort(order, -1), slots))
         left = self.budget * self.costs.whole * (1 + 1e-9) - self.costs.fixed - self._group_rest
         total, price = np.zeros(()), np.zeros(())
         for totals, prices, *_ in options:
             total, price = np.add.outer(total, totals), np.add.outer(price, prices)
-        best = np.unravel_index(np.argmax(np.where(price <= left, total, -np.inf)), total.shape)
-        return [
-            valid & (ranks < counts[int(place)])
-            for place, (_, _, counts, ranks, valid) in zip(best, options, strict=True)
-        ]
+        total = np.where(price <= left, total, -np.inf)
+        best = np.unravel_index(np.argmax(np.where(total >= total.max() * (1 - 1e-12), price, -np.inf)), total.shape)
+        kept, tied = [], False
+        for place, (_, _, counts, ranked, ranks, slots) in zip(best, options, strict=True):
+            count = counts[int(place)]
+            kept.append(slots.valid & (ranks < count))
+            for row, n in zip(ranked, slots.counts, strict=True):
+                between_equals = 0 < count < n and row[count - 1] == row[count]
+                tied |= between_equals and is_tied(int((row[:n] == row[count]).sum()), n)
+        return _Choice(kept, tied, [np.zeros(len(each), dtype=np.bool_) for each in worth])
 
 
 def budget_rule(config: PruningConfig, source: Prunable, costs: UnitCosts | None = None) -> BudgetRule | None:

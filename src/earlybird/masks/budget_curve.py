@@ -52,8 +52,7 @@ def budget_curve(
             break
         mask = at_share.masks(values)
         cost = at_share.cost(mask)
-        fixed = rule.costs.fixed / rule.costs.whole
         worth = float((values * mask).sum() / values.sum()) if values.sum() > 0 else cost
         kept = {kind: int(each.sum()) for kind, each in at_share.by_kind(mask).items()}
-        points.append(BudgetPoint(share, cost, worth, (cost - fixed) / (1 - fixed), kept))
+        points.append(BudgetPoint(share=share, cost=cost, worth=worth, chance=float(rule.by_chance(mask)), kept=kept))
     return tuple(points)

@@ -21,11 +21,13 @@ class Slots(ABC):
 
     Attributes:
         counts: slots of each block.
-        costs: of each slot, from the one of smallest score on, (blocks, slots of the widest).
+        costs: of each slot, (blocks, slots of the widest).
+        ranked: whether a block's slots are ranks, of which a better one stays before a worse one.
     """
 
     counts: tuple[int, ...]
     costs: NDArray[np.float64]
+    ranked: bool = False
 
     @property
     def valid(self) -> NDArray[np.bool_]:
@@ -104,6 +106,8 @@ class Multiples(Slots):
         cost: of a unit of each block.
         size: of a slot.
     """
+
+    ranked = True
 
     def __init__(self, units: Sequence[int], cost: Sequence[float], size: int) -> None:
         self._units = tuple(units)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,23 +41,18 @@ class UnitCosts:
         return measure == self.measure and (measure == "parameters" or tokens == self.tokens)
 
     def of(
-        self, masks: Mapping[Kind, NDArray[np.bool_]], key_value_groups: tuple[int, ...] | None = None
+        self, masks: Mapping[Kind, NDArray[np.bool_]], shared: Sequence[tuple[int, int]] | None = None
     ) -> NDArray[np.float64]:
         """The cost of the blocks under masks (..., blocks, units) per kind, (...).
 
         Args:
             masks: of every kind that has costs; padding is False.
-            key_value_groups: of each attention block, where heads share keys and values.
+            shared: heads and key/value groups of each attention block, where heads share keys and values.
         """
         total = np.asarray(self.fixed)
         for kind, costs in self.units.items():
             total = total + masks[kind].sum(-1) @ np.asarray(costs)
-        if key_value_groups is not None and "heads" in masks:
-            heads = masks["heads"]
-            width = heads.shape[-1]
-            for block, (groups, cost) in enumerate(zip(key_value_groups, self.groups, strict=True)):
-                # Padding lies behind the block's heads, in no group.
-                size = width // groups
-                whole = heads[..., block, : groups * size]
-                total = total + cost * whole.reshape(*whole.shape[:-1], groups, size).any(-1).sum(-1)
+        for block, ((heads, groups), cost) in enumerate(zip(shared or (), self.groups if shared else (), strict=True)):
+            own = masks["heads"][..., block, :heads]
+            total = total + cost * own.reshape(*own.shape[:-1], groups, heads // groups).any(-1).sum(-1)
         return np.asarray(total, dtype=np.float64)

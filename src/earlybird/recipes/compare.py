@@ -11,6 +11,7 @@ from earlybird.config import SearchConfig, replaced_pruning
 from earlybird.detectors.comparison import Verdict, detect_each, every_detector
 from earlybird.detectors.defaults import scored_by
 from earlybird.errors import InputError
+from earlybird.masks import UnitCosts
 from earlybird.trajectory import Trajectory
 from earlybird.vocabulary import KINDS, MEASURES
 
@@ -28,6 +29,7 @@ def compare(source: Path, changes: Mapping[str, Any]) -> tuple[Trajectory, dict[
         InputError: a setting out of bounds, a ratio that is missing, scores that are not recorded or not finite.
     """
     name = changes.get("detector", ALL)
+    costs: UnitCosts | None = None
     others = {key: value for key, value in changes.items() if key != "detector"}
     if (source / "trajectory.json").is_file():
         trajectory = Trajectory.open(source)
@@ -41,10 +43,13 @@ def compare(source: Path, changes: Mapping[str, Any]) -> tuple[Trajectory, dict[
         # The recipe's spans are those of its own detector.
         recipe = job.recipe.search_config.with_detector(None)
         config = replace(recipe, **replaced_pruning(recipe, others))
+        if config.budget is not None:
+            model = job.initial_model()
+            costs = job.anatomy(model).unit_costs(config.budget[0], config.tokens)
     asked = config if name == ALL else replace(config, detector=name)
     asked = replace(asked, score=scored_by(asked, trajectory.shape.channels))  # all by one
     configs = every_detector(asked) if name == ALL else {name: asked}
-    return trajectory, detect_each(trajectory, configs)
+    return trajectory, detect_each(trajectory, configs, costs)
 
 
 def config_for_record(source: Path, settings: Mapping[str, Any]) -> SearchConfig:

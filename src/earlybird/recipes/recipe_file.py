@@ -68,12 +68,18 @@ def _find(name: str) -> Path:
 
 
 def _give_way(content: dict[str, Any], overridden: set[str]) -> None:
-    """What the file says of how much is pruned gives way to an override that says it otherwise."""
-    named = {key.removeprefix("search.") for key in overridden if key.startswith("search.")}
+    """What the file says of how much is pruned gives way to an override that says it otherwise: ratios, or a budget."""
     search = content.get("search")
-    if not isinstance(search, dict) or not (budget := named & set(MEASURES)):
+    if not isinstance(search, dict):
         return
-    for name in {*KINDS, "heads_scope", "neurons_scope", *MEASURES} - named - budget:
+    named = {key.removeprefix("search.") for key in overridden if key.startswith("search.")}
+    said = {name for name in named if search.get(name) is not None}
+    gone: set[str] = set()
+    if said & set(MEASURES):
+        gone = {*KINDS, "heads_scope", "neurons_scope", *MEASURES}
+    elif said & set(KINDS):
+        gone = set(MEASURES)
+    for name in gone - said:
         search.pop(name, None)
 
 

@@ -97,4 +97,5 @@ def _point(rule: BudgetRule, scores: NDArray[np.float64], ticket: Ticket) -> Bud
     cost = rule.cost(mask)
     values = np.where(rule.valid(scores.shape[1]), scores, 0.0)
     worth = float((values * mask).sum() / values.sum()) if values.sum() > 0 else cost
-    return BudgetPoint(cost, cost, worth, cost, {kind: sum(ticket.kept(kind)) for kind in rule.rules})
+    kept = {kind: sum(ticket.kept(kind)) for kind in rule.rules}
+    return BudgetPoint(share=cost, cost=cost, worth=worth, chance=float(rule.by_chance(mask)), kept=kept)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -21,6 +20,7 @@ CHUNKS = "chunks.jsonl"
 _COUNTS = ("key_value_groups", "valid_head_counts")
 _FORMER_NAMES = {"valid_head_counts": "admitted_heads"}  # as earlier records have them
 _LARGEST_STEP = 1 << 33  # bytes; a description that claims more is lying, not large
+_MOST_COST = 1e30
 MOST_STEPS = 1 << 53  # beyond, a float no longer counts them
 
 
@@ -100,7 +100,7 @@ def read_description(path: Path) -> Shape:
             and isinstance(shape.model, str)
             and (groups is None or _divide(groups, units.get("heads", ())))
             and all(type(count) is int and count > 0 for count in valid or ())
-            and (costs is None or _fit(costs, units))
+            and (costs is None or _fit(costs, units, groups))
             and sum(record_bytes(shape, kind) for kind in units) <= _LARGEST_STEP
         )
     except InputError:
@@ -122,17 +122,28 @@ def _costs(told: Mapping[str, Any]) -> UnitCosts:
     return UnitCosts(told["measure"], told["tokens"], units, tuple(told["groups"]), told["fixed"], told["whole"])
 
 
-def _fit(costs: UnitCosts, units: Mapping[Kind, Sequence[int]]) -> bool:
-    """Whether costs are those of the recorded blocks."""
-    numbers = [costs.fixed, costs.whole, *costs.groups, *(cost for row in costs.units.values() for cost in row)]
-    return (
+def _fit(costs: UnitCosts, units: Mapping[Kind, Sequence[int]], groups: Sequence[int] | None) -> bool:
+    """Whether costs are those of the recorded blocks: numbers of the right count that add up."""
+    of_units = [cost for row in costs.units.values() for cost in row]
+    numbers = [costs.fixed, costs.whole, *costs.groups, *of_units]
+    fits = (
         costs.measure in MEASURES
         and type(costs.tokens) is int
+        and costs.tokens >= 1
         and {kind: len(row) for kind, row in costs.units.items()} == {kind: len(row) for kind, row in units.items()}
         and len(costs.groups) == len(units.get("heads", ()))
-        and all(type(number) in (int, float) and 0 <= number < math.inf for number in numbers)
+        and all(type(number) in (int, float) and 0 <= number < _MOST_COST for number in numbers)
+        and min(of_units, default=1) > 0
         and costs.whole > 0
     )
+    if not fits:
+        return False
+    total = costs.fixed + sum(
+        cost * n for kind in units for cost, n in zip(costs.units[kind], units[kind], strict=True)
+    )
+    total += sum(cost * n for cost, n in zip(costs.groups, groups or (), strict=False))
+    # Tables of position biases that are copied once heads are pruned (T5) come on top of the whole.
+    return costs.whole <= total * (1 + 1e-6) <= 2 * costs.whole
 
 
 def _divide(groups: Sequence[Any], units: Sequence[int]) -> bool:

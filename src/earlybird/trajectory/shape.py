@@ -16,7 +16,7 @@ class Shape:
 
     `key_value_groups` are those of each attention block, given where any of them shares keys and values;
     `valid_head_counts` the numbers of heads that a uniform ticket may keep, given where the search asked for one;
-    `costs` what a unit costs, given where it had a budget.
+    `costs` what a unit costs, given where there are gradients, of which a ticket can be drawn at any budget.
     """
 
     units: Mapping[Kind, tuple[int, ...]]

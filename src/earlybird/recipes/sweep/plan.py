@@ -97,11 +97,10 @@ def plan_sweep(name: str, overrides: Sequence[str], settings: SweepSettings, roo
         InputError: a recipe that cannot be read, or an axis with a value that is out of bounds or repeats.
     """
     base = read_recipe(name, overrides)
-    if settings.ratios and base.search.budget is not None:
-        raise InputError(
-            f"--ratio and search.{base.search.budget[0]} both say how much is pruned: give one, the other as an axis"
-        )
     points = list(_points(name, overrides, settings, base))
+    budgets = [point.recipe.search.budget for point in points if point.recipe.search.budget is not None]
+    if settings.ratios and budgets:
+        raise InputError(f"--ratio and search.{budgets[0][0]} both say how much is pruned: give one sweep each")
     cells: dict[str, Cell] = {}
     searches: dict[str, Recipe] = {}
     scores = {score for point in points for score in settings.scores or (point.recipe.search.score,)}
