@@ -309,7 +309,7 @@ def test_offline_draws_as_online_whatever_detects(detector, tmp_path):
     assert set(offline.kinds) == set(offline.masks) == {"heads", "neurons"}
 
 
-@pytest.mark.parametrize("detector", [*(set(DETECTORS) - set(ALLOWED)), "all(recent-half-capture, hamming)"])
+@pytest.mark.parametrize("detector", [*sorted(set(DETECTORS) - set(ALLOWED)), "all(recent-half-capture, hamming)"])
 def test_what_counts_units_is_refused_since_it_would_not_see_the_heads(detector, tmp_path):
     with pytest.raises(InputError, match=r"counts units.*recent-half-capture|needs .* install"):
         detect(record(tmp_path), SearchConfig(parameters=0.5, detector=detector))

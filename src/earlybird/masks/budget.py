@@ -13,31 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from earlybird.config import PruningConfig
 from earlybird.errors import InputError
-from earlybird.masks.cheapest_first import Order, cheapest_first
 from earlybird.masks.key_value_groups import shared_heads
+from earlybird.masks.knapsack import Choice, densest, equally_many
 from earlybird.masks.rule import MaskRule, Prunable, checked_scores, rule_of
 from earlybird.masks.selection import split
 from earlybird.masks.slots import GroupedHeads, Multiples, SingleUnits, Slots
-from earlybird.masks.threshold import Split, is_tied, valid_units
+from earlybird.masks.threshold import Split, valid_units
 from earlybird.masks.unit_costs import UnitCosts
 from earlybird.vocabulary import KINDS, Kind
 
 Number = TypeVar("Number", bound=np.generic)
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """The slots of each kind, (blocks, slots), in the order of the kinds.
-
-    Attributes:
-        kept: which of them.
-        tied: whether that is an accident of position.
-        spared: blocks (blocks,) that keep a slot only because none may lose its last one.
-    """
-
-    kept: list[NDArray[np.bool_]]
-    tied: bool
-    spared: list[NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -218,47 +203,17 @@ class BudgetRule:
             counts.append(some or range(1, smallest + 1))
         return counts
 
-    def _chosen_by(self, scores: NDArray[np.floating]) -> _Choice:
+    def _chosen_by(self, scores: NDArray[np.floating]) -> Choice:
         """By the scores of units, (blocks, units)."""
         return self._chosen([slots.gathered(part) for slots, part in self._parts(scores)])
 
-    def _chosen(self, worth: Sequence[NDArray[np.float64]]) -> _Choice:
+    def _chosen(self, worth: Sequence[NDArray[np.float64]]) -> Choice:
         """By the worth of each kind's slots, (blocks, slots)."""
-        if any(rule.uniform for rule in self.rules.values()):
-            return self._equally_many(worth)
         slots = list(self._slots.values())
-        valid = [each.valid for each in slots]
-        densities = [value / np.where(ok, each.costs, 1.0) for value, each, ok in zip(worth, slots, valid, strict=True)]
-        # Of equal units a mean may be less by a last digit than that of the ranks below.
-        densities = [
-            np.maximum.accumulate(density, -1) if each.ranked else density
-            for density, each in zip(densities, slots, strict=True)
-        ]
-        spared = [_last_largest(density, ok) for density, ok in zip(densities, valid, strict=True)]
-        free = np.concatenate([(ok & ~last).ravel() for ok, last in zip(valid, spared, strict=True)]).nonzero()[0]
-        density = np.concatenate([each.ravel() for each in densities])
-        cost = np.concatenate([each.costs.ravel() for each in slots])
-        kept = np.concatenate([each.ravel() for each in valid])
-        whole = self.costs.fixed + self._group_rest + float(cost[kept].sum())
-        excess = whole - self.budget * self.costs.whole
-        # A sum's last digits are no reason to prune one unit more.
-        excess -= 1e-9 * whole
-        tied, threshold = False, -math.inf
-        if excess > 0:
-            order = cheapest_first(density[free], cost[free], excess)
-            kept[free[order.items[: order.count]]] = False
-            threshold = density[free[order.items[order.count - 1]]]
-            after = density[free[order.items[order.count]]] if order.count < len(free) else math.inf
-            tied = after == threshold and is_tied(int((density[free] == threshold).sum()), len(free))
-            self._give_back(kept, free, density, cost, order, order.spent - excess)
-        bounds = np.cumsum([each.costs.size for each in slots])[:-1]
-        masks: list[NDArray[np.bool_]] = [
-            part.reshape(each.costs.shape) for part, each in zip(np.split(kept, bounds), slots, strict=True)
-        ]
-        minimum = [
-            np.asarray((last & (each < threshold)).any(-1)) for last, each in zip(spared, densities, strict=True)
-        ]
-        return _Choice(masks, bool(tied), minimum)
+        allowed = self.budget * self.costs.whole - self.costs.fixed - self._group_rest
+        if any(rule.uniform for rule in self.rules.values()):
+            return equally_many(worth, slots, self._counts(), allowed)
+        return densest(worth, slots, allowed)
 
     @cached_property
     def _everything(self) -> float:
@@ -271,67 +226,6 @@ class BudgetRule:
         """What key/value groups cost that no slot takes along."""
         slots = sum(float(each.costs[each.valid].sum()) for each in self._slots.values())
         return self._everything - self.costs.fixed - slots
-
-    @cached_property
-    def _rows(self) -> NDArray[np.int64]:
-        """The block of each slot, padding too, as the slots' tables lie one after the other."""
-        widths = [width for slots in self._slots.values() for width in [slots.costs.shape[1]] * len(slots.counts)]
-        return np.repeat(np.arange(len(widths)), widths)
-
-    def _give_back(
-        self,
-        kept: NDArray[np.bool_],
-        free: NDArray[np.int64],
-        density: NDArray[np.float64],
-        cost: NDArray[np.float64],
-        order: Order,
-        left: float,
-    ) -> None:
-        """Keep what still fits of the pruned slots, the best first; in no block a worse one before a better."""
-        smallest = float(cost[free].min())
-        closed: set[int] = set()
-        sorted_part, rest = free[order.items[order.first : order.count]], free[order.items[: order.first]]
-        for part in (sorted_part, rest):
-            if left < smallest:
-                return
-            # What lies before the sorted part is seldom reached.
-            ordered = part if part is sorted_part else part[np.argsort(density[part], kind="stable")]
-            for slot in ordered[::-1].tolist():
-                if left < smallest:
-                    return
-                block = int(self._rows[slot])
-                if cost[slot] <= left and block not in closed:
-                    kept[slot] = True
-                    left -= cost[slot]
-                else:
-                    closed.add(block)
-
-    def _equally_many(self, worth: Sequence[NDArray[np.float64]]) -> _Choice:
-        """The same number of slots in every block of a kind: the counts that are worth most, of equals the dearer."""
-        options = []
-        for value, slots, counts in zip(worth, self._slots.values(), self._counts(), strict=True):
-            # The best first; equal ones go in order of position, the later are better, as everywhere.
-            order = np.argsort(np.where(slots.valid, value, -np.inf), -1, kind="stable")[:, ::-1]
-            first = np.asarray(counts) - 1
-            ranked = np.take_along_axis(value, order, -1)
-            totals, prices = (
-                np.cumsum(each, -1)[:, first].sum(0) for each in (ranked, np.take_along_axis(slots.costs, order, -1))
-            )
-            options.append((totals, prices, counts, ranked, np.argsort(order, -1), slots))
-        left = self.budget * self.costs.whole * (1 + 1e-9) - self.costs.fixed - self._group_rest
-        total, price = np.zeros(()), np.zeros(())
-        for totals, prices, *_ in options:
-            total, price = np.add.outer(total, totals), np.add.outer(price, prices)
-        total = np.where(price <= left, total, -np.inf)
-        best = np.unravel_index(np.argmax(np.where(total >= total.max() * (1 - 1e-12), price, -np.inf)), total.shape)
-        kept, tied = [], False
-        for place, (_, _, counts, ranked, ranks, slots) in zip(best, options, strict=True):
-            count = counts[int(place)]
-            kept.append(slots.valid & (ranks < count))
-            for row, n in zip(ranked, slots.counts, strict=True):
-                between_equals = 0 < count < n and row[count - 1] == row[count]
-                tied |= between_equals and is_tied(int((row[:n] == row[count]).sum()), n)
-        return _Choice(kept, tied, [np.zeros(len(each), dtype=np.bool_) for each in worth])
 
 
 def budget_rule(config: PruningConfig, source: Prunable, costs: UnitCosts | None = None) -> BudgetRule | None:
@@ -357,10 +251,3 @@ def budget_rule(config: PruningConfig, source: Prunable, costs: UnitCosts | None
             " a budget, or with a ratio for each kind"
         )
     return BudgetRule(budget, costs, {kind: rule_of(kind, 0.0, config, source) for kind in kinds})
-
-
-def _last_largest(values: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Of each row the largest valid value, the last of equal ones, (blocks, slots) bool."""
-    ranked = np.where(valid, values, -np.inf)
-    place = values.shape[1] - 1 - np.argmax(ranked[:, ::-1], axis=1)
-    return np.asarray(valid & (np.arange(values.shape[1]) == place[:, None]))
