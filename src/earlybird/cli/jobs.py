@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,7 +24,7 @@ from earlybird.cli.options import (
 from earlybird.cli.show_results import show_results
 from earlybird.config import DetectorConfig, PruningConfig
 from earlybird.errors import InputError
-from earlybird.vocabulary import MEASURES
+from earlybird.vocabulary import MEASURES, Measure
 
 if TYPE_CHECKING:
     from earlybird.recipes.stages.job import Job
@@ -69,17 +70,10 @@ def search(
 
 @app.command()
 # What was left alone was not recorded.
-@with_settings(PruningConfig, DetectorConfig, leaving=["exclude", *MEASURES])
+@with_settings(PruningConfig, DetectorConfig, leaving=["exclude"], several=MEASURES)
 def draw(
     source: Annotated[Path, typer.Argument(help="A run's directory; or a trajectory's, to print.", metavar="RUN")],
     settings: dict[str, Any],
-    flops: Annotated[
-        str | None,
-        typer.Option(
-            help="Instead of ratios: the share of the blocks' FLOPs that is left; several give a ticket each."
-        ),
-    ] = None,
-    parameters: Annotated[str | None, typer.Option(help="The same of their parameters.")] = None,
     at: Annotated[
         str | None, typer.Option(help='At this step (260), fraction ("20%") or epoch ("3ep") instead.')
     ] = None,
@@ -95,11 +89,10 @@ def draw(
 ) -> None:
     """Draw a ticket from a search's record: by any detector, at a given step, or at random.
 
-    With --detector all, or a trajectory by itself, print what each detector says and draw nothing.
+    Several budgets, --flops 0.3,0.4,0.5, give a ticket each, in the directory --output. With --detector all, or a
+    trajectory by itself, print what each detector says and draw nothing.
     """
-    budgets = {
-        name: _shares(name, text) for name, text in (("flops", flops), ("parameters", parameters)) if text is not None
-    }
+    budgets = {name: _shares(name, settings.pop(name)) for name in MEASURES if name in settings}
     if any(len(shares) > 1 for shares in budgets.values()):
         _draw_each(source, settings, budgets, at=at, random=random, output=output, force=force, as_json=as_json)
         return
@@ -230,7 +223,7 @@ def _shares(name: str, text: str) -> list[float]:
 def _draw_each(
     source: Path,
     settings: dict[str, Any],
-    budgets: dict[str, list[float]],
+    budgets: Mapping[Measure, list[float]],
     *,
     at: str | None,
     random: int | None,

@@ -29,7 +29,9 @@ WeightsOption = Annotated[
 Command = Callable[..., None]
 
 
-def with_settings(*configs: type[Any], leaving: Collection[str] = ()) -> Callable[[Command], Command]:
+def with_settings(
+    *configs: type[Any], leaving: Collection[str] = (), several: Collection[str] = ()
+) -> Callable[[Command], Command]:
     """Give a command an option for every field of some config classes, with the help that stands beside the field.
 
     The command's parameter `settings` gets those that the user gave, by the names of their fields.
@@ -37,10 +39,16 @@ def with_settings(*configs: type[Any], leaving: Collection[str] = ()) -> Callabl
     Args:
         configs: dataclasses; their fields have a `help` in their metadata.
         leaving: fields without an option.
+        several: fields that may be given several values, separated by commas; these come as text.
     """
 
     def decorate(command: Command) -> Command:
-        options = [_option(config, each) for config in configs for each in fields(config) if each.name not in leaving]
+        options = [
+            _option(config, each, as_text=each.name in several)
+            for config in configs
+            for each in fields(config)
+            if each.name not in leaving
+        ]
         names = [option.name for option in options]
 
         @functools.wraps(command)
@@ -61,9 +69,9 @@ def with_settings(*configs: type[Any], leaving: Collection[str] = ()) -> Callabl
     return decorate
 
 
-def _option(config: type[Any], field: Field[Any]) -> inspect.Parameter:
+def _option(config: type[Any], field: Field[Any], *, as_text: bool) -> inspect.Parameter:
     """The option of a field; None where it is not given."""
-    annotation: Any = _typed(get_type_hints(config)[field.name])
+    annotation: Any = str if as_text else _typed(get_type_hints(config)[field.name])
     option = typer.Option(help=field.metadata["help"])
     return inspect.Parameter(
         field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotation | None, option]
