@@ -201,3 +201,13 @@ def test_a_config_that_says_no_size_of_an_input_is_told_and_does_not_hinder_a_se
     search = eb.Search(model, eb.SearchConfig(), total_steps=10, recording=eb.Recording(tmp_path))
     search.detach()
     assert eb.Trajectory.open(tmp_path).shape.costs is None
+
+
+@pytest.mark.parametrize(("heads", "neurons"), [(7, 77), (14, 77), (15, 77)])
+def test_a_record_opens_whatever_the_shares_of_its_units_round_to(heads, neurons, tmp_path):
+    sizes = {"hidden_size": 4 * heads, "num_attention_heads": heads, "intermediate_size": neurons}
+    model = BertModel(BertConfig(**{**TEXT, **sizes, "num_hidden_layers": 3}))
+    eb.Search(model, eb.SearchConfig(tokens=16), total_steps=10, recording=eb.Recording(tmp_path)).detach()
+    costs = eb.Trajectory.open(tmp_path).shape.costs
+    assert costs.fixed == 0
+    assert costs == eb.Anatomy.of(model).unit_costs("flops", 16)

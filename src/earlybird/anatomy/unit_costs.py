@@ -107,7 +107,8 @@ class _Sum:
     def result(self, measure: Measure, tokens: int, *, whole: float) -> UnitCosts:
         """What was added; `whole` is their cost before any is pruned."""
         units = {kind: tuple(costs) for kind, costs in self._units.items()}
-        return UnitCosts(measure, tokens, units, tuple(self._groups), self._fixed, whole)
+        # Shares such as 1/7 leave a rounding error where nothing is fixed.
+        return UnitCosts(measure, tokens, units, tuple(self._groups), max(0.0, self._fixed), whole)
 
 
 def _of_projection(
