@@ -103,6 +103,13 @@ class PruningConfig:
     round_to: int = field(
         default=1, metadata={"help": "Keep a multiple of so many neurons in every block, for instance 8 or 64."}
     )
+    whole_blocks: bool = field(
+        default=False,
+        metadata={
+            "help": "Let a block lose its last head or neuron where that is worth least over all blocks; its bias is"
+            " what is left of it."
+        },
+    )
     exclude: tuple[str, ...] = field(
         default=(), metadata={"help": "Names of blocks to leave alone, with wildcards: *.layers.0.*"}
     )
@@ -119,8 +126,10 @@ class PruningConfig:
             _check_name(name, getattr(self, name), get_args(Scope))
         if self.kv_groups is not None:
             _check_name("kv_groups", self.kv_groups, get_args(KvGroups))
-        if type(self.uniform) is not bool:
-            raise InputError(f"uniform must be True or False, got {self.uniform!r}")
+        for name in ("uniform", "whole_blocks"):
+            if type(getattr(self, name)) is not bool:
+                raise InputError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        self._check_whole_blocks()
         if type(self.round_to) is not int or self.round_to < 1:
             raise InputError(f"round_to must be a whole number of at least 1, got {self.round_to!r}; 1 rounds nothing")
         names = self.exclude
@@ -139,6 +148,17 @@ class PruningConfig:
         """What may be left instead of ratios, and the share of it."""
         given = ((measure, cast(float | None, getattr(self, measure))) for measure in MEASURES)
         return next(((measure, share) for measure, share in given if share is not None), None)
+
+    def _check_whole_blocks(self) -> None:
+        if not self.whole_blocks:
+            return
+        if self.uniform:
+            raise InputError("uniform keeps the same number in every block, so that none goes whole: give one of them")
+        given = [kind for kind in KINDS if getattr(self, kind)] or list(KINDS)
+        if all(self.scope(kind) == "layer" for kind in given):
+            raise InputError(
+                f'a threshold in each layer empties none: with whole_blocks give {given[0]}_scope="global", or a budget'
+            )
 
     def _check_budget(self) -> None:
         if type(self.tokens) is not int or self.tokens < 1:

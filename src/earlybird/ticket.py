@@ -75,10 +75,6 @@ class Ticket:
             for name, count, row in zip(names, counts, mask, strict=True):
                 if row[count:].any():
                     raise InputError(f"the ticket keeps {kind} of {name!r} that are not there: it has {count}")
-                if not row.any():
-                    raise InputError(
-                        f"the ticket keeps none of the {count} {kind} of {name}: a block keeps at least one"
-                    )
             mask.flags.writeable = False
         object.__setattr__(self, "masks", masks)
 
@@ -93,8 +89,8 @@ class Ticket:
             provenance: where the masks came from.
 
         Raises:
-            InputError: the masks do not fit the anatomy: another kind or shape, units that are not there, a block that
-                would keep none, values that are neither true nor false.
+            InputError: the masks do not fit the anatomy: another kind or shape, units that are not there, values that
+                are neither true nor false.
         """
         _check_anatomy(anatomy)
         if not isinstance(masks, Mapping):

@@ -59,12 +59,13 @@ def scored(seed, budgeted):
 
 
 def every_mask(budgeted):
-    """All masks of single units that keep one unit of each block and meet the budget."""
+    """All masks of single units that keep what every block must, and meet the budget."""
+    whole = all(rule.whole_blocks for rule in budgeted.rules.values())
     places = [(row, unit) for row, count in enumerate(budgeted.units) for unit in range(count)]
     for choice in itertools.product([False, True], repeat=len(places)):
         mask = np.zeros((len(budgeted.units), max(budgeted.units)), dtype=bool)
         mask[tuple(np.transpose(places))] = choice
-        if mask.any(-1).all() and spent(budgeted, mask) <= budgeted.budget * budgeted.costs.whole:
+        if (whole or mask.any(-1).all()) and spent(budgeted, mask) <= budgeted.budget * budgeted.costs.whole:
             yield mask
 
 
@@ -74,17 +75,16 @@ UNITS = st.fixed_dictionaries(
 SEEDS = st.integers(0, 999)
 
 
-@given(units=UNITS, budget=st.floats(0.05, 0.99), seed=SEEDS, fixed=st.sampled_from([0.0, 5.0]))
-def test_the_budget_is_met_and_nothing_that_was_pruned_would_still_fit(units, budget, seed, fixed):
+@given(units=UNITS, budget=st.floats(0.05, 0.99), seed=SEEDS, fixed=st.sampled_from([0.0, 5.0]), whole=st.booleans())
+def test_the_budget_is_met_and_nothing_that_was_pruned_would_still_fit(units, budget, seed, fixed, whole):
     try:
-        budgeted = rule(budget, units, fixed=fixed)
+        budgeted = rule(budget, units, fixed=fixed, whole_blocks=whole)
     except InputError:
         assume(False)
     mask = budgeted.masks(scored(seed, budgeted))
     left = budget * budgeted.costs.whole - spent(budgeted, mask)
     assert left >= -1e-6
-    assert budgeted.by_kind(mask)["heads"].any(-1).all()
-    assert budgeted.by_kind(mask)["neurons"].any(-1).all()
+    assert whole or mask.any(-1).all()
     pruned = {kind: (~kept).sum() > 0 for kind, kept in budgeted.by_kind(mask).items()}
     for kind, cost in (("heads", HEAD), ("neurons", NEURON)):
         counts = np.asarray(units[kind])
@@ -93,9 +93,9 @@ def test_the_budget_is_met_and_nothing_that_was_pruned_would_still_fit(units, bu
 
 
 @settings(max_examples=30)
-@given(budget=st.floats(0.4, 0.95), seed=SEEDS)
-def test_no_choice_is_worth_more_by_the_score_of_one_unit(budget, seed):
-    budgeted = rule(budget, {"heads": [2, 3], "neurons": [4, 2]})
+@given(budget=st.floats(0.4, 0.95), seed=SEEDS, whole=st.booleans())
+def test_no_choice_is_worth_more_by_the_score_of_one_unit(budget, seed, whole):
+    budgeted = rule(budget, {"heads": [2, 3], "neurons": [4, 2]}, whole_blocks=whole)
     scores = np.where(budgeted.valid(4), scored(seed, budgeted), 0.0)
     worth = (scores * budgeted.masks(scores)).sum()
     best = max((scores * mask).sum() for mask in every_mask(budgeted))
@@ -113,6 +113,29 @@ def test_units_go_by_what_they_are_worth_for_what_they_cost(seed):
     # What was given back costs less than a head.
     below = sum(int((density[kind][kept[kind][0]] < best_pruned).sum()) for kind in kept)
     assert below <= HEAD / NEURON
+
+
+@given(seed=SEEDS, budget=st.floats(0.12, 0.4))
+def test_a_block_goes_whole_where_its_best_unit_is_worth_least_and_is_spared_otherwise(seed, budget):
+    units = {"heads": [4, 4], "neurons": [30, 30]}
+    scores = scored(seed, rule(0.9, units))
+    scores[[1, 3]] *= 1e-6
+    whole, spared = (rule(budget, units, whole_blocks=allowed) for allowed in (True, False))
+    kept = whole.masks(scores)
+    assert not kept[1].any()
+    # What is left of the budget may be given back.
+    assert kept[3].sum() <= HEAD / NEURON
+    assert spared.masks(scores).any(-1).all()
+    assert not any(whole.kept_by_minimum(scores, kept).values())
+    named = spared.kept_by_minimum(scores, spared.masks(scores))
+    assert all(1 in blocks for blocks in named.values())
+
+
+def test_with_whole_blocks_any_budget_is_possible():
+    units = {"heads": [4], "neurons": [10]}
+    with pytest.raises(InputError, match="is less than is possible: with the least that every block keeps"):
+        rule(0.05, units)
+    assert not rule(0.01, units, whole_blocks=True).masks(np.ones((2, 10))).any()
 
 
 @given(first=st.floats(0.3, 0.9), second=st.floats(0.3, 0.9), seed=SEEDS)

@@ -8,6 +8,8 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from earlybird import PruningConfig
+from earlybird.criteria import captured
 from earlybird.errors import InputError
 from earlybird.masks import MaskRule, mask_at_ratio
 from earlybird.masks.counts import pruned_count, rounded_count
@@ -130,6 +132,47 @@ def test_equal_scores_keep_the_last_positions():
 def test_global_scope_compares_units_of_all_blocks():
     scores = [[1.0, 2.0, 9.0], [7.0, 8.0, 3.0]]
     assert mask_at_ratio(scores, 0.4, "global").tolist() == [[False, False, True], [True, True, False]]
+
+
+@given(seed=st.integers(0, 99), ratio=st.floats(0.5, 0.99), round_to=st.sampled_from([1, 4]))
+def test_with_whole_blocks_the_global_count_is_exact(seed, ratio, round_to):
+    scores = np.random.default_rng(seed).random((4, 16)) * [[1.0], [1e-3], [1.0], [1e-6]]
+    mask = mask_at_ratio(scores, ratio, "global", whole_blocks=True, round_to=round_to)
+    spared = mask_at_ratio(scores, ratio, "global", round_to=round_to)
+    assert not mask[3].any()
+    assert spared.any(-1).all()
+    if round_to == 1:
+        assert mask.sum() == 64 - pruned_count(ratio, 64)
+        assert (mask <= spared).all()
+    else:
+        assert (mask.sum(-1) % round_to == 0).all()
+
+
+def test_whole_groups_of_keys_and_values_may_go_with_their_block():
+    scores = np.array([[5.0, 5.0, 6.0, 6.0], [1.0, 1.0, 2.0, 2.0]])
+    settings = {"key_value_groups": [2, 2], "kv_groups": "whole"}
+    assert mask_at_ratio(scores, 0.5, "global", whole_blocks=True, **settings).sum(-1).tolist() == [4, 0]
+    assert mask_at_ratio(scores, 0.5, "global", **settings).sum(-1).tolist() == [4, 2]
+
+
+def test_captured_judges_masks_that_lose_a_block_by_a_reference_that_may_lose_one():
+    scores = np.array([[5.0, 6.0], [1.0, 2.0]])
+    mask = mask_at_ratio(scores, 0.5, "global", whole_blocks=True)
+    assert captured(mask, scores, 0.5, "global", whole_blocks=True) == 1.0
+    assert captured(mask, scores, 0.5, "global") > 1.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"heads": 0.3, "whole_blocks": True}, 'a threshold in each layer empties none: .* give heads_scope="global"'),
+        ({"flops": 0.5, "whole_blocks": True, "uniform": True}, "so that none goes whole"),
+        ({"flops": 0.5, "whole_blocks": 1}, "whole_blocks must be True or False, got 1"),
+    ],
+)
+def test_whole_blocks_that_cannot_be_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        PruningConfig(**settings)
 
 
 def test_a_block_never_loses_its_last_unit():

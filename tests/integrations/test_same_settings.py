@@ -59,6 +59,7 @@ BUDGET = eb.SearchConfig(
     flops=0.6,
     tokens=64,
     round_to=2,
+    whole_blocks=True,
     exclude=("*layer*.0.*",),
     compensation=2,
     detector="recent-half-capture",

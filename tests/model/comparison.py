@@ -35,7 +35,8 @@ def gradient_difference(model, ticket, batch):
     """Largest difference of a kept weight's gradient between pruned and masked, in train mode.
 
     Relative to the largest gradient of its parameter, or to a thousandth of the model's largest where that is more:
-    some are 0 but for rounding (of key biases, which a softmax cannot see). Infinite where one alone has a gradient.
+    some are 0 but for rounding (of key biases, which a softmax cannot see). Infinite where one alone has a gradient,
+    of what is left of a parameter and trains.
     """
     masked, pruned = masked_and_pruned(model, ticket)
     plan = plan_surgery(eb.Anatomy.of(model), ticket)
@@ -49,6 +50,8 @@ def gradient_difference(model, ticket, batch):
     for cut in plan.cuts:
         if cut.parameter in expected:
             expected[cut.parameter] = expected[cut.parameter].index_select(cut.dim, cut.index)
+    trained = {n for n, p in pruned.named_parameters() if p.requires_grad and p.numel()}
+    found, expected = ({n: g for n, g in each.items() if n in trained} for each in (found, expected))
     if found.keys() != expected.keys():
         return float("inf")
     sizes = {name: float(gradient.abs().max()) for name, gradient in expected.items()}

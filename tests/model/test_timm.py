@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
@@ -38,6 +39,27 @@ def fuse(model, fused):
     for module in model.modules():
         if hasattr(module, "fused_attn"):
             module.fused_attn = fused
+
+
+@pytest.mark.parametrize("name", PRUNED)
+def test_blocks_may_go_whole_or_are_refused_by_name(name):
+    model, x = build(name), images(name)
+    anatomy = eb.Anatomy.of(model)
+    masks = {kind: np.ones((len(units), max(units)), dtype=bool) for kind, units in anatomy.units.items()}
+    for kind, units in anatomy.units.items():
+        masks[kind] &= np.arange(max(units)) < np.asarray(units)[:, None]
+        masks[kind][0] = False
+    ticket = eb.Ticket.of(anatomy, masks)
+    try:
+        pruned = eb.prune(copy.deepcopy(model), ticket)
+    except eb.InputError as refusal:
+        assert "cannot lose its last head" in str(refusal)
+        assert anatomy.attention[0].name in str(refusal)
+        return
+    masked = eb.apply_mask(copy.deepcopy(model), ticket)
+    assert {block.kind for block in eb.Anatomy.of(pruned).gone} == set(anatomy.units)
+    zeroed, removed = masked(x).detach(), pruned(x).detach()
+    assert float((zeroed - removed).abs().max()) < 1e-5 * max(1.0, float(zeroed.abs().max()))
 
 
 @pytest.mark.parametrize("name", PRUNED)

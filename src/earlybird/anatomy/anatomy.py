@@ -14,7 +14,7 @@ from torch import nn
 
 from earlybird.anatomy.attention import attention_at
 from earlybird.anatomy.bias_tables import with_bias_tables
-from earlybird.anatomy.blocks import AttentionBlock, Block, LeftOut, MlpBlock
+from earlybird.anatomy.blocks import AttentionBlock, Block, GoneBlock, LeftOut, MlpBlock
 from earlybird.anatomy.example import example_inputs
 from earlybird.anatomy.head_counts import valid_head_counts
 from earlybird.anatomy.hugging_face import outermost_models
@@ -41,6 +41,7 @@ class Anatomy:
         attention: its attention blocks.
         mlp: its MLP blocks.
         left_out: blocks that cannot be pruned, with the reasons.
+        gone: blocks that have lost their last unit.
         configs: of the Hugging Face models in it that no other one holds: path -> config.
         source: the model without its wrappers, as long as it lives.
     """
@@ -49,6 +50,7 @@ class Anatomy:
     attention: tuple[AttentionBlock, ...]
     mlp: tuple[MlpBlock, ...]
     left_out: tuple[LeftOut, ...] = ()
+    gone: tuple[GoneBlock, ...] = ()
     configs: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     source: weakref.ref[nn.Module] | None = field(default=None, repr=False, compare=False)
 
@@ -80,19 +82,28 @@ class Anatomy:
         """
         model = unwrapped(model)
         modules = dict(model.named_modules())
-        attention, left = _attention(modules, patterns)
-        mlp, unfit = _mlp(modules, patterns, attention)
+        attention, gone, left = _attention(modules, patterns)
+        mlp, gone_mlp, unfit = _mlp(modules, patterns, attention, gone)
+        gone += gone_mlp
         left += unfit
-        left += unknown_blocks(modules, attention, mlp, left)
+        left += unknown_blocks(modules, attention, mlp, gone, left)
         if strict and left:
             raise InputError(
                 f"{type(model).__name__} has blocks that cannot be pruned: {'; '.join(map(str, left[:4]))}; describe"
                 " them by patterns=[...], or leave out strict"
             )
         configs = {path: part.config for path, part in outermost_models(model).items()}
-        found = cls(type(model).__name__, tuple(attention), tuple(mlp), tuple(left), configs, weakref.ref(model))
+        found = cls(
+            type(model).__name__,
+            tuple(attention),
+            tuple(mlp),
+            tuple(left),
+            tuple(gone),
+            configs,
+            weakref.ref(model),
+        )
         found = found.excluding(exclude)
-        if not found.attention and not found.mlp:
+        if not found.attention and not found.mlp and not found.gone:
             raise InputError(nothing_found(model, modules, found.left_out))
         return found
 
@@ -212,6 +223,7 @@ class Anatomy:
             shared = f" in {block.groups} key/value groups" if block.groups != block.units else ""
             rows.append(f"  {block.name}: {block.units} heads of {block.unit_size} features{shared}")
         rows += [f"  {block.name}: {block.units} neurons" for block in self.mlp]
+        rows += [f"  {block.name}: no {block.kind} left" for block in self.gone]
         if self.left_out:
             rows.append("left out:")
             rows += [f"  {left}" for left in self.left_out]
@@ -220,35 +232,47 @@ class Anatomy:
 
 def _attention(
     modules: Mapping[str, nn.Module], own: Sequence[AttentionPattern | MlpPattern]
-) -> tuple[list[AttentionBlock], list[LeftOut]]:
+) -> tuple[list[AttentionBlock], list[GoneBlock], list[LeftOut]]:
     patterns = (*(p for p in own if isinstance(p, AttentionPattern)), *ATTENTION_PATTERNS)
     blocks: list[AttentionBlock] = []
+    gone: list[GoneBlock] = []
     left: list[LeftOut] = []
     claimed: set[str] = set()
     for name in modules:
         found = attention_at(modules, name, patterns)
         if isinstance(found, LeftOut):
             left.append(found)
+        elif isinstance(found, GoneBlock):
+            if claimed.isdisjoint(found.projections):
+                claimed |= {*found.projections}
+                gone.append(found)
         elif found is not None and claimed.isdisjoint({found.query, found.output}):
             claimed |= {found.query, found.key, found.value, found.output}
             blocks.append(found)
-    return with_bias_tables(modules, blocks), left
+    return with_bias_tables(modules, blocks), gone, left
 
 
 def _mlp(
     modules: Mapping[str, nn.Module],
     own: Sequence[AttentionPattern | MlpPattern],
     attention: Sequence[AttentionBlock],
-) -> tuple[list[MlpBlock], list[LeftOut]]:
+    gone_attention: Sequence[GoneBlock],
+) -> tuple[list[MlpBlock], list[GoneBlock], list[LeftOut]]:
     patterns = (*(p for p in own if isinstance(p, MlpPattern)), *MLP_PATTERNS)
     claimed = {path for block in attention for path in (block.query, block.key, block.value, block.output)}
+    claimed |= {path for block in gone_attention for path in block.projections}
     blocks: list[MlpBlock] = []
+    gone: list[GoneBlock] = []
     left: list[LeftOut] = []
     for name in modules:
         found = None if name.endswith(POSITION_MLPS) else mlp_at(modules, name, patterns)
         if isinstance(found, LeftOut):
             left.append(found)
+        elif isinstance(found, GoneBlock):
+            if claimed.isdisjoint(found.projections):
+                claimed |= {*found.projections}
+                gone.append(found)
         elif found is not None and claimed.isdisjoint({*found.inputs, found.output}):
             claimed |= {*found.inputs, found.output}
             blocks.append(found)
-    return blocks, left
+    return blocks, gone, left

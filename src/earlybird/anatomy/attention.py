@@ -8,7 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from earlybird.anatomy.blocks import AttentionBlock, Counted, HeadCount, LeftOut, Part, Site, consecutive, joined
+from earlybird.anatomy.blocks import (
+    AttentionBlock,
+    Counted,
+    GoneBlock,
+    HeadCount,
+    LeftOut,
+    Part,
+    Site,
+    consecutive,
+    joined,
+)
 from earlybird.anatomy.other_parameters import beside_the_projections
 from earlybird.anatomy.paths import below
 from earlybird.anatomy.patterns import (
@@ -25,6 +35,7 @@ from earlybird.anatomy.patterns import (
 )
 from earlybird.anatomy.projections import Projection, projection_at
 from earlybird.anatomy.source_code import argument_names, names_read
+from earlybird.anatomy.without_heads import WithoutHeads
 
 # Attributes that speak of heads without counting them.
 _HARMLESS = ("head_dim", "head_size", "qk_head", "v_head", "d_head", "dim_per_head", "dim_head", "head_mask", "pruned")
@@ -36,12 +47,15 @@ class _MisfitError(Exception):
 
 def attention_at(
     modules: Mapping[str, nn.Module], name: str, patterns: Sequence[AttentionPattern]
-) -> AttentionBlock | LeftOut | None:
-    """The attention whose projections hang below a module, what keeps it from being pruned, or None."""
+) -> AttentionBlock | GoneBlock | LeftOut | None:
+    """The attention whose projections hang below a module, also without a head, why it cannot be pruned, or None."""
     for pattern in patterns:
         parts = {part: projection_at(modules, below(name, part)) for part in pattern.paths}
         if all(parts.values()):
             found = {part: projection for part, projection in parts.items() if projection is not None}
+            owner = modules[_owner(modules, name, found[pattern.query].path)]
+            if isinstance(owner, WithoutHeads):
+                return GoneBlock(name, "heads", tuple(each.path for each in found.values()), owner.returned)
             try:
                 return _block(modules, name, pattern, found)
             except _MisfitError as misfit:

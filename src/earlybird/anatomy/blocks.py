@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from earlybird.vocabulary import Kind
+
 Counted = Literal["heads", "groups", "ratio", "width", "value width", "group width", "bias shape"]
 
 
@@ -60,6 +62,23 @@ class LeftOut:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class GoneBlock:
+    """A block that has lost its last unit: what is left of it gives the bias of its output projection.
+
+    Attributes:
+        name: path of the module that holds it.
+        kind: of the units that it had.
+        projections: paths of its projections, which are of no size.
+        returned: of heads, what its forward pass returns, see `WithoutHeads`.
+    """
+
+    name: str
+    kind: Kind
+    projections: tuple[str, ...]
+    returned: int = 0
 
 
 @dataclass(frozen=True)

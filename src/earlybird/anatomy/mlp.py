@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import nn
 
-from earlybird.anatomy.blocks import LeftOut, MlpBlock, Part, Site, consecutive
+from earlybird.anatomy.blocks import GoneBlock, LeftOut, MlpBlock, Part, Site, consecutive
 from earlybird.anatomy.paths import below
 from earlybird.anatomy.patterns import MlpPattern
 from earlybird.anatomy.projections import Projection, projection_at
@@ -16,13 +16,17 @@ from earlybird.anatomy.wrappers import is_adapted
 _GATED = "it is gated: its neurons are a product, and the coefficient would have to scale both factors"
 
 
-def mlp_at(modules: Mapping[str, nn.Module], name: str, patterns: Sequence[MlpPattern]) -> MlpBlock | LeftOut | None:
-    """The MLP whose projections hang below a module, what keeps it from being pruned, or None."""
+def mlp_at(
+    modules: Mapping[str, nn.Module], name: str, patterns: Sequence[MlpPattern]
+) -> MlpBlock | GoneBlock | LeftOut | None:
+    """The MLP whose projections hang below a module, also without a neuron, why it cannot be pruned, or None."""
     for pattern in patterns:
         output = projection_at(modules, below(name, pattern.output))
         inputs = [projection_at(modules, below(name, part)) for part in pattern.inputs]
         found = [projection for projection in inputs if projection is not None]
         if output is not None and len(found) == len(inputs):
+            if output.inputs == 0 and not any(projection.outputs for projection in found):
+                return GoneBlock(name, "neurons", (*(projection.path for projection in found), output.path))
             block = _block(modules, name, tuple(found), output)
             if block is not None:
                 return block

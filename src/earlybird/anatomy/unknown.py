@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
-from earlybird.anatomy.blocks import AttentionBlock, LeftOut, MlpBlock
+from earlybird.anatomy.blocks import AttentionBlock, GoneBlock, LeftOut, MlpBlock
 from earlybird.anatomy.paths import below
 from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS
 from earlybird.anatomy.wrappers import is_adapted
@@ -24,14 +24,18 @@ def unknown_blocks(
     modules: Mapping[str, nn.Module],
     attention: Sequence[AttentionBlock],
     mlp: Sequence[MlpBlock],
+    gone: Sequence[GoneBlock],
     left: Sequence[LeftOut],
 ) -> list[LeftOut]:
     """Modules that call themselves attention, MLP or experts and belong to no block found."""
     attended = [path for a in attention for path in (a.query, a.key, a.value, a.output)]
+    attended += [path for block in gone if block.kind == "heads" for path in block.projections]
     paths = [*attended, *(path for m in mlp for path in (*m.inputs, m.output))]
+    paths += [path for block in gone for path in block.projections]
     paths += [known.name for known in left]
     # The module that holds an MLP may be a whole layer, with attention in it that is not known.
     names = [*(block.name for block in attention), *(known.name for known in left)]
+    names += [block.name for block in gone if block.kind == "heads"]
     result: list[LeftOut] = []
     for name, module in modules.items():
         kind = type(module).__name__.lower()

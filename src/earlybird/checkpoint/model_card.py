@@ -15,6 +15,7 @@ from earlybird.anatomy.config_fields import CannotSayError
 from earlybird.anatomy.flops import parameter_count
 from earlybird.errors import InputError
 from earlybird.surgery.plain_config import built, dense_config
+from earlybird.surgery.pruned_shape import PrunedShape
 from earlybird.ticket import Ticket
 from earlybird.vocabulary import Kind
 
@@ -61,25 +62,28 @@ def write_card(
 
 
 def _pruned(model: PreTrainedModel) -> str:
-    anatomy = Anatomy.of(model)
+    shape = PrunedShape.of(Anatomy.of(model))
     before = _before(model)
     rows = ["## What was pruned", "", "| block | kind | kept | of |", "| --- | --- | --- | --- |"]
     totals = []
-    for kind, kept in anatomy.units.items():
-        full = before.get(kind, ())
-        for name, count, of in zip(anatomy.names[kind], kept, full or ("",) * len(kept), strict=True):
-            rows.append(f"| {_plain(name)} | {kind} | {count} | {of} |")
+    for kind, counts in shape.kept.items():
+        kept = dict(zip(shape.blocks[kind], counts, strict=True))
+        full = before.get(kind, {})
+        for name in full or kept:
+            rows.append(f"| {_plain(name)} | {kind} | {kept[name]} | {full.get(name, '')} |")
         if full:
-            totals.append(f"{sum(kept)} of {sum(full)} {kind} kept ({1 - sum(kept) / sum(full):.0%} pruned)")
+            of = sum(full.values())
+            totals.append(f"{sum(counts)} of {of} {kind} kept ({1 - sum(counts) / of:.0%} pruned)")
     return "\n".join([*rows, *(["", ", ".join(totals) + "."] if totals else [])])
 
 
-def _before(model: PreTrainedModel) -> Mapping[Kind, tuple[int, ...]]:
-    """Units of each block before pruning, or nothing where the config does not tell them any more."""
+def _before(model: PreTrainedModel) -> Mapping[Kind, Mapping[str, int]]:
+    """Units of each block before pruning, by name; nothing where the config does not tell them any more."""
     try:
-        return Anatomy.of(built(model, dense_config(model.config))).units
+        dense = Anatomy.of(built(model, dense_config(model.config)))
     except (CannotSayError, InputError):
         return {}
+    return {kind: dict(zip(dense.names[kind], units, strict=True)) for kind, units in dense.units.items()}
 
 
 def _origin(ticket: Ticket) -> str:

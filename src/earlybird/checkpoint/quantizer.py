@@ -9,6 +9,7 @@ it: so it may import nothing of transformers but that.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from earlybird.anatomy import Anatomy
 
 
+# Far more than any attention does.
+_MOST_RETURNED = 16
+
+
 @register_quantization_config(QUANT_METHOD)
 class PrunedConfig(QuantizationConfigMixin):
     """The pruned shape of a checkpoint, as `config.json` holds it.
@@ -36,6 +41,7 @@ class PrunedConfig(QuantizationConfigMixin):
         kept: per kind, the units kept in each block.
         key_value_groups: those kept in each attention block; by default no heads share keys and values.
         blocks: per kind, the names of the blocks; by default those of the model, in order.
+        returned: what the attention blocks without a head return, by name; see `WithoutHeads`.
         softmax: "standard" or "off_by_one".
         version: of this description.
         quant_method: always "earlybird".
@@ -49,6 +55,7 @@ class PrunedConfig(QuantizationConfigMixin):
         kept: Mapping[str, list[int]],
         key_value_groups: list[int] | None = None,
         blocks: Mapping[str, list[str]] | None = None,
+        returned: Mapping[str, int] | None = None,
         softmax: str = "standard",
         version: int = FORMAT_VERSION,
         quant_method: str = QUANT_METHOD,
@@ -65,12 +72,21 @@ class PrunedConfig(QuantizationConfigMixin):
         for part, value in parts.items():
             if not (isinstance(value, dict) and all(isinstance(counts, list) for counts in value.values())):
                 raise InputError(f"the pruned model's config is damaged: {part} must be lists by kind, got {value!r}")
+        counts = returned or {}
+        if not isinstance(counts, dict) or not all(
+            type(n) is int and 0 <= n <= _MOST_RETURNED for n in counts.values()
+        ):
+            raise InputError(
+                f"the pruned model's config is damaged: returned must hold numbers up to {_MOST_RETURNED}, got"
+                f" {reprlib.repr(returned)}"
+            )
         self.quant_method = quant_method  # type: ignore[assignment]
         self.version = version
         self.softmax = softmax
         self.kept = kept
         self.key_value_groups = key_value_groups
         self.blocks = blocks or {}
+        self.returned = counts
 
 
 @register_quantizer(QUANT_METHOD)
@@ -81,6 +97,7 @@ class PrunedLoader(HfQuantizer):
     quantization_config: PrunedConfig
     _anatomy: Anatomy
     _shapes: dict[str, Size]
+    _frozen: list[str]
 
     def update_attn_implementation(self, config: Any) -> Any:
         """Take the marks off: of the hooks that are given the config the first, before the weights are looked for."""
@@ -96,6 +113,8 @@ class PrunedLoader(HfQuantizer):
         _refuse_another_class(model)
         self._anatomy = resize(model, self.quantization_config)
         self._shapes = {name: value.shape for name, value in model.state_dict().items()}
+        # transformers makes all of them anew, and lets them train.
+        self._frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
         return model
 
     def _process_model_after_weight_loading(self, model: PreTrainedModel, **kwargs: Any) -> PreTrainedModel:
@@ -120,6 +139,8 @@ class PrunedLoader(HfQuantizer):
                 module.config._is_quantized = False
         if self.quantization_config.softmax == "off_by_one":
             use_off_by_one(model)
+        for name in self._frozen:
+            model.get_parameter(name).requires_grad_(False)
         # Its shapes are those that it had when this was found.
         for block in wanting_width(model, self._anatomy.attention):
             narrow(model, block)
@@ -152,7 +173,8 @@ def resize(model: PreTrainedModel, said: PrunedConfig) -> Anatomy:
 
     anatomy = Anatomy.of(model)
     shape: Any = (said.kept, said.key_value_groups, said.blocks)
-    return remove_units(model, plan_surgery(anatomy, ticket_of_shape(anatomy, *shape)))
+    plan = plan_surgery(anatomy, ticket_of_shape(anatomy, *shape))
+    return remove_units(model, plan, returned={**said.returned})
 
 
 def _refuse_another_class(model: PreTrainedModel) -> None:

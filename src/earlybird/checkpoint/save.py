@@ -20,7 +20,7 @@ from earlybird.checkpoint.model_files import moved_in_together
 from earlybird.config import is_number
 from earlybird.errors import InputError
 from earlybird.slimming.scaling import refuse_while_slimming
-from earlybird.surgery.pruned_shape import record_shape
+from earlybird.surgery.pruned_shape import PrunedShape, record_shape
 from earlybird.ticket import Ticket
 
 _log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def save(
         write_card(model, target, reason=reason, ticket=ticket, accuracy=accuracy)
 
     by_the_first(write)
-    if reason and all(len(set(units)) == 1 for units in anatomy.units.values()):
+    if reason and not anatomy.gone and all(len(set(units)) == 1 for units in anatomy.units.values()):
         _log.warning(
             "every block in %s keeps the same number of units, but it loads after `import earlybird` only: %s; for"
             " other tools see earlybird.export",
@@ -100,8 +100,9 @@ def save(
 
 def _refuse_another_ticket(anatomy: Anatomy, ticket: Ticket) -> None:
     """Refuse a ticket by which a model was not pruned, where its blocks have the ticket's names."""
+    shape = PrunedShape.of(anatomy)
     for kind, names in ticket.blocks.items():
-        found = dict(zip(anatomy.names.get(kind, ()), anatomy.units.get(kind, ()), strict=True))
+        found = dict(zip(shape.blocks.get(kind, ()), shape.kept.get(kind, ()), strict=True))
         for name, kept in zip(names, ticket.kept(kind), strict=True):
             if found.get(name, kept) != kept:
                 raise InputError(

@@ -23,6 +23,7 @@ def captured(
     kv_groups: KvGroups | None = None,
     round_to: int = 1,
     valid_counts: Sequence[int] | None = None,
+    whole_blocks: bool = False,
 ) -> NDArray[np.float64]:
     """How much of the best choice's gain over chance the masks capture, judged by reference scores.
 
@@ -41,9 +42,10 @@ def captured(
         kv_groups: how those were pruned, see `mask_at_ratio`.
         round_to: the number of which they keep multiples.
         valid_counts: the numbers that a block may keep, see `mask_at_ratio`.
+        whole_blocks: whether a block may lose its last unit.
     """
     counts = [scores.shape[1]] * scores.shape[0] if units is None else units
-    rule = MaskRule(ratio, scope, counts, uniform, key_value_groups, kv_groups, round_to, valid_counts)
+    rule = MaskRule(ratio, scope, counts, uniform, key_value_groups, kv_groups, round_to, valid_counts, whole_blocks)
     return captured_by(rule, masks, scores)
 
 

@@ -15,7 +15,7 @@ from earlybird.errors import InputError
 from earlybird.exports.foreign import refuse_own_mathematics
 from earlybird.surgery.plain_config import dense_config
 from earlybird.surgery.plan import plan_surgery
-from earlybird.surgery.pruned_shape import ticket_of_shape
+from earlybird.surgery.pruned_shape import PrunedShape, ticket_of_shape
 from earlybird.ticket import Ticket
 
 
@@ -44,7 +44,8 @@ def dense_model(model: PreTrainedModel, ticket: Ticket | None = None) -> PreTrai
         raise InputError(f"the shape before pruning is not known: {error}") from error
     anatomy, pruned = Anatomy.of(dense), Anatomy.of(model)
     if ticket is None:
-        ticket = ticket_of_shape(anatomy, pruned.units, pruned.key_value_groups, pruned.names)
+        shape = PrunedShape.of(pruned)
+        ticket = ticket_of_shape(anatomy, shape.kept, shape.key_value_groups, shape.blocks)
     small = {name: value.detach().cpu() for name, value in model.state_dict().items()}
     if own := sorted(small.keys() - dense.state_dict().keys()):
         raise InputError(

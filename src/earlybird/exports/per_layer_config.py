@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,13 +12,13 @@ from transformers import AutoConfig, PreTrainedModel
 from transformers.integrations.heterogeneity import AmbiguousGlobalPerLayerAttributeError
 from transformers.utils import CONFIG_NAME
 
-from earlybird.anatomy import Anatomy, AttentionBlock, MlpBlock
+from earlybird.anatomy import Anatomy, AttentionBlock, GoneBlock, MlpBlock
 from earlybird.anatomy.config_fields import CannotSayError
 from earlybird.checkpoint import load_mark
 from earlybird.checkpoint.model_files import moved_in_together
 from earlybird.errors import InputError, first_line
 from earlybird.exports.foreign import refuse_own_mathematics
-from earlybird.surgery.plain_config import built, dense_config, fields_of
+from earlybird.surgery.plain_config import built, dense_config, fields_of, neuron_field
 
 # Some families' configs read fields when they are made, to validate them. With this, they get the dense value.
 _READ_AT_ONCE = "allow_global_per_layer_attribute_access"
@@ -40,8 +41,10 @@ def write_per_layer_config(model: PreTrainedModel, directory: Path) -> None:
     if layers:
         content[load_mark.FIELD] = load_mark.PER_LAYER
     content = _readable(content, model)
+    # Of a sublayer that is left out nothing is read.
+    weights = {name: value for name, value in model.state_dict().items() if value.numel()}
     with moved_in_together(directory) as aside:
-        model.save_pretrained(aside)
+        model.save_pretrained(aside, state_dict=weights)
         _write(content, aside)
 
 
@@ -88,22 +91,53 @@ def layer_fields(model: PreTrainedModel, dense: Anatomy) -> dict[int, dict[str, 
     """Layer -> field -> value, of the kinds that were pruned: {0: {"intermediate_size": 57}, ...}."""
     anatomy = Anatomy.of(model)
     layers: dict[int, dict[str, Any]] = {}
-    pruned = {kind for kind, units in anatomy.units.items() if units != dense.units.get(kind)}
+    pruned = {kind for kind, units in dense.units.items() if units != anatomy.units.get(kind)}
     blocks: list[AttentionBlock | MlpBlock] = []
     blocks += anatomy.attention if "heads" in pruned else ()
     blocks += anatomy.mlp if "neurons" in pruned else ()
-    for block in blocks:
-        numbers = [int(part) for part in block.name.split(".") if part.isdigit()]
-        # An encoder and a decoder each count their layers from 0.
-        one_row = hasattr(model.config, "num_hidden_layers") and not model.config.is_encoder_decoder
-        if len(numbers) != 1 or not one_row:
-            raise InputError(f"{block.name} does not lie in one of a row of layers, which per-layer-config describes")
-        fields = layers.setdefault(numbers[0], {})
-        try:
-            for field, value in fields_of(model.config, block, anatomy):
-                if field in fields:
-                    raise InputError(f"layer {numbers[0]} holds two blocks of one kind: per-layer-config says one")
-                fields[field] = value
-        except CannotSayError as error:
-            raise InputError(f"per-layer-config cannot describe {type(model).__name__}: {error}") from error
+    try:
+        for block in blocks:
+            layer = _layer(model, block.name)
+            _add(layers, layer, dict(fields_of(model.config, block, anatomy)))
+        for left in anatomy.gone:
+            _add(layers, _layer(model, left.name), _left_out(model, left))
+    except CannotSayError as error:
+        raise InputError(f"per-layer-config cannot describe {type(model).__name__}: {error}") from error
     return layers
+
+
+def _layer(model: PreTrainedModel, block: str) -> int:
+    """The number of the layer that a block lies in."""
+    numbers = [int(part) for part in block.split(".") if part.isdigit()]
+    # An encoder and a decoder each count their layers from 0.
+    one_row = hasattr(model.config, "num_hidden_layers") and not model.config.is_encoder_decoder
+    if len(numbers) != 1 or not one_row:
+        raise InputError(f"{block} does not lie in one of a row of layers, which per-layer-config describes")
+    return numbers[0]
+
+
+def _add(layers: dict[int, dict[str, Any]], layer: int, fields: Mapping[str, Any]) -> None:
+    of_layer = layers.setdefault(layer, {})
+    for field, value in fields.items():
+        if field == "skip":
+            of_layer[field] = sorted({*of_layer.get(field, ()), *value})
+        elif field in of_layer:
+            raise InputError(f"layer {layer} holds two blocks of one kind: per-layer-config says one")
+        else:
+            of_layer[field] = value
+
+
+def _left_out(model: PreTrainedModel, block: GoneBlock) -> dict[str, Any]:
+    """The field that leaves a block out that has lost its last unit.
+
+    Raises:
+        CannotSayError: an attention whose output projection has a bias, which would be left out along.
+    """
+    output: Any = model.get_submodule(block.projections[-1])
+    if output.bias is None:
+        return {"skip": ["attention" if block.kind == "heads" else "mlp"]}
+    if block.kind == "neurons":
+        return {neuron_field(model.config, block.name): 0}
+    raise CannotSayError(
+        f"{block.name} has no heads left, and the bias of its output projection stays, which `skip` leaves out"
+    )

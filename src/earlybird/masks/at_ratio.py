@@ -27,6 +27,7 @@ def mask_at_ratio(
     kv_groups: KvGroups | None = None,
     round_to: int = 1,
     valid_counts: Sequence[int] | None = None,
+    whole_blocks: bool = False,
 ) -> NDArray[np.bool_]:
     """Prune the units of smallest score; scores (..., layers, units) -> bool of the same shape, True = kept.
 
@@ -43,9 +44,10 @@ def mask_at_ratio(
         round_to: keep the nearest multiple of it in every block, at least one multiple; a block of fewer units
             stays whole.
         valid_counts: the numbers that every block may keep; the nearest is taken. Only with `uniform`.
+        whole_blocks: whether a threshold over all blocks may take the last unit of one. By default a block never loses
+            it: its largest score stays, whatever the ratio.
 
-    Among equal scores the earlier position is pruned first. A block never loses its last unit: its largest
-    score stays, whatever the ratio.
+    Among equal scores the earlier position is pruned first.
 
     Raises:
         InputError: ratio outside [0, 1), an unknown scope, scores that are not finite, `round_to` below 1, or a ratio
@@ -53,5 +55,5 @@ def mask_at_ratio(
     """
     values = checked_scores(scores, units)
     counts = [values.shape[-1]] * values.shape[-2] if units is None else units
-    rule = MaskRule(ratio, scope, counts, uniform, key_value_groups, kv_groups, round_to, valid_counts)
+    rule = MaskRule(ratio, scope, counts, uniform, key_value_groups, kv_groups, round_to, valid_counts, whole_blocks)
     return rule.masks_and_ties(values)[0]

@@ -30,16 +30,16 @@ class BudgetRule:
     """How the scores of all kinds together become masks whose blocks cost at most a share of what they did.
 
     Units go by ascending score per cost until the budget is met, and what then still fits is given back, the best
-    first; every block keeps its best slot. That is the greedy answer to a knapsack: for scores that add up, such as
-    squared gradients, no other choice that meets the budget is worth more by the score of one slot (Dantzig 1957,
-    Operations Research 5). Where all blocks keep equally many, every pair of counts is tried.
+    first; every block keeps its best slot, unless blocks may go whole. That is the greedy answer to a knapsack: for
+    scores that add up, such as squared gradients, no other choice that meets the budget is worth more by the score of
+    one slot (Dantzig 1957, Operations Research 5). Where all blocks keep equally many, every pair of counts is tried.
 
     Scores and masks of all kinds are stacked: (..., blocks, units), the heads' blocks first, padded to the widest.
 
     Attributes:
         budget: the share of the blocks' cost that may be left, in (0, 1).
         costs: of the units.
-        rules: of each kind, at ratio 0: units, groups, rounding, equal counts.
+        rules: of each kind, at ratio 0: units, groups, rounding, equal counts, whether blocks may go whole.
 
     Raises:
         InputError: a budget out of bounds, or below what every block's last units cost.
@@ -173,6 +173,10 @@ class BudgetRule:
         groups = self.key_value_groups
         return None if groups is None else list(zip(self.rules["heads"].units, groups, strict=True))
 
+    @property
+    def _whole_blocks(self) -> bool:
+        return all(rule.whole_blocks for rule in self.rules.values())
+
     def _zeros(self) -> NDArray[np.float64]:
         return np.zeros((len(self.units), max(self.units)))
 
@@ -188,7 +192,8 @@ class BudgetRule:
         """The slots that are always kept, whatever the scores: one of each block, or the least count that is valid."""
         kept = []
         for slots, counts in zip(self._slots.values(), self._counts(), strict=True):
-            last = slots.valid & (np.arange(slots.costs.shape[1]) >= np.asarray(slots.counts)[:, None] - counts[0])
+            least = 0 if self._whole_blocks else counts[0]
+            last = slots.valid & (np.arange(slots.costs.shape[1]) >= np.asarray(slots.counts)[:, None] - least)
             kept.append(last)
         return kept
 
@@ -213,7 +218,7 @@ class BudgetRule:
         allowed = self.budget * self.costs.whole - self.costs.fixed - self._group_rest
         if any(rule.uniform for rule in self.rules.values()):
             return equally_many(worth, slots, self._counts(), allowed)
-        return densest(worth, slots, allowed)
+        return densest(worth, slots, allowed, whole_blocks=self._whole_blocks)
 
     @cached_property
     def _everything(self) -> float:

@@ -39,8 +39,12 @@ class Choice:
     spared: list[NDArray[np.bool_]]
 
 
-def densest(worth: Sequence[NDArray[np.float64]], kinds: Sequence[Slots], allowed: float) -> Choice:
-    """The slots of most worth for their cost, and the best one of every block (Dantzig 1957, Operations Research 5).
+def densest(
+    worth: Sequence[NDArray[np.float64]], kinds: Sequence[Slots], allowed: float, *, whole_blocks: bool = False
+) -> Choice:
+    """The slots of most worth for their cost (Dantzig 1957, Operations Research 5).
+
+    Unless blocks may go whole, the best slot of every block stays.
 
     Slots go by ascending worth per cost until the others cost at most `allowed`; what then still fits is given back,
     the best first.
@@ -51,7 +55,9 @@ def densest(worth: Sequence[NDArray[np.float64]], kinds: Sequence[Slots], allowe
         np.maximum.accumulate(density, -1) if each.ranked else density
         for density, each in zip(densities, kinds, strict=True)
     ]
-    best = [_last_largest(density, each.valid) for density, each in zip(densities, kinds, strict=True)]
+    best = [
+        _last_largest(density, each.valid & (not whole_blocks)) for density, each in zip(densities, kinds, strict=True)
+    ]
     density, cost = _flat(densities), _flat([each.costs for each in kinds])
     kept = _flat([each.valid for each in kinds])
     free = (kept & ~_flat(best)).nonzero()[0]

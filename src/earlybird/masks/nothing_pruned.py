@@ -19,6 +19,7 @@ def refuse_to_prune_nothing(
     by_block: bool,
     round_to: int,
     valid_counts: Sequence[int] | None,
+    whole_blocks: bool = False,
     what: str = "units",
 ) -> None:
     """Refuse a ratio above 0 that may leave every block whole.
@@ -33,7 +34,7 @@ def refuse_to_prune_nothing(
     """
     if ratio == 0 or max(counts, default=0) == 0:
         return
-    restored = [_most_restored(units, round_to) for units in counts]
+    restored = [0 if whole_blocks and round_to == 1 else _most_restored(units, round_to) for units in counts]
 
     def prunes(some: float) -> bool:
         if by_block:

@@ -33,6 +33,7 @@ class MaskRule:
         kv_groups: what is pruned of those.
         round_to: of which every block keeps a multiple.
         valid_counts: the numbers that every block may keep, with `uniform`.
+        whole_blocks: whether a threshold over all blocks may take the last unit of one.
 
     Raises:
         InputError: ratio outside [0, 1), an unknown scope or way with groups, `round_to` below 1, or a ratio above 0
@@ -47,6 +48,7 @@ class MaskRule:
     kv_groups: KvGroups | None = None
     round_to: int = 1
     valid_counts: Sequence[int] | None = None
+    whole_blocks: bool = False
 
     def __post_init__(self) -> None:
         pruned_count(self.ratio, 1)
@@ -73,7 +75,8 @@ class MaskRule:
         if shared is not None:
             counts, valid_counts = shared.slots, shared.valid_slots(valid_counts)
             what = "key/value groups" if counts == tuple(self.key_value_groups or ()) else "heads in every group"
-        if self.ratio and max(counts, default=0) == 1 < max(self.units):
+        alone = max(counts, default=0) == 1 < max(self.units)
+        if self.ratio and alone and not (self.whole_blocks and not self.by_block):
             raise InputError(
                 f"ratio {self.ratio} prunes nothing: all heads of a block share one group of keys and values, and a"
                 ' block keeps at least one; prune heads within it, kv_groups="within"'
@@ -85,6 +88,7 @@ class MaskRule:
             by_block=self.by_block,
             round_to=self.round_to,
             valid_counts=valid_counts,
+            whole_blocks=self.whole_blocks,
             what=what,
         )
 
@@ -124,6 +128,7 @@ class MaskRule:
                 self.uniform,
                 round_to=self.round_to,
                 valid_counts=shared.valid_slots(self.valid_counts),
+                whole_blocks=self.whole_blocks,
             )
             masks, tied = slots.masks_and_ties(shared.gathered(scores), global_split)
             return shared.spread(masks, scores), tied
@@ -131,7 +136,8 @@ class MaskRule:
             pruned = pruned_per_block(self.units, self.ratio, self.uniform, self.round_to, self.valid_counts)
             return cut_blocks(scores, self.units, pruned)
         kept, tied = cut_together(scores, self.units, pruned_count(self.ratio, sum(self.units)), global_split)
-        keep_last_unit(kept, scores, self.units)
+        if not self.whole_blocks:
+            keep_last_unit(kept, scores, self.units)
         whole = self.round_to == 1 or self.ratio == 0
         return kept if whole else rounded(kept, scores, self.units, self.round_to), tied
 
@@ -141,6 +147,8 @@ class MaskRule:
 
     def kept_by_minimum(self, scores: NDArray[np.floating]) -> tuple[int, ...]:
         """Blocks of (layers, units) that keep a unit only because none may lose its last one."""
+        if self.whole_blocks:
+            return ()
         shared = shared_heads(self.units, self.key_value_groups, self.kv_groups)
         if shared is not None:
             return MaskRule(self.ratio, self.scope, shared.slots, self.uniform).kept_by_minimum(shared.gathered(scores))
@@ -224,10 +232,21 @@ def rule_of(kind: Kind, ratio: float, config: PruningConfig, source: Prunable) -
     units, scope = tuple(source.units[kind]), config.scope(kind)
     try:
         if kind == "neurons":
-            return MaskRule(ratio, scope, units, config.uniform, round_to=config.round_to)
+            return MaskRule(
+                ratio, scope, units, config.uniform, round_to=config.round_to, whole_blocks=config.whole_blocks
+            )
         valid_counts = source.valid_head_counts if config.uniform else None
         groups = source.key_value_groups
-        return MaskRule(ratio, scope, units, config.uniform, groups, config.kv_groups, valid_counts=valid_counts)
+        return MaskRule(
+            ratio,
+            scope,
+            units,
+            config.uniform,
+            groups,
+            config.kv_groups,
+            valid_counts=valid_counts,
+            whole_blocks=config.whole_blocks,
+        )
     except InputError as error:
         raise InputError(f"{kind}: {error}") from error
 

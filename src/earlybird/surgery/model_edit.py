@@ -6,12 +6,16 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
-from earlybird.anatomy import AttentionBlock
+from earlybird.anatomy import AttentionBlock, Block
 from earlybird.anatomy.blocks import Counted
+from earlybird.anatomy.paths import below, tensor_at
 from earlybird.anatomy.projections import resize
+from earlybird.anatomy.without_heads import Conv1DWithoutInputs, WithoutHeads
+from earlybird.anatomy.wrappers import is_lora
 from earlybird.surgery.input_width import narrow
-from earlybird.surgery.plan import Cut
+from earlybird.surgery.plan import Cut, unread
 from earlybird.surgery.position_bias import is_untied, tie_again, untie
 
 
@@ -72,7 +76,7 @@ class ModelEdit:
         counts: dict[Counted, int] = {
             "heads": heads,
             "groups": groups,
-            "ratio": heads // groups,
+            "ratio": heads // groups if groups else block.heads_per_group,
             "width": heads * block.unit_size,
             "value width": heads * block.value_size,
             "group width": groups * block.unit_size,
@@ -84,6 +88,42 @@ class ModelEdit:
                 self._set(path, attribute, (*shape[:-1], heads))
             else:
                 self._set(path, attribute, counts[count.counted])
+
+    def stand_in(self, block: Block, returned: int) -> None:
+        """Let a block that has no unit left give the bias of its output projection.
+
+        Args:
+            block: as it was; its projections are of no size by now.
+            returned: by an attention, see `WithoutHeads`.
+        """
+        outer = self._model.get_submodule(block.output)
+        path = below(block.output, "base_layer") if is_lora(outer) else block.output
+        output = self._model.get_submodule(path)
+        if type(output) is Conv1D:
+            self._replace(path, Conv1DWithoutInputs(output))
+        if isinstance(block, AttentionBlock):
+            around = below(block.owner, "")
+            inside = block.output.removeprefix(around) if block.output.startswith(around) else ""
+            attention = self._model.get_submodule(block.owner)
+            self._replace(block.owner, WithoutHeads(attention, inside, returned))
+            for path in unread(block):
+                self._freeze(path)
+
+    def _freeze(self, path: str) -> None:
+        """Let a parameter that nothing reads any more not train: several processes would wait for its gradient."""
+        tensor = tensor_at(self._model, path)
+        trains = tensor.requires_grad
+
+        def back() -> None:
+            tensor.requires_grad_(trains)
+
+        self._undo.append(back)
+        tensor.requires_grad_(False)
+
+    def _replace(self, path: str, module: nn.Module) -> None:
+        old = self._model.get_submodule(path)
+        self._model.set_submodule(path, module.train(old.training))
+        self._undo.append(lambda: self._model.set_submodule(path, old))
 
     def _set(self, path: str, name: str, value: object) -> None:
         module = self._model.get_submodule(path)

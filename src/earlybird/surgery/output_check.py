@@ -35,11 +35,13 @@ class OutputCheck:
         name: of the module; "" is the whole model.
         arguments: of its forward pass.
         masked: its outputs, of a block the first one.
+        emptied: whether it is an attention that loses its last head.
     """
 
     name: str
     arguments: Mapping[str, Any]
     masked: list[Tensor]
+    emptied: bool = False
 
     def check(self, model: nn.Module) -> None:
         """Run the module again, now that the units are removed.
@@ -52,15 +54,25 @@ class OutputCheck:
         try:
             removed = _run(module, self.arguments)[: len(self.masked)]
         except Exception as error:
+            if self.emptied:
+                raise self._not_its_bias_alone(called) from error
             raise InputError(
                 f"{called} cannot be pruned: its forward pass depends on the number of its units in a way that"
                 f" earlybird does not know ({type(error).__name__}: {first_line(error)}); {_WAY_OUT}"
             ) from error
         if not _same(self.masked, removed):
+            if self.emptied:
+                raise self._not_its_bias_alone(called)
             raise InputError(
                 f"{called} cannot be pruned: it gives other outputs with its units removed than with the same units"
                 f" masked, so they are laid out or joined in a way that earlybird does not know; {_WAY_OUT}"
             )
+
+    def _not_its_bias_alone(self, called: str) -> InputError:
+        return InputError(
+            f"{called} cannot lose its last head: its forward pass gives more than the bias of its output projection"
+            " then, a residual or a norm; keep a head of it (whole_blocks=False, or exclude it by name)"
+        )
 
 
 class _Masking:
@@ -88,7 +100,7 @@ def masked(model: nn.Module, masks: Iterable[tuple[Block, NDArray[np.bool_]]]) -
             handle.remove()
 
 
-def output_check_of(model: nn.Module, block: Block) -> OutputCheck | None:
+def output_check_of(model: nn.Module, block: Block, *, emptied: bool = False) -> OutputCheck | None:
     """Run a block of a model whose pruned units are masked, or None where it cannot be run by itself."""
     module = model.get_submodule(block.name)
     for arguments in guessed_arguments(model, block):
@@ -96,8 +108,8 @@ def output_check_of(model: nn.Module, block: Block) -> OutputCheck | None:
             outputs = _run(module, arguments)[:1]
         except Exception:  # the block cannot be run like that: no evidence
             continue
-        if outputs and outputs[0].isfinite().all():
-            return OutputCheck(block.name, arguments, outputs)
+        if outputs and (outputs[0].is_meta or outputs[0].isfinite().all()):
+            return OutputCheck(block.name, arguments, outputs, emptied)
     return None
 
 

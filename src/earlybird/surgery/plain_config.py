@@ -82,6 +82,9 @@ def dense_config(config: PreTrainedConfig) -> PreTrainedConfig:
 def _changes(model: PreTrainedModel, anatomy: Anatomy, said: Anatomy) -> dict[str, Any]:
     """Path in the config -> value, of all fields that must change for `said` to become the model's anatomy."""
     changes: dict[str, Any] = {}
+    if anatomy.gone:
+        gone = anatomy.gone[0]
+        raise CannotSayError(f"{gone.name} has no {gone.kind} left, which no field of it says")
     if anatomy.names != said.names:
         raise CannotSayError(f"{type(model).__name__} has other blocks than its config says")
     for kind, units in anatomy.units.items():
@@ -105,10 +108,7 @@ def fields_of(
     """
     name = type(config).__name__
     if isinstance(block, MlpBlock):
-        field = next((f for f in NEURON_FIELDS if has_field(config, f) and _speaks_of(f, block.name)), None)
-        if field is None:
-            raise CannotSayError(f"{name} has no field for the number of neurons")
-        yield field, block.units
+        yield neuron_field(config, block.name), block.units
         return
     grouped = has_field(config, "num_key_value_heads")
     if not has_field(config, "num_attention_heads") or not (grouped or has_field(config, "head_dim")):
@@ -120,6 +120,18 @@ def fields_of(
     if grouped:
         groups = anatomy.key_value_groups
         yield "num_key_value_heads", groups[anatomy.attention.index(block)] if groups else block.units
+
+
+def neuron_field(config: PreTrainedConfig, block: str) -> str:
+    """The field that says how many neurons a block has.
+
+    Raises:
+        CannotSayError: there is none.
+    """
+    field = next((f for f in NEURON_FIELDS if has_field(config, f) and _speaks_of(f, block)), None)
+    if field is None:
+        raise CannotSayError(f"{type(config).__name__} has no field for the number of neurons")
+    return field
 
 
 def _speaks_of(field: str, block: str) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from earlybird.anatomy import Anatomy, AttentionBlock, Block
 from earlybird.anatomy.bias_tables import copied_table, untied
+from earlybird.anatomy.paths import is_in
 from earlybird.errors import InputError
 from earlybird.ticket import Ticket
 from earlybird.vocabulary import Kind
@@ -53,6 +54,11 @@ class SurgeryPlan:
         """The blocks that lose units, each with its mask (units,)."""
         return [(block, mask) for block, mask in self.blocks if not mask.all()]
 
+    @property
+    def emptied(self) -> list[Block]:
+        """The blocks that lose their last unit."""
+        return [block for block, mask in self.blocks if not mask.any()]
+
 
 def plan_surgery(anatomy: Anatomy, ticket: Ticket) -> SurgeryPlan:
     """Plan what makes a model as small as a ticket says.
@@ -86,6 +92,17 @@ def plan_surgery(anatomy: Anatomy, ticket: Ticket) -> SurgeryPlan:
     )
 
 
+def unread(block: Block) -> list[str]:
+    """Parameters beside an attention that nothing reads once it has no head, and that are not cut then.
+
+    The module that holds them is still run, and may not be able to without a head (BEiT's position bias).
+    """
+    if not isinstance(block, AttentionBlock):
+        return []
+    own = (block.owner, block.query, block.key, block.value, block.output)
+    return [part.parameter for part in block.parts if not any(is_in(part.parameter, path) for path in own)]
+
+
 def _masked(blocks: Sequence[B], kind: Kind, anatomy: Anatomy, ticket: Ticket) -> list[tuple[B, NDArray[np.bool_]]]:
     """Blocks of a kind, each with its mask."""
     masks = [np.ones(block.units, dtype=np.bool_) for block in blocks]
@@ -107,7 +124,8 @@ def _refuse_uneven_groups(block: AttentionBlock, mask: NDArray[np.bool_]) -> Non
 
 def _cuts(block: Block, mask: NDArray[np.bool_]) -> list[Cut]:
     stays = block.kept(mask)
-    kept = [(part, stays[part.unit_of]) for part in block.parts]
+    stay_whole = unread(block) if not mask.any() else []
+    kept = [(part, stays[part.unit_of]) for part in block.parts if part.parameter not in stay_whole]
     return [
         Cut(part.parameter, part.dim, torch.from_numpy(np.flatnonzero(entries)))
         for part, entries in kept

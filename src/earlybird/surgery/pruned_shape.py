@@ -9,6 +9,7 @@ quantized.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -52,17 +53,49 @@ def record_shape(model: nn.Module, anatomy: Anatomy) -> str:
             raise CannotSayError("no config says that the softmax is off by one")
         say_plainly(model, anatomy)
     except CannotSayError as reason:
+        shape = PrunedShape.of(anatomy)
         model.config.quantization_config = {
             "quant_method": QUANT_METHOD,
             "version": FORMAT_VERSION,
-            "kept": {kind: list(units) for kind, units in anatomy.units.items()},
-            **({"key_value_groups": list(anatomy.key_value_groups)} if anatomy.key_value_groups else {}),
-            "blocks": {kind: list(names) for kind, names in anatomy.names.items()},
+            "kept": {kind: list(units) for kind, units in shape.kept.items()},
+            **({"key_value_groups": list(shape.key_value_groups)} if shape.key_value_groups else {}),
+            "blocks": {kind: list(names) for kind, names in shape.blocks.items()},
+            **({"returned": dict(shape.returned)} if shape.returned else {}),
             "softmax": softmax,
         }
         return str(reason)
     remove_mark(model.config)
     return ""
+
+
+@dataclass(frozen=True)
+class PrunedShape:
+    """What is left in each block.
+
+    Attributes:
+        kept: per kind, the units of each block; 0 of one that is gone.
+        blocks: per kind, their names.
+        key_value_groups: of each attention block, where heads share keys and values.
+        returned: what the attention blocks return that are gone, by name; see `WithoutHeads`.
+    """
+
+    kept: Mapping[Kind, Sequence[int]]
+    blocks: Mapping[Kind, Sequence[str]]
+    key_value_groups: Sequence[int] | None
+    returned: Mapping[str, int]
+
+    @classmethod
+    def of(cls, anatomy: Anatomy) -> PrunedShape:
+        """The shape of a pruned model."""
+        gone = {kind: tuple(block for block in anatomy.gone if block.kind == kind) for kind in KINDS}
+        kinds = [kind for kind in KINDS if anatomy.units.get(kind) or gone[kind]]
+        groups = anatomy.key_value_groups
+        return cls(
+            kept={kind: (*anatomy.units.get(kind, ()), *(0 for _ in gone[kind])) for kind in kinds},
+            blocks={kind: (*anatomy.names.get(kind, ()), *(block.name for block in gone[kind])) for kind in kinds},
+            key_value_groups=None if groups is None else (*groups, *(0 for _ in gone["heads"])),
+            returned={block.name: block.returned for block in gone["heads"]},
+        )
 
 
 def remove_mark(config: PreTrainedConfig) -> None:
@@ -86,7 +119,7 @@ def ticket_of_shape(
 
     Args:
         anatomy: of the dense model, or of a part of it (the encoder alone, the base without its head).
-        kept: units kept in each block.
+        kept: units kept in each block, none of one that is gone.
         key_value_groups: groups kept in each attention block; by default no heads share keys and values.
         blocks: names of the blocks that the counts are of; by default the model's own, in order.
 
@@ -112,6 +145,8 @@ def ticket_of_shape(
         for block, row in enumerate(rows):
             name, full, full_groups = anatomy.names[kind][block], units[block], dense_groups[block]
             count, share = counts[row], kept_groups[row]
+            if type(count) is int and count == 0:
+                continue
             fits = type(count) is int and type(share) is int and 0 < count <= full and 0 < share <= full_groups
             if not fits or count % share or count // share > full // full_groups:
                 grouped = f" in {share} key/value groups" if shared else ""

@@ -25,6 +25,7 @@ from earlybird.surgery.output_check import (
     output_check_of_model,
 )
 from earlybird.surgery.plan import SurgeryPlan
+from earlybird.surgery.returns import returns_seen
 
 
 def remove_units(
@@ -32,6 +33,7 @@ def remove_units(
     plan: SurgeryPlan,
     *,
     refits: Mapping[str, Tensor] = MappingProxyType({}),
+    returned: Mapping[str, int] = MappingProxyType({}),
     patterns: Patterns = (),
     inputs: Mapping[str, Any] | None = None,
 ) -> Anatomy:
@@ -44,6 +46,7 @@ def remove_units(
         model: itself, without wrappers; on the meta device no outputs are compared.
         plan: made from its anatomy.
         refits: path -> new values of parameters, set before anything is cut, see `compensated`.
+        returned: what attention blocks that lose their last head return, where it is known; see `WithoutHeads`.
         patterns: by which that anatomy was found.
         inputs: keyword arguments of the model's forward pass, to compare its outputs masked and pruned, too.
 
@@ -65,12 +68,15 @@ def remove_units(
         for attention in plan.untied:
             edit.untie(attention)
         expected = parameter_count(model)
-        checks = _output_checks(model, plan, patterns, inputs)
+        with returns_seen(model, plan.emptied) as seen:
+            checks = _output_checks(model, plan, patterns, inputs)
         for cut in plan.cuts:
             expected -= edit.cut(cut)
         for block, mask in plan.changed:
             if isinstance(block, AttentionBlock):
                 edit.count_heads(block, int(mask.sum()), int(block.kept(mask)[block.units :].sum()))
+        for block in plan.emptied:
+            edit.stand_in(block, returned[block.name] if block.name in returned else seen.of(block))
         after = Anatomy.of(model, patterns=patterns)
         _refuse_other_counts(model, after, plan)
         if parameter_count(model) != expected:
@@ -98,15 +104,19 @@ def _output_checks(
     Raises:
         InputError: an attention cannot be run by itself, is not described by the user, and not seen on inputs.
     """
+    emptied = {block.name: block for block in plan.emptied if isinstance(block, AttentionBlock)}
     if any(parameter.is_meta for parameter in model.parameters()):
+        # What an attention returns shows without weights, too.
+        for attention in {type(model.get_submodule(each.owner)): each for each in emptied.values()}.values():
+            output_check_of(model, attention)
         return []
     vouched = tuple(pattern.query for pattern in patterns if isinstance(pattern, AttentionPattern))
     sorts: dict[tuple[Any, ...], OutputCheck | None] = {}
     with masked(model, plan.changed):
         for block, _ in plan.changed:
-            if (key := check_key(model, block)) in sorts:
+            if (key := (*check_key(model, block), block.name in emptied)) in sorts:
                 continue
-            sorts[key] = output_check_of(model, block)
+            sorts[key] = output_check_of(model, block, emptied=block.name in emptied)
             unchecked = sorts[key] is None and inputs is None
             if unchecked and isinstance(block, AttentionBlock) and not block.query.endswith(vouched):
                 raise cannot_be_checked(model, block)
@@ -118,8 +128,11 @@ def _output_checks(
 def _refuse_other_counts(model: nn.Module, after: Anatomy, plan: SurgeryPlan) -> None:
     """Refuse unless a model just pruned is found again block by block, with the counts that were to be kept."""
     found = {(type(block), block.name): block for block in after.blocks}
+    gone = {(block.kind, block.name) for block in after.gone}
     for block, mask in plan.blocks:
         expected = int(mask.sum())
+        if not expected and ("heads" if isinstance(block, AttentionBlock) else "neurons", block.name) in gone:
+            continue
         again = found.get((type(block), block.name))
         if again is None or again.units != expected:
             seen = "is not found any more" if again is None else f"has {again.units} units"
