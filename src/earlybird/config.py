@@ -72,11 +72,21 @@ class PruningConfig:
     parameters: float | None = field(
         default=None, metadata={"help": "Instead of ratios: the share of the blocks' parameters that is left."}
     )
+    milliseconds: float | None = field(
+        default=None,
+        metadata={
+            "help": "Instead of ratios: what a forward pass of --examples may take, measured on this machine once."
+        },
+    )
     tokens: int = field(
         default=128,
         metadata={
-            "help": "Tokens of the example that a budget's FLOPs are counted for; at most as many as the model takes."
+            "help": "Tokens of the example that a budget's FLOPs or milliseconds are of; at most as many as the model"
+            " takes."
         },
+    )
+    examples: int | None = field(
+        default=None, metadata={"help": "Examples of the forward pass that a budget of milliseconds is for."}
     )
     heads_scope: Scope | None = field(
         default=None,
@@ -145,7 +155,7 @@ class PruningConfig:
 
     @property
     def budget(self) -> tuple[Measure, float] | None:
-        """What may be left instead of ratios, and the share of it."""
+        """What may be left instead of ratios, and the share of it; of milliseconds how many."""
         given = ((measure, cast(float | None, getattr(self, measure))) for measure in MEASURES)
         return next(((measure, share) for measure, share in given if share is not None), None)
 
@@ -163,10 +173,14 @@ class PruningConfig:
     def _check_budget(self) -> None:
         if type(self.tokens) is not int or self.tokens < 1:
             raise InputError(f"tokens must be a whole number of at least 1, got {self.tokens!r}")
+        if self.examples is not None and (type(self.examples) is not int or self.examples < 1):
+            raise InputError(f"examples must be a whole number of at least 1, got {self.examples!r}")
         given = [measure for measure in MEASURES if getattr(self, measure) is not None]
         for measure in given:
             share = getattr(self, measure)
-            if not (is_number(share) and 0 < share < 1):
+            if measure == "milliseconds":
+                self._check_milliseconds()
+            elif not (is_number(share) and 0 < share < 1):
                 raise InputError(
                     f"{measure} must lie in (0, 1), the share of the blocks' {measure} that is left, got {share!r}"
                 )
@@ -185,6 +199,15 @@ class PruningConfig:
             raise InputError(
                 f"a budget compares the units of all blocks, and {scopes[0]} asks for a threshold in each layer: leave"
                 " it out, or give ratios"
+            )
+
+    def _check_milliseconds(self) -> None:
+        if self.milliseconds is None or not is_number(self.milliseconds) or self.milliseconds <= 0:
+            raise InputError(f"milliseconds must be a number above 0, got {self.milliseconds!r}")
+        if self.examples is None:
+            raise InputError(
+                f"milliseconds={self.milliseconds} are those of a forward pass of a stated shape: give examples=1, or"
+                f" as many as it has, and its tokens where they are not {self.tokens}"
             )
 
     def scope(self, kind: Kind) -> Scope:

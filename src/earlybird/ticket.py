@@ -23,6 +23,7 @@ from earlybird.errors import InputError, nearest
 from earlybird.masks.budget import budget_rule
 from earlybird.masks.by_name import mask_by_name
 from earlybird.masks.rule import rule_of
+from earlybird.masks.unit_costs import UnitCosts
 from earlybird.vocabulary import KINDS, Kind
 
 if TYPE_CHECKING:
@@ -120,7 +121,9 @@ class Ticket:
         return cls.of(anatomy, draw.masks, draw_step=step, draw_fraction=fraction, **described)
 
     @classmethod
-    def random(cls, anatomy: Anatomy, config: PruningConfig, *, seed: int = 0) -> Ticket:
+    def random(
+        cls, anatomy: Anatomy, config: PruningConfig, *, seed: int = 0, costs: UnitCosts | None = None
+    ) -> Ticket:
         """A ticket whose units are chosen by chance.
 
         Args:
@@ -130,6 +133,7 @@ class Ticket:
                 the model's config can say (Llama and Gemma 2 and 3 want a divisor of the hidden size), of which a
                 warning tells. `round_to` leaves the heads: one brings as many features as it has.
             seed: of the choice.
+            costs: of the units, for a budget of milliseconds: `earlybird.latency.unit_costs(model, anatomy, config)`.
 
         Raises:
             InputError: a ratio for a kind that the model does not have, or for a name that fits no block; an excluded
@@ -145,7 +149,7 @@ class Ticket:
             raise InputError("give a ratio for heads, for neurons or for both, or a budget: there is nothing to prune")
         generator = np.random.default_rng(seed)
         anatomy = anatomy.excluding(config.exclude)
-        rule = budget_rule(config, anatomy)
+        rule = budget_rule(config, anatomy, costs)
         if rule is not None:
             chosen = rule.by_kind(rule.random_masks(generator))
             return cls.of(anatomy, chosen, how="random", seed=seed, config=plain_values(config))

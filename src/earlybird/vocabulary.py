@@ -21,8 +21,8 @@ SCORES: tuple[Score, ...] = get_args(Score)
 # Where a ratio's threshold is taken: in each block, or over all blocks of a kind.
 Scope = Literal["layer", "global"]
 
-# What a budget counts.
-Measure = Literal["flops", "parameters"]
+# What a budget counts: a share of it may be left, or so many milliseconds of a forward pass.
+Measure = Literal["flops", "parameters", "milliseconds"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 
 # What is pruned of heads that share keys and values: whole groups, or equally many heads within every group.

@@ -112,8 +112,8 @@ def test_a_random_ticket_goes_by_a_random_order_to_the_same_budget(run, tmp_path
     [
         (["--flops", "0.4,0.5"], "give --output DIRECTORY"),
         (["--flops", "0.4,0.5", "--parameters", "0.3", "--output", "there"], "flops and parameters are two budgets"),
-        (["--flops", "half"], "flops takes a share or several"),
-        (["--flops", ""], "flops takes a share or several"),
+        (["--flops", "half"], "flops takes a number or several"),
+        (["--flops", ""], "flops takes a number or several"),
         (["--flops", "0.3,0.3", "--output", "there"], "a share is given twice"),
         (["--flops", "0.3,1.3", "--output", "there"], r"flops must lie in \(0, 1\)"),
         (["--flops", "0.3,0.5", "--detector", "all", "--output", "there"], "--detector all draws no ticket"),

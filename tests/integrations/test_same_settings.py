@@ -276,7 +276,7 @@ def test_the_configs_leave_little_at_its_default():
         if all(getattr(plain, each.name) == getattr(config, each.name) for config in CONFIGS.values())
     ]
     # No heads share keys and values; a budget is in one measure.
-    assert same == ["parameters", "kv_groups"]
+    assert same == ["parameters", "milliseconds", "examples", "kv_groups"]
 
 
 def test_a_ticket_says_what_it_was_drawn_by(config_and_ticket):

@@ -155,6 +155,11 @@ class Anatomy:
         blocks = {kind: every[kind] for kind in self.units}
         if measure == "parameters":
             return parameters_of_units(model, blocks, tokens)
+        if measure == "milliseconds":
+            raise InputError(
+                "milliseconds are measured, not counted: give"
+                " costs=earlybird.latency.unit_costs(model, anatomy, config)"
+            )
         try:
             example, _ = example_inputs(model, tokens)
         except (RuntimeError, TypeError, ValueError) as error:

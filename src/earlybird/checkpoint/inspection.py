@@ -23,6 +23,7 @@ from earlybird.checkpoint.no_model import refuse_no_place, why_no_model
 from earlybird.checkpoint.quantizer import PrunedConfig, resize
 from earlybird.config import PruningConfig
 from earlybird.errors import InputError, first_line
+from earlybird.latency import unit_costs
 from earlybird.surgery.prune import prune
 from earlybird.surgery.pruned_shape import is_ours
 from earlybird.ticket import Ticket
@@ -31,6 +32,7 @@ from earlybird.vocabulary import KINDS, Measure
 # Twenty times those of the deepest models; each is built, if without weights.
 _MOST_LAYERS = 3000
 _COUNTS_OF_LAYERS = ("layers", "n_layer", "depth", "depths")
+_MOST_TIMED = 1_000_000_000
 MOST_PARTS = 500_000  # modules and parameters; Switch's, with 2,048 experts a layer, are 431,017
 
 
@@ -53,6 +55,7 @@ class Inspection:
         ratios: what was pruned of each kind.
         budget: what was counted and how much of it was to be left, where that was asked for.
         example: what one example is, for people.
+        forward_milliseconds: of a forward pass as it is and pruned, by the table, where that was asked for.
     """
 
     anatomy: Anatomy
@@ -61,6 +64,7 @@ class Inspection:
     ratios: dict[str, float]
     budget: tuple[Measure, float] | None
     example: str
+    forward_milliseconds: tuple[float, float] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -84,12 +88,16 @@ class Inspection:
                 "parameters": self.pruned.parameters,
                 "flops": self.pruned.flops,
             },
+            **({} if self.forward_milliseconds is None else {"milliseconds": list(self.forward_milliseconds)}),
         }
 
     def __str__(self) -> str:
         rows = [str(self.anatomy), self._line("", self.cost)]
         if self.pruned is not None:
             rows.append(self._line(f"{self._amount()}: ", self.pruned))
+        if self.forward_milliseconds is not None:
+            now, then = self.forward_milliseconds
+            rows.append(f"a forward pass takes {now:.4g} milliseconds on this machine, pruned {then:.4g} by its table")
         return "\n".join(rows)
 
     def _amount(self) -> str:
@@ -97,8 +105,9 @@ class Inspection:
             return "without " + ", ".join(f"{ratio:.0%} of the {kind}" for kind, ratio in self.ratios.items())
         measure, share = self.budget
         name = "FLOPs" if measure == "flops" else measure
+        amount = f"{share:g} milliseconds" if measure == "milliseconds" else f"{share:.1%} of the blocks' {name}"
         pruned = " and ".join(f"{ratio:.1%} of the {kind}" for kind, ratio in self.ratios.items())
-        return f"at {share:.1%} of the blocks' {name}, randomly without {pruned}"
+        return f"at {amount}, randomly without {pruned}"
 
     def _line(self, before: str, cost: Cost) -> str:
         share = "" if cost is self.cost else f" ({cost.parameters / self.cost.parameters:.1%})"
@@ -122,26 +131,31 @@ def inspect_model(name: str, config: PruningConfig | None = None, *, length: int
     """
     if length < 1:
         raise InputError(f"length must be at least 1, got {length}")
-    model = _model(name)
+    timed = config is not None and config.milliseconds is not None
+    model = _model(name, with_weights=timed)
     anatomy = Anatomy.of(model)
     try:
         example, described = example_inputs(model, length)
     except (RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"the config at {name} says no size that an input can have: {first_line(error)}") from error
-    pruned = None
+    pruned = milliseconds = None
     ratios: dict[str, float] = {
         kind: getattr(config, kind) for kind in KINDS if getattr(config, kind, None) is not None
     }
     if config is not None and (ratios or config.budget is not None):
-        ticket = Ticket.random(anatomy, config)
+        costs = None if config.budget is None else unit_costs(model, anatomy, config)
+        ticket = Ticket.random(anatomy, config, costs=costs)
+        if costs is not None and timed:
+            milliseconds = costs.whole, float(costs.of(ticket.masks))
         if config.budget is not None:
             ratios = {kind: 1 - sum(ticket.kept(kind)) / sum(ticket.units[kind]) for kind in ticket.masks}
         pruned = _cost(prune(copy.deepcopy(model), ticket), example)
     budget = None if config is None else config.budget
-    return Inspection(anatomy, _cost(model, example), pruned, ratios, budget, described)
+    return Inspection(anatomy, _cost(model, example), pruned, ratios, budget, described, milliseconds)
 
 
-def _model(name: str) -> PreTrainedModel:
+def _model(name: str, *, with_weights: bool) -> PreTrainedModel:
+    """The model of a directory; of a config alone on shapes, or with random weights."""
     refuse_no_place(name)
     path = Path(name)
     if path.is_dir() and any(path.glob("*.safetensors")):
@@ -169,6 +183,9 @@ def _model(name: str) -> PreTrainedModel:
     try:
         with on_meta_up_to(MOST_PARTS, f"the config at {name}"):
             model = _built(config)
+        if with_weights:
+            _refuse_too_large(model, name)
+            model = _built(config)
         kept = getattr(config, "quantization_config", None)
         if is_ours(kept):
             resize(model, PrunedConfig(**kept))
@@ -177,6 +194,14 @@ def _model(name: str) -> PreTrainedModel:
         raise
     except Exception as error:
         raise InputError(f"no model can be built by the config at {name}: {first_line(error)}") from error
+
+
+def _refuse_too_large(model: PreTrainedModel, name: str) -> None:
+    if (parameters := parameter_count(model)) > _MOST_TIMED:
+        raise InputError(
+            f"the model of the config at {name} has {parameters:,} parameters, too many to make by chance and measure:"
+            " save it with its weights, or give a budget of FLOPs"
+        )
 
 
 def _built(config: PreTrainedConfig) -> PreTrainedModel:

@@ -217,7 +217,7 @@ def _shares(name: str, text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError as error:
-        raise InputError(f"{name} takes a share or several, 0.5 or 0.3,0.4,0.5, got {text!r}") from error
+        raise InputError(f"{name} takes a number or several, 0.5 or 0.3,0.4,0.5, got {text!r}") from error
 
 
 def _draw_each(

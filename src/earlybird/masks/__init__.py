@@ -3,7 +3,7 @@
 from earlybird.masks.at_ratio import mask_at_ratio
 from earlybird.masks.budget import BudgetRule, budget_rule
 from earlybird.masks.rule import MaskRule, Prunable, Rule, mask_rules
-from earlybird.masks.unit_costs import UnitCosts
+from earlybird.masks.unit_costs import UnitCosts, WidthCurve
 
 __all__ = [
     "BudgetRule",
@@ -11,6 +11,7 @@ __all__ = [
     "Prunable",
     "Rule",
     "UnitCosts",
+    "WidthCurve",
     "budget_rule",
     "mask_at_ratio",
     "mask_rules",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -23,6 +23,9 @@ from earlybird.masks.unit_costs import UnitCosts
 from earlybird.vocabulary import KINDS, Kind
 
 Number = TypeVar("Number", bound=np.generic)
+
+# Of the interval in which a choice by curves is looked for: down to a thousandth of it.
+_HALVINGS = 10
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,18 @@ class BudgetRule:
 
     def __post_init__(self) -> None:
         least = self.cost(self.stacked(self._spread(self._least(), self._zeros())))
-        if self.budget < least:
+        if self.budget >= least:
+            return
+        if self.costs.measure == "milliseconds":
             raise InputError(
-                f"{self.costs.measure}={self.budget} is less than is possible: with the least that every block keeps,"
-                f" the blocks cost {math.ceil(least * 1e4) / 1e4} of what they do now"
+                f"milliseconds={self.budget * self.costs.whole:.4g} is less than is possible: with the least that every"
+                f" block keeps, a forward pass takes {math.ceil(least * self.costs.whole * 1e3) / 1e3} of"
+                f" {self.costs.whole:.4g} milliseconds"
             )
+        raise InputError(
+            f"{self.costs.measure}={self.budget} is less than is possible: with the least that every block keeps,"
+            f" the blocks cost {math.ceil(least * 1e4) / 1e4} of what they do now"
+        )
 
     @property
     def units(self) -> tuple[int, ...]:
@@ -215,10 +225,32 @@ class BudgetRule:
     def _chosen(self, worth: Sequence[NDArray[np.float64]]) -> Choice:
         """By the worth of each kind's slots, (blocks, slots)."""
         slots = list(self._slots.values())
-        allowed = self.budget * self.costs.whole - self.costs.fixed - self._group_rest
-        if any(rule.uniform for rule in self.rules.values()):
-            return equally_many(worth, slots, self._counts(), allowed)
-        return densest(worth, slots, allowed, whole_blocks=self._whole_blocks)
+        counts = self._counts() if any(rule.uniform for rule in self.rules.values()) else None
+
+        def choice(allowed: float) -> Choice:
+            if counts is not None:
+                return equally_many(worth, slots, counts, allowed)
+            return densest(worth, slots, allowed, whole_blocks=self._whole_blocks)
+
+        if self.costs.curves is None:
+            return choice(self.budget * self.costs.whole - self.costs.fixed - self._group_rest)
+        return self._on_curves(choice)
+
+    def _on_curves(self, choice: Callable[[float], Choice]) -> Choice:
+        """The most that costs no more by the curves, of choices by what units cost on average."""
+        # What the least costs by units, which every choice has to allow, and all of them.
+        slots = self._slots.values()
+        least = sum(float(each.costs[kept].sum()) for each, kept in zip(slots, self._least(), strict=True))
+        most = sum(float(each.costs[each.valid].sum()) for each in slots)
+        best = choice(least)
+        for _ in range(_HALVINGS):
+            allowed = (least + most) / 2
+            chosen = choice(allowed)
+            if self.cost(self.stacked(self._spread(chosen.kept, self._zeros()))) <= self.budget:
+                least, best = allowed, chosen
+            else:
+                most = allowed
+        return best
 
     @cached_property
     def _everything(self) -> float:
@@ -249,6 +281,13 @@ def budget_rule(config: PruningConfig, source: Prunable, costs: UnitCosts | None
     measure, budget = config.budget
     if costs is None:
         costs = source.unit_costs(measure, config.tokens)
+    if measure == "milliseconds":
+        if budget >= costs.whole:
+            raise InputError(
+                f"milliseconds={budget} is met as it is: a forward pass takes {costs.whole:.4g}; to prune nothing leave"
+                " it out"
+            )
+        budget = budget / costs.whole
     kinds = [kind for kind in KINDS if any(source.units.get(kind, ()))]
     if lacking := [kind for kind in costs.units if kind not in kinds]:
         raise InputError(

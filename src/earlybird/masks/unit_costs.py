@@ -12,16 +12,35 @@ from earlybird.vocabulary import Kind, Measure
 
 
 @dataclass(frozen=True)
+class WidthCurve:
+    """What a block costs by the number of its units, where that is no multiple of a unit's: measured, then linear.
+
+    Attributes:
+        counts: of units, ascending.
+        costs: of the block at these.
+    """
+
+    counts: tuple[int, ...]
+    costs: tuple[float, ...]
+
+    def at(self, counts: NDArray[np.integer]) -> NDArray[np.float64]:
+        """The cost at counts (...), between two measured ones on the line through them; (...)."""
+        return np.asarray(np.interp(counts, self.counts, self.costs))
+
+
+@dataclass(frozen=True)
 class UnitCosts:
-    """The cost of some blocks, in FLOPs of one example or in parameters, as the sum over what they are made of.
+    """The cost of some blocks as the sum over what they are made of: FLOPs of one example, parameters, or milliseconds.
 
     Attributes:
         measure: what was counted.
-        tokens: of the example that FLOPs were counted for.
-        units: per kind, the cost of one unit of each block, (blocks,).
+        tokens: of the example that it was counted for.
+        units: per kind, the cost of one unit of each block, (blocks,); of milliseconds on average.
         groups: of a key/value group of each attention block, (blocks,), shared by its heads; 0 where none is shared.
         fixed: of what stays whatever is pruned.
-        whole: of the blocks as they are.
+        whole: of the blocks as they are; of milliseconds all that the forward pass takes.
+        curves: per kind, the cost of each block by its number of units, of milliseconds alone.
+        examples: of the forward pass that milliseconds were measured of.
     """
 
     measure: Measure
@@ -30,6 +49,8 @@ class UnitCosts:
     groups: tuple[float, ...]
     fixed: float
     whole: float
+    curves: Mapping[Kind, tuple[WidthCurve, ...]] | None = None
+    examples: int | None = None
 
     @property
     def counted(self) -> str:
@@ -50,6 +71,12 @@ class UnitCosts:
             shared: heads and key/value groups of each attention block, where heads share keys and values.
         """
         total = np.asarray(self.fixed)
+        if self.curves is not None:
+            for kind, curves in self.curves.items():
+                counts = masks[kind].sum(-1)
+                for block, curve in enumerate(curves):
+                    total = total + curve.at(counts[..., block])
+            return np.asarray(total, dtype=np.float64)
         for kind, costs in self.units.items():
             total = total + masks[kind].sum(-1) @ np.asarray(costs)
         for block, ((heads, groups), cost) in enumerate(zip(shared or (), self.groups if shared else (), strict=True)):

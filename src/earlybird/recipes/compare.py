@@ -36,6 +36,7 @@ def compare(source: Path, changes: Mapping[str, Any]) -> tuple[Trajectory, dict[
         config = config_for_record(source, others)
     else:
         # Imports torch, which a record does not need.
+        from earlybird.latency import unit_costs
         from earlybird.recipes.stages.job import Job
 
         job = Job.open(source)
@@ -45,7 +46,7 @@ def compare(source: Path, changes: Mapping[str, Any]) -> tuple[Trajectory, dict[
         config = replace(recipe, **replaced_pruning(recipe, others))
         if config.budget is not None:
             model = job.initial_model()
-            costs = job.anatomy(model).unit_costs(config.budget[0], config.tokens)
+            costs = unit_costs(model, job.anatomy(model), config)
     asked = config if name == ALL else replace(config, detector=name)
     asked = replace(asked, score=scored_by(asked, trajectory.shape.channels))  # all by one
     configs = every_detector(asked) if name == ALL else {name: asked}

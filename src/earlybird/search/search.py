@@ -21,6 +21,7 @@ from earlybird.detectors.detection import Detection
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.scores import RunningScore, Scores
 from earlybird.errors import InputError, JobError
+from earlybird.latency import unit_costs
 from earlybird.masks import UnitCosts
 from earlybird.search.evidence_log import EvidenceLog
 from earlybird.search.missing_gradients import MissingGradients
@@ -109,7 +110,13 @@ class Search:
         self.steps = 0
         self.total_steps = total_steps
         self.recorded = recording is not None
-        self.detection = Detection(config, self.anatomy, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        self.detection = Detection(
+            config,
+            self.anatomy,
+            total_steps=total_steps,
+            steps_per_epoch=steps_per_epoch,
+            costs=None if config.budget is None else unit_costs(model, self.anatomy, config),
+        )
         kinds = self.detection.kinds
         self._trained = self.detection.score == "coefficient"
         self._channel: Channel = "deviation" if self._trained else "gradient"
@@ -325,7 +332,7 @@ class Search:
     def _costs(self) -> UnitCosts | None:
         """What the units cost: of a record of gradients, which tickets can be drawn from at any budget."""
         budget = self.detection.streams.budget
-        if budget is not None:
+        if budget is not None and budget.costs.measure != "milliseconds":
             return budget.costs
         if "gradient" not in self._channels or set(self.detection.kinds) != set(self.anatomy.units):
             return None

@@ -60,7 +60,7 @@ def describe(shape: Shape) -> dict[str, Any]:
         "steps_per_epoch": shape.steps_per_epoch,
         "model": shape.model,
         **{name: list(counts) for name in _COUNTS if (counts := getattr(shape, name)) is not None},
-        **({} if shape.costs is None else {"costs": asdict(shape.costs)}),
+        **({} if shape.costs is None else {"costs": _told(shape.costs)}),
     }
 
 
@@ -115,6 +115,11 @@ def read_description(path: Path) -> Shape:
 def _counts(data: Mapping[str, Any], name: str) -> tuple[Any, ...] | None:
     written = name if name in data else _FORMER_NAMES.get(name, name)
     return tuple(data[written]) if written in data else None
+
+
+def _told(costs: UnitCosts) -> dict[str, Any]:
+    """What is told of costs that were counted."""
+    return {key: value for key, value in asdict(costs).items() if value is not None}
 
 
 def _costs(told: Mapping[str, Any]) -> UnitCosts:

@@ -94,7 +94,10 @@ def _facts(run: Run, analysis: Analysis) -> str:
         parts.append(f"detector {analysis.replay.factory.name}")
     if run.search is not None and run.search.budget is not None:
         measure, share = run.search.budget
-        parts.append(f"{percent(share)} of the blocks' {'FLOPs' if measure == 'flops' else measure} to keep")
+        if measure == "milliseconds":
+            parts.append(f"{share:g} milliseconds for a forward pass")
+        else:
+            parts.append(f"{percent(share)} of the blocks' {'FLOPs' if measure == 'flops' else measure} to keep")
     elif run.search is not None:
         for kind in KINDS:
             ratio = getattr(run.search, kind)

@@ -1,0 +1,242 @@
+"""How long a forward pass takes by the widths of its blocks: equal blocks are pruned together, step by step, and timed.
+
+What one block takes at a width is the difference that it makes to the whole network, over the number of equal blocks.
+So what overlaps is counted once, and what is as wide as the model counts as fixed.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.benchmark import Timer
+
+from earlybird.anatomy import Anatomy, AttentionBlock, Block
+from earlybird.anatomy.example import example_inputs
+from earlybird.config import PruningConfig
+from earlybird.errors import InputError, first_line
+from earlybird.masks import UnitCosts, WidthCurve
+from earlybird.masks.key_value_groups import shared_heads
+from earlybird.surgery.prune import prune
+from earlybird.ticket import Ticket
+from earlybird.vocabulary import Kind
+
+# Of the units, where not every count is measured. Real tickets seldom keep all but a few.
+_SHARES = (0.9375, 0.75, 0.5, 0.375, 0.25, 0.125, 0.0625)
+# Blocks of so few units are measured at every count.
+_FEW = 16
+# Of the passes at one width, and of those of the model as it is beside them: at least so many, and then enough.
+_LEAST_PASSES = 5
+_ENOUGH_PASSES = 50
+_ENOUGH_SECONDS = 0.4
+
+
+@dataclass(frozen=True)
+class _Equals:
+    """Blocks of a kind that take the same time at the same width.
+
+    Attributes:
+        kind: of their units.
+        rows: which blocks of the kind they are.
+        counts: of units to measure, descending from all.
+    """
+
+    kind: Kind
+    rows: tuple[int, ...]
+    counts: tuple[int, ...]
+
+
+class Clock:
+    """Times forward passes of models, each beside one of the model as it is: the machine may grow slower meanwhile.
+
+    Args:
+        dense: the model as it is.
+        inputs: of the passes.
+
+    Raises:
+        InputError: the model does not run.
+    """
+
+    def __init__(self, dense: nn.Module, inputs: Mapping[str, Tensor]) -> None:
+        self._inputs = inputs
+        self._dense = self._timer(dense)
+        try:
+            self._dense.timeit(1)
+        except Exception as error:
+            raise InputError(
+                f"{type(dense).__name__} does not run on an example of the shape that its config says"
+                f" ({first_line(error)}), so that no forward pass can be measured; give a budget of FLOPs, or ratios"
+            ) from error
+        self._seconds: list[float] = []
+
+    def share(self, model: nn.Module) -> float:
+        """What a model takes of the time that the dense one takes."""
+        timer = self._timer(model)
+        timer.timeit(1)
+        own: list[float] = []
+        dense: list[float] = []
+        while len(own) < _LEAST_PASSES or (len(own) < _ENOUGH_PASSES and sum(own) + sum(dense) < _ENOUGH_SECONDS):
+            dense.append(self._dense.timeit(1).median)
+            own.append(timer.timeit(1).median)
+        self._seconds += dense
+        return float(np.median(own) / np.median(dense))
+
+    @property
+    def milliseconds(self) -> float:
+        """Of the model as it is."""
+        return float(np.median(self._seconds)) * 1e3
+
+    def _timer(self, model: nn.Module) -> Timer:
+        def run() -> None:
+            with torch.inference_mode():
+                model(**self._inputs)
+
+        return Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads())
+
+
+def measured(model: nn.Module, anatomy: Anatomy, config: PruningConfig) -> UnitCosts:
+    """The milliseconds of a forward pass by the number of units in each block.
+
+    Args:
+        model: without wrappers, on the device and in the dtype to measure; it is copied, and left alone.
+        anatomy: of the blocks that may be pruned.
+        config: the shape of the pass (`tokens`, `examples`), and what holds of the widths (`round_to`, `kv_groups`).
+
+    Raises:
+        InputError: nothing says what an example looks like, or the model does not run on it.
+    """
+    assert config.examples is not None
+    inputs = example_batch(model, config.tokens, config.examples)
+    clock = Clock(_copied(model), inputs)
+    every: dict[Kind, Sequence[Block]] = {"heads": anatomy.attention, "neurons": anatomy.mlp}
+    shares: dict[Kind, dict[int, WidthCurve]] = {kind: {} for kind in anatomy.units}
+    for kind, found in shares.items():
+        for equals in _groups(model, anatomy, kind, every[kind], config):
+            curve = _curve(_copied(model), anatomy, equals, clock)
+            found |= dict.fromkeys(equals.rows, curve)
+    whole = clock.milliseconds
+    curves = {
+        kind: tuple(
+            WidthCurve(found[row].counts, tuple(share * whole for share in found[row].costs)) for row in sorted(found)
+        )
+        for kind, found in shares.items()
+    }
+    variable = sum(curve.costs[-1] for some in curves.values() for curve in some)
+    # A unit that measures as free, by noise, is the cheapest there is.
+    least = 1e-6 * whole
+    units = {
+        kind: tuple(max(least, curve.costs[-1] / (curve.counts[-1] - curve.counts[0] or 1)) for curve in some)
+        for kind, some in curves.items()
+    }
+    return UnitCosts(
+        "milliseconds",
+        config.tokens,
+        units,
+        tuple(0.0 for _ in anatomy.attention),
+        max(0.0, whole - variable),
+        whole,
+        curves,
+        config.examples,
+    )
+
+
+def example_batch(model: nn.Module, tokens: int, examples: int) -> dict[str, Tensor]:
+    """Keyword arguments of a forward pass of so many examples, all zeros, on the model's device and in its dtype.
+
+    Raises:
+        InputError: nothing says what an example looks like.
+    """
+    try:
+        shapes, _ = example_inputs(model, tokens)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the config of {type(model).__name__} says no size that an input can have ({first_line(error)}); give a"
+            " budget of parameters, or ratios"
+        ) from error
+    if not shapes:
+        raise InputError(
+            f"nothing says what an example of {type(model).__name__} looks like, so that no forward pass can be"
+            " measured; give a budget of parameters, or ratios"
+        )
+    weights = next(model.parameters())
+    return {
+        name: torch.zeros(
+            (examples, *shape.shape[1:]),
+            dtype=weights.dtype if shape.is_floating_point() else shape.dtype,
+            device=weights.device,
+        )
+        for name, shape in shapes.items()
+    }
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    return copy.deepcopy(model).eval().requires_grad_(False)
+
+
+def _groups(
+    model: nn.Module, anatomy: Anatomy, kind: Kind, blocks: Sequence[Block], config: PruningConfig
+) -> list[_Equals]:
+    """Blocks of one class and shape, with the counts to measure."""
+    rows: dict[Any, list[int]] = {}
+    for row, block in enumerate(blocks):
+        shapes = tuple((part.dim, len(part.unit_of)) for part in block.parts)
+        inputs = model.get_submodule(block.query if isinstance(block, AttentionBlock) else block.input)
+        around = tuple(getattr(inputs, name, None) for name in ("in_features", "nx"))
+        rows.setdefault((type(model.get_submodule(block.name)), shapes, around), []).append(row)
+    return [_Equals(kind, tuple(some), _counts(blocks[some[0]], anatomy, some[0], config)) for some in rows.values()]
+
+
+def _counts(block: Block, anatomy: Anatomy, row: int, config: PruningConfig) -> tuple[int, ...]:
+    """Counts of units to measure, descending from all to none."""
+    units, step = block.units, config.round_to
+    if isinstance(block, AttentionBlock):
+        groups = anatomy.key_value_groups
+        shared = None if groups is None else shared_heads((units,), (groups[row],), config.kv_groups)
+        step = 1 if shared is None else units // shared.slots[0]
+        if units // step <= _FEW:
+            return tuple(range(units, -1, -step))
+    # Tickets keep odd numbers, which some hardware is slower at than at multiples of 8.
+    some = {int(share * units) // step * step if step > 1 else int(share * units) | 1 for share in _SHARES}
+    return tuple(sorted({units, 0, *(count for count in some if 0 < count < units)}, reverse=True))
+
+
+def _curve(model: nn.Module, anatomy: Anatomy, equals: _Equals, clock: Clock) -> WidthCurve:
+    """The share of the whole time that one of equal blocks takes at each count, above what it takes at the least."""
+    shares = {equals.counts[0]: 1.0}
+    for count in equals.counts[1:]:
+        if not _prune_to(model, anatomy, equals, count):
+            break
+        shares[count] = clock.share(model)
+    counts = sorted(shares)
+    # Fewer units take no longer: what says otherwise is noise.
+    costs = np.maximum.accumulate([shares[count] for count in counts])
+    return WidthCurve(tuple(counts), tuple(((costs - costs[0]) / len(equals.rows)).tolist()))
+
+
+def _prune_to(model: nn.Module, anatomy: Anatomy, equals: _Equals, count: int) -> bool:
+    """Leave the first units of equal blocks; whether the model allows it, which of a block's last units it may not."""
+    now = Anatomy.of(model)
+    names = [anatomy.names[equals.kind][row] for row in equals.rows]
+    masks: NDArray[np.bool_] = np.zeros((len(now.units[equals.kind]), max(now.units[equals.kind])), dtype=np.bool_)
+    blocks: Sequence[Block] = now.attention if equals.kind == "heads" else now.mlp
+    for mask, block in zip(masks, blocks, strict=True):
+        mask[: block.units] = _first(block, count) if block.name in names else True
+    try:
+        prune(model, Ticket.of(now, {equals.kind: masks}, how="given"))
+    except InputError:
+        return False
+    return True
+
+
+def _first(block: Block, count: int) -> NDArray[np.bool_]:
+    """The first units, equally many of every key/value group unless whole groups are left."""
+    unit = np.arange(block.units)
+    if not isinstance(block, AttentionBlock) or count % block.heads_per_group == 0:
+        return unit < count
+    return np.asarray(unit % block.heads_per_group < count // block.groups)
