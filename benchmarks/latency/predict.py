@@ -2,10 +2,10 @@
 
     python benchmarks/latency/predict.py OUTPUT [--tickets 20 --threads 1]
 
-For BERT-base (one text of 128 tokens), ViT-base (one image) and the shape of MiniLM (16 texts of 32 tokens), with random
+For BERT-base (a text of 128 tokens), ViT-base (an image) and the shape of MiniLM (16 texts of 32 tokens), with random
 weights, the table is measured anew. Tickets at budgets spread evenly over 30% to 90% of what the units take are drawn
-randomly, every second one with `whole_blocks`. Each pruned network is timed beside the whole one. Writes predicted.csv and
-README's table to OUTPUT. Nothing else may run: what is left of a machine is not a machine.
+randomly, every second one with `whole_blocks`. Each pruned network is timed beside the whole one. Writes predicted.csv
+and predicted.md, the table of the README, to OUTPUT. Nothing else may run on the machine.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A budget of milliseconds: costs that are curves of a block's width, and the file that they are kept in."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 from earlybird import PruningConfig, SearchConfig
 from earlybird.config import replaced_pruning
 from earlybird.errors import InputError
-from earlybird.latency.table import read_table, table_path, write_table
+from earlybird.latency.table import prepare_directory, read_table, table_path, write_table
 from earlybird.masks import BudgetRule, MaskRule, UnitCosts, WidthCurve, budget_rule
-from earlybird.trajectory import Shape
+from earlybird.trajectory import Shape, Trajectory, TrajectoryWriter
 
 UNITS = {"heads": (4, 4), "neurons": (40, 40, 40)}
 
@@ -120,11 +121,43 @@ def test_a_bare_record_does_not_tell_milliseconds():
         budget_rule(PruningConfig(milliseconds=12, examples=1), Shape(UNITS, ("gradient",), 10))
 
 
+def recorded(path, costs):
+    shape = Shape(UNITS, ("gradient",), 10, costs=costs)
+    with TrajectoryWriter(path, shape, chunk_steps=4) as writer:
+        writer.append({(kind, "gradient"): np.ones(shape.record(kind), dtype=np.float32) for kind in UNITS})
+
+
+def test_a_record_holds_the_table_of_its_search(tmp_path):
+    recorded(tmp_path, curved(3))
+    assert Trajectory.open(tmp_path).shape.costs == curved(3)
+
+
+@pytest.mark.parametrize(
+    ("counts", "costs"),
+    [
+        ((0, 3), (0.0, 1.0)),
+        ((0, 4), (0.0, -1.0)),
+        ((4, 0), (0.0, 1.0)),
+        ((0, 2, 4), (0.0, 2.0, 1.0)),
+        ((0, 4), (0.0,)),
+        ((), ()),
+        ((0, 4.0), (0.0, 1.0)),
+    ],
+)
+def test_a_record_whose_table_makes_no_sense_is_damaged(counts, costs, tmp_path):
+    good = curved(3)
+    heads = (WidthCurve(counts, costs), good.curves["heads"][1])
+    recorded(tmp_path, replace(good, curves={**good.curves, "heads": heads}))
+    with pytest.raises(InputError, match="is damaged: its sizes make no sense"):
+        Trajectory.open(tmp_path)
+
+
 @pytest.fixture
 def table(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     machine, what = {"name": "one"}, {"model": "Bert", "tokens": 128}
     path = table_path(machine, what)
+    prepare_directory(path)
     write_table(path, machine, what, curved(3))
     return path, machine, what
 

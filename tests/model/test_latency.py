@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import transformers as hf
-from families import TEXT, build, inputs
+from families import GROUPED, TEXT, build, inputs
 from typer.testing import CliRunner
 
 import earlybird as eb
+from earlybird.anatomy import MlpPattern
 from earlybird.cli.commands import app
 from earlybird.latency import unit_costs
 
@@ -90,15 +93,81 @@ def test_without_its_table_a_random_ticket_is_refused(timed):
 
 
 def test_heads_are_measured_as_they_are_pruned():
-    """In whole groups that share keys and values; and down to the one head that an attention must keep."""
-    llama, albert = build("llama"), build("albert")
+    """In whole groups that share keys and values or equally many of each, and down to the head that must stay."""
     config = eb.PruningConfig(milliseconds=1, examples=1, tokens=8)
-    grouped = unit_costs(llama, eb.Anatomy.of(llama), config)
-    groups = eb.Anatomy.of(llama).attention[0].groups
-    assert grouped.curves["heads"][0].counts == tuple(range(0, 9, 8 // groups))
+    for how, counts in (("whole", (0, 2, 4, 6, 8)), ("within", (0, 4, 8))):
+        settings = {**GROUPED, "num_hidden_layers": 1, "num_key_value_heads": 4}
+        llama = hf.LlamaForCausalLM(hf.LlamaConfig(**settings)).eval()
+        found = unit_costs(llama, eb.Anatomy.of(llama), replace(config, kv_groups=how))
+        assert found.curves["heads"][0].counts == counts
+    albert = build("albert")
     kept = unit_costs(albert, eb.Anatomy.of(albert), config)
     assert kept.curves["heads"][0].counts == tuple(range(1, 9))
     assert kept.curves["neurons"][0].counts[0] == 0
+
+
+def test_blocks_that_read_other_numbers_of_positions_have_curves_of_their_own():
+    """Towers of equal width: the text's blocks read 3 tokens, the image's 16 patches."""
+    model = build("siglip")
+    costs = unit_costs(model, eb.Anatomy.of(model), eb.PruningConfig(milliseconds=1, examples=1, tokens=3))
+    for kind in ("heads", "neurons"):
+        by_tower = {}
+        for name, curve in zip(eb.Anatomy.of(model).names[kind], costs.curves[kind], strict=True):
+            by_tower.setdefault(name.partition(".")[0], set()).add(curve)
+        assert by_tower["text_model"].isdisjoint(by_tower["vision_model"])
+
+
+def test_images_of_another_size_have_a_table_of_their_own():
+    settings = {"embed_dim": 16, "depths": [1], "num_heads": [2], "window_size": 4, "patch_size": 2}
+    before = len(tables())
+    for size in (16, 32):
+        model = hf.SwinModel(hf.SwinConfig(image_size=size, **settings)).eval()
+        unit_costs(model, eb.Anatomy.of(model), eb.PruningConfig(milliseconds=1, examples=1))
+    assert len(tables()) == before + 2
+
+
+def test_a_family_of_ones_own_is_measured_by_its_patterns():
+    class Mlp(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.widen, self.narrow = torch.nn.Linear(32, 24), torch.nn.Linear(24, 32)
+
+        def forward(self, features):
+            return self.narrow(self.widen(features).relu())
+
+    model = build("bert")
+    model.pooler = torch.nn.Sequential(Mlp())
+    model.pooler.forward = lambda features: model.pooler[0](features[:, 0])
+    patterns = [MlpPattern(("widen",), "narrow")]
+    anatomy = eb.Anatomy.of(model, patterns=patterns)
+    costs = unit_costs(model, anatomy, eb.PruningConfig(milliseconds=1, **SHAPE))
+    assert costs.curves["neurons"][-1].counts[-1] == 24
+
+
+def test_a_cache_that_cannot_be_written_to_is_told_before_anything_is_measured(monkeypatch, timed):
+    model, anatomy, _ = timed
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    with pytest.raises(eb.InputError, match=r"milliseconds cannot be kept in /proc/nowhere.*XDG_CACHE"):
+        unit_costs(model, anatomy, eb.PruningConfig(milliseconds=1, **SHAPE))
+
+
+def test_a_run_and_several_draws_go_by_milliseconds(tmp_path):
+    small = ["data.train_limit=256", "data.eval_limit=64", "training.epochs=3", "model.layers=2"]
+    settings = [*small, "search.examples=8", "dense=false", "random=false", "search.heads=null", "search.neurons=null"]
+    settings += ["search.score=squared-gradient", "search.detector=fixed-time", "retraining.weights=continue"]
+    run = CliRunner().invoke(app, ["run", "digits", *settings, "search.milliseconds=1e9", f"output={tmp_path / 'no'}"])
+    whole = float(re.search(r"a forward pass takes ([\d.]+)", str(run.exception)).group(1))
+    run = CliRunner().invoke(
+        app, ["run", "digits", *settings, f"search.milliseconds={0.95 * whole}", f"output={tmp_path / 'run'}"]
+    )
+    assert run.exit_code == 0, (run.output, run.exception)
+    asked = ["--milliseconds", f"{0.93 * whole},{0.97 * whole}", "--examples", "8", "--at", "2"]
+    run = CliRunner().invoke(app, ["draw", str(tmp_path / "run"), *asked, "--output", str(tmp_path / "tickets")])
+    assert run.exit_code == 0, (run.output, run.exception)
+    assert len(list((tmp_path / "tickets").iterdir())) == 2
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "milliseconds for a forward pass" in page
+    assert "What is kept against what it costs" in page
 
 
 def test_shapes_alone_take_no_time():

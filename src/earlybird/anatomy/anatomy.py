@@ -44,6 +44,7 @@ class Anatomy:
         gone: blocks that have lost their last unit.
         configs: of the Hugging Face models in it that no other one holds: path -> config.
         source: the model without its wrappers, as long as it lives.
+        patterns: of families that earlybird does not know, by which it was found.
     """
 
     model: str
@@ -53,6 +54,7 @@ class Anatomy:
     gone: tuple[GoneBlock, ...] = ()
     configs: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     source: weakref.ref[nn.Module] | None = field(default=None, repr=False, compare=False)
+    patterns: tuple[AttentionPattern | MlpPattern, ...] = field(default=(), repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the model, which a copy in another process does not have."""
@@ -101,6 +103,7 @@ class Anatomy:
             tuple(gone),
             configs,
             weakref.ref(model),
+            tuple(patterns),
         )
         found = found.excluding(exclude)
         if not found.attention and not found.mlp and not found.gone:

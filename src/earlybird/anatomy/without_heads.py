@@ -21,7 +21,8 @@ class WithoutHeads(nn.Module):
         attention: the module whose forward pass computed the attention, its projections cut to no head.
         output: name in it of the projection of the concatenated heads, or "" where that lies outside.
         returned: what its forward pass returned: 0 for the features alone, n for a tuple of n with the features first.
-            The others, such as attention weights, are None from now on.
+            The others, such as attention weights, are None from now on. transformers collects attention weights by
+            class, and so leaves the layer out of `attentions`.
     """
 
     def __init__(self, attention: nn.Module, output: str, returned: int) -> None:

@@ -244,7 +244,8 @@ def _draw_each(
     ((name, shares),) = budgets.items()
     # All of them, before one is drawn.
     for share in shares:
-        only: dict[str, Any] = {name: share}
+        only: dict[str, Any] = {key: settings[key] for key in ("tokens", "examples") if key in settings}
+        only[name] = share
         PruningConfig(**only)
     if len(set(shares)) < len(shares):
         raise InputError(f"{name}: a share is given twice; give each once")

@@ -7,6 +7,7 @@ So what overlaps is counted once, and what is as wide as the model counts as fix
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.benchmark import Timer
 
 from earlybird.anatomy import Anatomy, AttentionBlock, Block
 from earlybird.anatomy.example import example_inputs
@@ -45,11 +45,13 @@ class _Equals:
         kind: of their units.
         rows: which blocks of the kind they are.
         counts: of units to measure, descending from all.
+        whole_groups: whether heads that share keys and values go with their whole group.
     """
 
     kind: Kind
     rows: tuple[int, ...]
     counts: tuple[int, ...]
+    whole_groups: bool
 
 
 class Clock:
@@ -64,26 +66,25 @@ class Clock:
     """
 
     def __init__(self, dense: nn.Module, inputs: Mapping[str, Tensor]) -> None:
+        self._dense = dense
         self._inputs = inputs
-        self._dense = self._timer(dense)
+        self._seconds: list[float] = []
         try:
-            self._dense.timeit(1)
+            self._pass(dense)
         except Exception as error:
             raise InputError(
                 f"{type(dense).__name__} does not run on an example of the shape that its config says"
                 f" ({first_line(error)}), so that no forward pass can be measured; give a budget of FLOPs, or ratios"
             ) from error
-        self._seconds: list[float] = []
 
     def share(self, model: nn.Module) -> float:
         """What a model takes of the time that the dense one takes."""
-        timer = self._timer(model)
-        timer.timeit(1)
+        self._pass(model)
         own: list[float] = []
         dense: list[float] = []
         while len(own) < _LEAST_PASSES or (len(own) < _ENOUGH_PASSES and sum(own) + sum(dense) < _ENOUGH_SECONDS):
-            dense.append(self._dense.timeit(1).median)
-            own.append(timer.timeit(1).median)
+            dense.append(self._pass(self._dense))
+            own.append(self._pass(model))
         self._seconds += dense
         return float(np.median(own) / np.median(dense))
 
@@ -92,12 +93,14 @@ class Clock:
         """Of the model as it is."""
         return float(np.median(self._seconds)) * 1e3
 
-    def _timer(self, model: nn.Module) -> Timer:
-        def run() -> None:
-            with torch.inference_mode():
-                model(**self._inputs)
-
-        return Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads())
+    def _pass(self, model: nn.Module) -> float:
+        """Seconds of one."""
+        began = time.perf_counter()
+        with torch.inference_mode():
+            model(**self._inputs)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return time.perf_counter() - began
 
 
 def measured(model: nn.Module, anatomy: Anatomy, config: PruningConfig) -> UnitCosts:
@@ -113,11 +116,12 @@ def measured(model: nn.Module, anatomy: Anatomy, config: PruningConfig) -> UnitC
     """
     assert config.examples is not None
     inputs = example_batch(model, config.tokens, config.examples)
-    clock = Clock(_copied(model), inputs)
+    dense = _copied(model)
+    clock = Clock(dense, inputs)
     every: dict[Kind, Sequence[Block]] = {"heads": anatomy.attention, "neurons": anatomy.mlp}
     shares: dict[Kind, dict[int, WidthCurve]] = {kind: {} for kind in anatomy.units}
     for kind, found in shares.items():
-        for equals in _groups(model, anatomy, kind, every[kind], config):
+        for equals in _groups(dense, anatomy, kind, every[kind], config, inputs):
             curve = _curve(_copied(model), anatomy, equals, clock)
             found |= dict.fromkeys(equals.rows, curve)
     whole = clock.milliseconds
@@ -180,30 +184,67 @@ def _copied(model: nn.Module) -> nn.Module:
 
 
 def _groups(
-    model: nn.Module, anatomy: Anatomy, kind: Kind, blocks: Sequence[Block], config: PruningConfig
+    model: nn.Module,
+    anatomy: Anatomy,
+    kind: Kind,
+    blocks: Sequence[Block],
+    config: PruningConfig,
+    inputs: Mapping[str, Tensor],
 ) -> list[_Equals]:
-    """Blocks of one class and shape, with the counts to measure."""
+    """Blocks of one class and shape that read equally many positions, with the counts to measure."""
+    read = _positions_read(model, blocks, inputs)
     rows: dict[Any, list[int]] = {}
     for row, block in enumerate(blocks):
         shapes = tuple((part.dim, len(part.unit_of)) for part in block.parts)
-        inputs = model.get_submodule(block.query if isinstance(block, AttentionBlock) else block.input)
-        around = tuple(getattr(inputs, name, None) for name in ("in_features", "nx"))
-        rows.setdefault((type(model.get_submodule(block.name)), shapes, around), []).append(row)
-    return [_Equals(kind, tuple(some), _counts(blocks[some[0]], anatomy, some[0], config)) for some in rows.values()]
+        owner = model.get_submodule(block.owner if isinstance(block, AttentionBlock) else block.name)
+        window = getattr(owner, "sliding_window", None)
+        rows.setdefault((type(owner), shapes, read[row], str(window)), []).append(row)
+    return [_equals(kind, tuple(some), blocks[some[0]], anatomy, config) for some in rows.values()]
 
 
-def _counts(block: Block, anatomy: Anatomy, row: int, config: PruningConfig) -> tuple[int, ...]:
-    """Counts of units to measure, descending from all to none."""
-    units, step = block.units, config.round_to
+def _positions_read(
+    model: nn.Module, blocks: Sequence[Block], inputs: Mapping[str, Tensor]
+) -> list[tuple[tuple[int, ...], ...]]:
+    """The shapes of what enters each block's projections in a forward pass: queries, and keys; neurons."""
+    seen: list[list[tuple[int, ...]]] = [[] for _ in blocks]
+    handles = []
+    for block, shapes in zip(blocks, seen, strict=True):
+        paths = (block.query, block.key) if isinstance(block, AttentionBlock) else (block.input,)
+        for path in dict.fromkeys(paths):
+            handles.append(model.get_submodule(path).register_forward_pre_hook(_Seen(shapes)))
+    try:
+        with torch.inference_mode():
+            model(**inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [tuple(shapes) for shapes in seen]
+
+
+class _Seen:
+    """Forward pre-hook: notes the shape of what comes in."""
+
+    def __init__(self, shapes: list[tuple[int, ...]]) -> None:
+        self.shapes = shapes
+
+    def __call__(self, _: nn.Module, inputs: tuple[Any, ...]) -> None:
+        self.shapes.append(tuple(inputs[0].shape))
+
+
+def _equals(kind: Kind, rows: tuple[int, ...], block: Block, anatomy: Anatomy, config: PruningConfig) -> _Equals:
+    """Equal blocks with the counts to measure, descending from all units to none."""
+    units, step, whole_groups = block.units, config.round_to, False
     if isinstance(block, AttentionBlock):
         groups = anatomy.key_value_groups
-        shared = None if groups is None else shared_heads((units,), (groups[row],), config.kv_groups)
+        shared = None if groups is None else shared_heads((units,), (block.groups,), config.kv_groups)
         step = 1 if shared is None else units // shared.slots[0]
+        whole_groups = shared is not None and shared.whole[0]
         if units // step <= _FEW:
-            return tuple(range(units, -1, -step))
+            return _Equals(kind, rows, tuple(range(units, -1, -step)), whole_groups)
     # Tickets keep odd numbers, which some hardware is slower at than at multiples of 8.
     some = {int(share * units) // step * step if step > 1 else int(share * units) | 1 for share in _SHARES}
-    return tuple(sorted({units, 0, *(count for count in some if 0 < count < units)}, reverse=True))
+    counts = sorted({units, 0, *(count for count in some if 0 < count < units)}, reverse=True)
+    return _Equals(kind, rows, tuple(counts), whole_groups)
 
 
 def _curve(model: nn.Module, anatomy: Anatomy, equals: _Equals, clock: Clock) -> WidthCurve:
@@ -221,22 +262,22 @@ def _curve(model: nn.Module, anatomy: Anatomy, equals: _Equals, clock: Clock) ->
 
 def _prune_to(model: nn.Module, anatomy: Anatomy, equals: _Equals, count: int) -> bool:
     """Leave the first units of equal blocks; whether the model allows it, which of a block's last units it may not."""
-    now = Anatomy.of(model)
+    now = Anatomy.of(model, patterns=anatomy.patterns)
     names = [anatomy.names[equals.kind][row] for row in equals.rows]
     masks: NDArray[np.bool_] = np.zeros((len(now.units[equals.kind]), max(now.units[equals.kind])), dtype=np.bool_)
     blocks: Sequence[Block] = now.attention if equals.kind == "heads" else now.mlp
     for mask, block in zip(masks, blocks, strict=True):
-        mask[: block.units] = _first(block, count) if block.name in names else True
+        mask[: block.units] = _first(block, count, whole_groups=equals.whole_groups) if block.name in names else True
     try:
-        prune(model, Ticket.of(now, {equals.kind: masks}, how="given"))
+        prune(model, Ticket.of(now, {equals.kind: masks}, how="given"), patterns=anatomy.patterns)
     except InputError:
         return False
     return True
 
 
-def _first(block: Block, count: int) -> NDArray[np.bool_]:
-    """The first units, equally many of every key/value group unless whole groups are left."""
+def _first(block: Block, count: int, *, whole_groups: bool) -> NDArray[np.bool_]:
+    """The first units; of heads that share keys and values whole groups, or equally many of each."""
     unit = np.arange(block.units)
-    if not isinstance(block, AttentionBlock) or count % block.heads_per_group == 0:
+    if whole_groups or not isinstance(block, AttentionBlock) or block.groups == block.units:
         return unit < count
     return np.asarray(unit % block.heads_per_group < count // block.groups)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +14,7 @@ from platformdirs import user_cache_path
 
 from earlybird.atomic_write import write_whole
 from earlybird.errors import InputError
-from earlybird.masks import UnitCosts, WidthCurve
-from earlybird.vocabulary import KINDS, Kind
+from earlybird.masks import UnitCosts
 
 _VERSION = 1
 _LARGEST_FILE = 16 << 20
@@ -28,10 +28,29 @@ def table_path(machine: Description, what: Description) -> Path:
     return user_cache_path("earlybird") / "milliseconds" / f"{name}.json"
 
 
+def prepare_directory(path: Path) -> None:
+    """Make the directory of a table, before it is measured.
+
+    Raises:
+        InputError: that is not possible.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the table of milliseconds cannot be kept in {path.parent} ({error.strerror}): set XDG_CACHE_HOME to a"
+            " directory that can be written to"
+        ) from error
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(
+            f"the table of milliseconds cannot be kept in {path.parent}, which cannot be written to: set XDG_CACHE_HOME"
+            " to a directory that can"
+        )
+
+
 def write_table(path: Path, machine: Description, what: Description, costs: UnitCosts) -> None:
     """Write a table, in one move."""
     body = {"machine": dict(machine), "model": dict(what), "costs": asdict(costs)}
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = {"format": "earlybird-milliseconds", "version": _VERSION, "sha256": _digest(body), **body}
     write_whole(path, json.dumps(content, indent=1) + "\n")
 
@@ -43,6 +62,11 @@ def read_table(path: Path, machine: Description, what: Description) -> UnitCosts
         InputError: it is damaged, or that of another machine or model.
     """
     again = f"delete {path}, and it is measured again"
+    if not path.is_file():
+        raise InputError(
+            f"there is no table of milliseconds at {path}: the first of several processes has measured on a machine or"
+            " for a cache directory that is not that of this one"
+        )
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise ValueError("too large")
@@ -50,21 +74,7 @@ def read_table(path: Path, machine: Description, what: Description) -> UnitCosts
         body = {key: data[key] for key in ("machine", "model", "costs")}
         if data["sha256"] != _digest(body):
             raise ValueError("its checksum does not fit its content")
-        told = body["costs"]
-        kinds: list[Kind] = [kind for kind in KINDS if kind in told["units"]]
-        costs = UnitCosts(
-            "milliseconds",
-            told["tokens"],
-            {kind: tuple(told["units"][kind]) for kind in kinds},
-            tuple(told["groups"]),
-            told["fixed"],
-            told["whole"],
-            {
-                kind: tuple(WidthCurve(tuple(curve["counts"]), tuple(curve["costs"])) for curve in told["curves"][kind])
-                for kind in kinds
-            },
-            told["examples"],
-        )
+        costs = UnitCosts.from_plain(body["costs"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"the table of milliseconds is damaged ({error}): {again}") from error
     if (body["machine"], body["model"]) != (dict(machine), dict(what)):

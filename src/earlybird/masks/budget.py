@@ -281,6 +281,8 @@ def budget_rule(config: PruningConfig, source: Prunable, costs: UnitCosts | None
     measure, budget = config.budget
     if costs is None:
         costs = source.unit_costs(measure, config.tokens)
+    elif not costs.counted_as(measure, config.tokens):
+        raise InputError(f"{measure}={budget} was given costs in {costs.counted}: give those that the budget counts")
     if measure == "milliseconds":
         if budget >= costs.whole:
             raise InputError(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from earlybird.vocabulary import Kind, Measure
+from earlybird.vocabulary import KINDS, Kind, Measure
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,31 @@ class UnitCosts:
     whole: float
     curves: Mapping[Kind, tuple[WidthCurve, ...]] | None = None
     examples: int | None = None
+
+    @classmethod
+    def from_plain(cls, told: Mapping[str, Any]) -> UnitCosts:
+        """The costs that `dataclasses.asdict` told.
+
+        Raises:
+            KeyError, TypeError, AttributeError: something else was told.
+        """
+        kinds: list[Kind] = [kind for kind in KINDS if kind in told["units"]]
+        curves = told.get("curves")
+        return cls(
+            told["measure"],
+            told["tokens"],
+            {kind: tuple(told["units"][kind]) for kind in kinds},
+            tuple(told["groups"]),
+            told["fixed"],
+            told["whole"],
+            None
+            if curves is None
+            else {
+                kind: tuple(WidthCurve(tuple(curve["counts"]), tuple(curve["costs"])) for curve in curves[kind])
+                for kind in kinds
+            },
+            told.get("examples"),
+        )
 
     @property
     def counted(self) -> str:

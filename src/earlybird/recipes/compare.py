@@ -36,7 +36,6 @@ def compare(source: Path, changes: Mapping[str, Any]) -> tuple[Trajectory, dict[
         config = config_for_record(source, others)
     else:
         # Imports torch, which a record does not need.
-        from earlybird.latency import unit_costs
         from earlybird.recipes.stages.job import Job
 
         job = Job.open(source)
@@ -46,7 +45,7 @@ def compare(source: Path, changes: Mapping[str, Any]) -> tuple[Trajectory, dict[
         config = replace(recipe, **replaced_pruning(recipe, others))
         if config.budget is not None:
             model = job.initial_model()
-            costs = unit_costs(model, job.anatomy(model), config)
+            costs = job.unit_costs(model, job.anatomy(model), config)
     asked = config if name == ALL else replace(config, detector=name)
     asked = replace(asked, score=scored_by(asked, trajectory.shape.channels))  # all by one
     configs = every_detector(asked) if name == ALL else {name: asked}

@@ -42,7 +42,8 @@ def curve_of(
         raise InputError("The record does not tell what a unit costs, so that there is no curve of budgets.")
     settings: dict[str, Any] = {each.name: getattr(config, each.name) for each in fields(PruningConfig)}
     settings |= dict.fromkeys((*KINDS, *MEASURES, "heads_scope", "neurons_scope"))
-    settings |= {costs.measure: SHARES[0], "tokens": costs.tokens}
+    largest = SHARES[0] * (costs.whole if costs.measure == "milliseconds" else 1)
+    settings |= {costs.measure: largest, "tokens": costs.tokens, "examples": costs.examples}
     rule = budget_rule(PruningConfig(**settings), trajectory.shape)
     assert rule is not None
     scores = rule.stacked({kind: _recent_squares(trajectory, kind, step) for kind in rule.rules})

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from earlybird.errors import InputError
-from earlybird.masks import UnitCosts
+from earlybird.masks import UnitCosts, WidthCurve
 from earlybird.trajectory.shape import Shape
 from earlybird.vocabulary import CHANNELS, KINDS, MEASURES, Channel, Kind
 
@@ -82,7 +82,7 @@ def read_description(path: Path) -> Shape:
         }
         channels: tuple[Channel, ...] = tuple(channel for channel in CHANNELS if channel in data["channels"])
         groups, valid = (_counts(data, name) for name in _COUNTS)
-        costs = _costs(data["costs"]) if "costs" in data else None
+        costs = UnitCosts.from_plain(data["costs"]) if "costs" in data else None
         shape = Shape(
             units, channels, data["total_steps"], data["steps_per_epoch"], data["model"], groups, valid, costs
         )
@@ -122,11 +122,6 @@ def _told(costs: UnitCosts) -> dict[str, Any]:
     return {key: value for key, value in asdict(costs).items() if value is not None}
 
 
-def _costs(told: Mapping[str, Any]) -> UnitCosts:
-    units: dict[Kind, tuple[float, ...]] = {kind: tuple(told["units"][kind]) for kind in KINDS if kind in told["units"]}
-    return UnitCosts(told["measure"], told["tokens"], units, tuple(told["groups"]), told["fixed"], told["whole"])
-
-
 def _fit(costs: UnitCosts, units: Mapping[Kind, Sequence[int]], groups: Sequence[int] | None) -> bool:
     """Whether costs are those of the recorded blocks: numbers of the right count that add up."""
     of_units = [cost for row in costs.units.values() for cost in row]
@@ -143,12 +138,32 @@ def _fit(costs: UnitCosts, units: Mapping[Kind, Sequence[int]], groups: Sequence
     )
     if not fits:
         return False
+    if (costs.measure == "milliseconds") != (costs.curves is not None):
+        return False
+    if costs.curves is not None:
+        return all(_are_curves(costs.curves[kind], units[kind]) for kind in units)
     total = costs.fixed + sum(
         cost * n for kind in units for cost, n in zip(costs.units[kind], units[kind], strict=True)
     )
     total += sum(cost * n for cost, n in zip(costs.groups, groups or (), strict=False))
     # Tables of position biases that are copied once heads are pruned (T5) come on top of the whole.
     return costs.whole <= total * (1 + 1e-6) <= 2 * costs.whole
+
+
+def _are_curves(curves: Sequence[WidthCurve], units: Sequence[int]) -> bool:
+    """Whether there is a curve of each block."""
+    return len(curves) == len(units) and all(_is_curve(*each) for each in zip(curves, units, strict=True))
+
+
+def _is_curve(curve: WidthCurve, units: int) -> bool:
+    """Whether a curve is one of a block of so many units: numbers that rise, from 0 on."""
+    if not 0 < len(curve.counts) == len(curve.costs) <= units + 1:
+        return False
+    numbers = all(type(count) is int for count in curve.counts) and all(
+        type(cost) in (int, float) and 0 <= cost < _MOST_COST for cost in curve.costs
+    )
+    rises = list(curve.counts) == sorted(set(curve.counts)) and list(curve.costs) == sorted(curve.costs)
+    return numbers and rises and curve.counts[0] >= 0 and curve.counts[-1] == units
 
 
 def _divide(groups: Sequence[Any], units: Sequence[int]) -> bool:

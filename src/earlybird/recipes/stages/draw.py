@@ -12,7 +12,6 @@ from earlybird.config import PruningConfig, SearchConfig, replaced_pruning
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.offline import detected, detection_of, draw_at
 from earlybird.errors import InputError, JobError
-from earlybird.latency import unit_costs
 from earlybird.masks import UnitCosts
 from earlybird.recipes.run_directory import RESULT, read_search, remove_whole, write_json
 from earlybird.recipes.stages.job import Job
@@ -113,13 +112,13 @@ def draw_ticket(
         # A kind with the ratio 0 has no masks in a drawn ticket, either.
         pruning = {each.name: getattr(config, each.name) for each in fields(PruningConfig)}
         pruning |= {kind: pruning[kind] or None for kind in KINDS}
-        costs = None if config.budget is None else unit_costs(model, anatomy, config)
+        costs = job.unit_costs(model, anatomy, config)
         ticket = Ticket.random(anatomy, PruningConfig(**pruning), seed=random_seed, costs=costs)
         ticket.save(target)
         return ticket, target
     trajectory = Trajectory.open(job.files.trajectory)
     check_origin(trajectory, anatomy)
-    costs = None if config.budget is None else unit_costs(model, anatomy, config)
+    costs = job.unit_costs(model, anatomy, config)
     verdict = draw_from(trajectory, config, parse_span(at), costs)
     if verdict is None:
         raise InputError(

@@ -6,7 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
+from accelerate import PartialState
 from transformers import PreTrainedModel
 
 from earlybird.anatomy import Anatomy
@@ -14,8 +16,11 @@ from earlybird.anatomy.flops import forward_flops, parameter_count
 from earlybird.atomic_write import may_begin_in, write_whole
 from earlybird.checkpoint.load import load
 from earlybird.checkpoint.save import save
+from earlybird.config import PruningConfig
 from earlybird.detectors.detection import Detection
 from earlybird.errors import InputError
+from earlybird.latency import unit_costs
+from earlybird.masks import UnitCosts
 from earlybird.recipes.former_names import todays_recipe, written_recipe
 from earlybird.recipes.plain_yaml import read_yaml
 from earlybird.recipes.recipe_file import validated
@@ -91,13 +96,25 @@ class Job:
 
     def check_detector(self, model: PreTrainedModel) -> None:
         """Raise InputError if the recipe's detector cannot work in a run of its length, before anything is trained."""
-        training = self.recipe.training
+        training, config, anatomy = self.recipe.training, self.recipe.search_config, self.anatomy(model)
         Detection(
-            self.recipe.search_config,
-            self.anatomy(model),
+            config,
+            anatomy,
             total_steps=planned_steps(self.task, training),
             steps_per_epoch=steps_per_epoch(self.task, training),
+            costs=self.unit_costs(model, anatomy, config),
         )
+
+    def unit_costs(self, model: PreTrainedModel, anatomy: Anatomy, config: PruningConfig) -> UnitCosts | None:
+        """What the units of the initial model cost by a budget, or None without one.
+
+        For milliseconds the model is moved to where it trains: what they are elsewhere is another question.
+        """
+        if config.budget is None:
+            return None
+        if config.milliseconds is not None:
+            torch.nn.Module.to(model, PartialState().device)
+        return unit_costs(model, anatomy, config)
 
     def anatomy(self, model: PreTrainedModel | None = None) -> Anatomy:
         """The blocks of the initial model that the recipe prunes.
