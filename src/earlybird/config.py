@@ -36,7 +36,9 @@ from earlybird.vocabulary import (
 # A ratio for all blocks of a kind, or ratios by name of the block, with wildcards: {"*.layers.0.*": 0, "*": 0.5}.
 Ratio = float | Mapping[str, float] | None
 
-# What a search prunes that is asked for nothing; docs/defaults.md says what these are chosen by.
+# What a search leaves that is asked for nothing; docs/defaults.md says what these are chosen by.
+DEFAULT_FLOPS = 0.5
+# What it prunes where that cannot be: by scores or detectors that no budget can be met by, or FLOPs nobody can count.
 DEFAULT_RATIOS: Mapping[Kind, float] = MappingProxyType({"heads": 0.4, "neurons": 0.63})
 # Where neither a score nor a detector made for another one is named.
 DEFAULT_SCORE: Score = "squared-gradient"
@@ -152,6 +154,11 @@ class PruningConfig:
                 f"uniform=True keeps the same number in every block, and {by_name[0]} has ratios by name of the block:"
                 " give one ratio, or leave out uniform"
             )
+
+    @property
+    def says_amount(self) -> bool:
+        """Whether it says how much is pruned: a ratio, also 0, or a budget."""
+        return self.heads is not None or self.neurons is not None or self.budget is not None
 
     @property
     def budget(self) -> tuple[Measure, float] | None:
@@ -352,7 +359,7 @@ class SlimmingConfig:
 class SearchConfig(SlimmingConfig, DetectorConfig, CompensationConfig, PruningConfig):
     """All settings of a search, flat; see `PruningConfig`, `CompensationConfig`, `DetectorConfig`, `SlimmingConfig`.
 
-    Where neither kind has a ratio, and there is no budget, both have those that save half of a fine-tuning's FLOPs.
+    Where neither kind has a ratio, and there is no budget, half of the blocks' FLOPs are left; see `with_amount`.
 
     `Search` itself prunes nothing: in a loop of one's own the batches are given to `prune(compensate=)`.
 
@@ -362,15 +369,15 @@ class SearchConfig(SlimmingConfig, DetectorConfig, CompensationConfig, PruningCo
 
     def __post_init__(self) -> None:
         refuse_ratios_by_name(self)
-        if self.heads is None and self.neurons is None and self.budget is None:
-            for kind, ratio in DEFAULT_RATIOS.items():
-                object.__setattr__(self, kind, ratio)
-            if self.heads_scope is None:
-                object.__setattr__(self, "heads_scope", "global")
+        said = {name: getattr(self, name) for name in ("heads_scope", "neurons_scope")}
         PruningConfig.__post_init__(self)
         CompensationConfig.__post_init__(self)
         DetectorConfig.__post_init__(self)
         SlimmingConfig.__post_init__(self)
+        if not self.says_amount:
+            # Where thresholds are taken depends on what will be asked for.
+            for name, scope in said.items():
+                object.__setattr__(self, name, scope)
         refuse_scores_that_do_not_add_up(self, self)
 
     @classmethod

@@ -145,7 +145,7 @@ class Ticket:
                 f"config must be a PruningConfig, got {reprlib.repr(config)}; write PruningConfig(heads=0.3,"
                 " neurons=0.4)"
             )
-        if config.heads is None and config.neurons is None and config.budget is None:
+        if not config.says_amount:
             raise InputError("give a ratio for heads, for neurons or for both, or a budget: there is nothing to prune")
         generator = np.random.default_rng(seed)
         anatomy = anatomy.excluding(config.exclude)

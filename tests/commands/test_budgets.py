@@ -79,12 +79,31 @@ def test_a_budget_takes_the_place_of_the_recipes_ratios_and_a_ratio_that_of_a_bu
     assert changed.budget == ("flops", 0.5)
     with pytest.raises(InputError, match="heads is a ratio"):
         read_recipe("bert-glue", ["search.flops=0.5", "search.heads=0.3"])
-    assert read_recipe("bert-glue", ["search.flops=null"]).search.heads == 0.4
+    with pytest.raises(InputError, match="there is nothing to prune"):
+        read_recipe("bert-glue", ["search.flops=null"])
     recipe = yaml.safe_load((SHIPPED / "bert-glue.yaml").read_text(encoding="utf-8"))
     recipe["search"] = {"flops": 0.5}
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     assert read_recipe(str(tmp_path / "own.yaml"), []).search.budget == ("flops", 0.5)
     assert read_recipe(str(tmp_path / "own.yaml"), ["search.heads=0.3"]).search.budget is None
+
+
+@pytest.mark.parametrize("recipe", ["bert-glue", "bert-squad", "vit-finetune"])
+def test_recipes_that_fine_tune_leave_half_of_the_flops_or_prune_by_ratios_what_cannot_go_by_a_budget(recipe):
+    assert read_recipe(recipe).search.budget == ("flops", 0.5)
+    for override in ("score=coefficient", "detector=hamming", "heads_scope=layer"):
+        search = read_recipe(recipe, [f"search.{override}"]).search
+        assert (search.budget, search.heads, search.neurons) == (None, 0.4, 0.63)
+        assert search.heads_scope == ("layer" if "layer" in override else "global")
+    assert read_recipe(recipe, ["search.detector=fixed-time"]).search.budget == ("flops", 0.5)
+    assert read_recipe(recipe, ["search.heads=0.3"]).search.neurons is None
+
+
+def test_a_budget_that_a_user_has_written_does_not_give_way(tmp_path):
+    recipe = yaml.safe_load((SHIPPED / "bert-glue.yaml").read_text(encoding="utf-8"))
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    with pytest.raises(InputError, match="only squared gradients add up"):
+        read_recipe(str(tmp_path / "own.yaml"), ["search.score=gradient"])
 
 
 def test_a_run_says_what_every_budget_keeps(run):
@@ -159,6 +178,23 @@ def test_a_whole_run_at_a_budget_leaves_a_network_that_meets_it_and_a_report_tha
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "60% of the blocks&#x27; FLOPs to keep" in page or "60% of the blocks' FLOPs to keep" in page
     assert "What is kept against what it costs" in page
+
+
+@pytest.mark.parametrize(
+    ("asked", "axis", "amounts"),
+    [
+        ({}, [], [{"flops": 0.5}]),
+        ({"scores": "squared-gradient,gradient"}, [], [{"heads": 0.4, "neurons": 0.63}] * 2),
+        ({"detectors": "recent-half-capture,hamming"}, [], [{"heads": 0.4, "neurons": 0.63}] * 2),
+        ({"ratios": "0.3,0.5"}, [], [{"heads": r, "neurons": r} for r in (0.3, 0.5)]),
+        ({}, ["search.score=squared-gradient,gradient"], [{"heads": 0.4, "neurons": 0.63}] * 2),
+        ({}, ["search.heads_scope=global,layer"], [{"heads": 0.4, "neurons": 0.63}] * 2),
+        ({}, ["search.compensation=0,16"], [{"flops": 0.5}] * 2),
+    ],
+)
+def test_all_cells_of_a_sweep_prune_by_the_same_amount_where_nobody_says_how_much(asked, axis, amounts, tmp_path):
+    plan = plan_sweep("bert-glue", [], sweep_settings(asked, axis), tmp_path)
+    assert [cell.labels["ratio"] for cell in plan.cells.values()] == amounts
 
 
 def test_a_sweep_takes_budgets_as_an_axis_and_names_them(tmp_path):

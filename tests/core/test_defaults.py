@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 import earlybird as eb
 from earlybird.config import DetectorConfig
 from earlybird.detectors.base import Detector, Observation
-from earlybird.detectors.defaults import with_defaults
+from earlybird.detectors.defaults import with_amount, with_defaults
+from earlybird.detectors.detection import Detection
 from earlybird.detectors.random_start import RandomStart
 from earlybird.detectors.recent_half_capture import RecentHalfCapture
 from earlybird.errors import InputError
-from earlybird.masks import MaskRule
+from earlybird.masks import MaskRule, UnitCosts
 from earlybird.recipes.compare import compare
 from earlybird.trajectory import Shape, TrajectoryWriter
 
@@ -33,17 +35,61 @@ def _trajectory(**channel: str) -> eb.Trajectory:
     return eb.Trajectory.from_arrays(heads=_settling(0, 12), neurons=_settling(1, 40), total_steps=STEPS, **channel)
 
 
-def test_a_search_that_is_asked_for_nothing_prunes_both_kinds_and_mends_the_cut() -> None:
-    config = eb.SearchConfig()
-    assert (config.heads, config.neurons, config.heads_scope, config.neurons_scope) == (0.4, 0.63, "global", "global")
+class Counted:
+    """A source whose FLOPs are known, or not."""
+
+    units: ClassVar = {"heads": (12,) * LAYERS, "neurons": (40,) * LAYERS}
+    key_value_groups = None
+    valid_head_counts = None
+
+    def __init__(self, known: bool = True) -> None:
+        self.known = known
+
+    def unit_costs(self, measure: str, tokens: int) -> UnitCosts:
+        if not self.known:
+            raise eb.InputError("the FLOPs cannot be counted")
+        each = dict.fromkeys(self.units, (1.0,) * LAYERS)
+        return UnitCosts("flops", tokens, each, (0.0,) * LAYERS, 0.0, 52.0 * LAYERS)
+
+
+def test_a_search_that_is_asked_for_nothing_leaves_half_of_the_flops_and_mends_the_cut() -> None:
+    config = with_amount(eb.SearchConfig(), Counted())
+    assert (config.flops, config.heads, config.neurons) == (0.5, None, None)
     assert config.compensation == 16
-    assert eb.SearchConfig(heads_scope="layer").heads_scope == "layer"
-    assert eb.SearchConfig(heads=0.4).heads_scope == eb.PruningConfig().heads_scope == "layer"
     # What is asked for stands, and the other kind is left alone.
-    assert eb.SearchConfig(neurons=0.4).heads is None
-    assert eb.SearchConfig(heads=0).neurons is None
+    for asked in ({"neurons": 0.4}, {"heads": 0}, {"parameters": 0.3}, {"heads": 0.4, "neurons": 0.4}):
+        given = eb.SearchConfig(**asked)
+        assert with_amount(given, Counted()) is given
+    assert eb.SearchConfig(heads=0.4).heads_scope == eb.PruningConfig().heads_scope == "layer"
     # A ticket of one's own is asked for by its ratios.
-    assert eb.PruningConfig().heads is None
+    assert not eb.PruningConfig().says_amount
+
+
+@pytest.mark.parametrize(
+    ("settings", "known"),
+    [
+        ({}, False),
+        ({"score": "coefficient"}, True),
+        ({"score": "gradient"}, True),
+        ({"detector": "hamming"}, True),
+        ({"detector": "any(recent-half-capture, hamming)", "score": "squared-gradient"}, True),
+        ({"l1_heads": 1e-3}, True),
+        ({"heads_scope": "layer"}, True),
+    ],
+)
+def test_where_no_budget_can_be_met_there_are_ratios(settings: dict[str, Any], known: bool) -> None:
+    config = with_amount(eb.SearchConfig(**settings), Counted(known))
+    assert (config.flops, config.heads, config.neurons) == (None, 0.4, 0.63)
+    assert (config.heads_scope, config.neurons_scope) == (settings.get("heads_scope", "global"), "global")
+
+
+def test_a_record_is_asked_for_half_of_the_flops_where_it_tells_them() -> None:
+    plain = _trajectory(channel="gradient")
+    assert eb.detect(plain, eb.SearchConfig()).config.heads == 0.4
+    counted = Detection(eb.SearchConfig(), Counted(), total_steps=STEPS)
+    assert counted.config.flops == 0.5
+    combined = Detection(eb.SearchConfig(detector="all(recent-half-capture, fixed-time)"), Counted(), total_steps=STEPS)
+    assert combined.config.flops == 0.5
 
 
 @pytest.mark.parametrize(

@@ -396,7 +396,7 @@ def test_a_training_stopped_early_ends_with_a_draw_where_that_is_wanted(draw_at_
     assert (callback.ticket is not None) == draw_at_end
 
 
-def test_without_a_config_half_of_the_model_goes_early_and_the_training_goes_on(tmp_path):
+def test_without_a_config_half_of_the_flops_go_early_and_the_training_goes_on(tmp_path):
     begun = []
 
     class Begun(TrainerCallback):
@@ -404,15 +404,15 @@ def test_without_a_config_half_of_the_model_goes_early_and_the_training_goes_on(
             begun.append(state.global_step)
 
     trainer = trainer_for(tmp_path, steps=120, learning_rate=1e-4, callbacks=[Begun()])
-    whole = eb.Anatomy.of(trainer.model).units
+    costs = eb.Anatomy.of(trainer.model).unit_costs("flops", 128)
     ticket = train_early_bird(trainer)
     provenance = ticket.provenance
     assert (provenance["score"], provenance["detector"]) == ("squared-gradient", "recent-half-capture")
     assert provenance["how"] == "detector"
     assert provenance["draw_step"] < 100
+    assert 0.45 < float(costs.of(ticket.masks)) / costs.whole <= 0.5
     units = eb.Anatomy.of(trainer.model).units
-    assert 0 < sum(units["heads"]) < 0.65 * sum(whole["heads"])
-    assert 0 < sum(units["neurons"]) <= 0.4 * sum(whole["neurons"])
+    assert {kind: tuple(ticket.kept(kind)) for kind in units} == units
     assert trainer.state.global_step == 120
     assert begun == [0]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from earlybird.config import SearchConfig
 from earlybird.detectors.base import Observation, chosen_by
 from earlybird.detectors.criterion import Criterion
-from earlybird.detectors.defaults import scored_by, with_defaults
+from earlybird.detectors.defaults import scored_by, with_amount, with_defaults
 from earlybird.detectors.draw import Draw, KindDraw
 from earlybird.detectors.expression import detector_factory
 from earlybird.detectors.observer import Observer
@@ -59,6 +59,7 @@ class Detection:
         recorded: Collection[Channel] = CHANNELS,
     ) -> None:
         self.total_steps = total_steps
+        config = with_amount(config, source, recorded)
         self.streams = Streams(config, source, costs)
         # By their names, so that a draw says what decided even where that is the default, which may change.
         self.config = config = with_defaults(config, recorded)

@@ -55,6 +55,11 @@ class Combination(DetectorFactory):
         return "coefficient" if "coefficient" in scores else DEFAULT_SCORE
 
     @property
+    def of_all_kinds(self) -> bool:
+        """Whether all members may."""
+        return all(member.of_all_kinds for member in self.members)
+
+    @property
     def settled_below(self) -> bool:
         """As the only member says; a share has to be large."""
         return self.needed is None and self.members[0].settled_below

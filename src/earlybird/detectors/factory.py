@@ -54,6 +54,11 @@ class DetectorFactory(ABC):
     def score(self) -> Score:
         """What it is made for."""
 
+    @property
+    @abstractmethod
+    def of_all_kinds(self) -> bool:
+        """Whether it may watch heads and neurons together, as a budget asks."""
+
     @abstractmethod
     def member(
         self, kind: Stream, rule: Rule, score: Score, total_steps: int, steps_per_epoch: float | None
@@ -114,6 +119,11 @@ class NamedDetector(DetectorFactory):
     def score(self) -> Score:
         """As the specification says."""
         return self.specification.score
+
+    @property
+    def of_all_kinds(self) -> bool:
+        """As the specification says."""
+        return self.specification.of_all_kinds
 
     def member(
         self, kind: Stream, rule: Rule, score: Score, total_steps: int, steps_per_epoch: float | None
@@ -194,6 +204,11 @@ class OwnDetector(DetectorFactory):
         """As it says, if it says; what is made for gradients has to."""
         score = getattr(self.detector, "score", None)
         return score if score in SCORES else "coefficient"
+
+    @property
+    def of_all_kinds(self) -> bool:
+        """Nothing is known of it."""
+        return False
 
     def member(
         self, kind: Stream, rule: Rule, score: Score, total_steps: int, steps_per_epoch: float | None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
+from earlybird.config import DEFAULT_RATIOS, DetectorConfig
+from earlybird.detectors.defaults import takes_budget
 from earlybird.errors import InputError, nearest
 from earlybird.recipes.former_names import todays_recipe
 from earlybird.recipes.plain_yaml import parse_yaml, read_yaml
@@ -36,7 +38,7 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     if not isinstance(content, dict):
         raise InputError(f"{path} is no recipe: it must hold keys and values")
     keys = {_override(content, override) for override in overrides}
-    _give_way(content, keys)
+    _give_way(content, keys, shipped=path.parent == SHIPPED)
     return validated(content, str(path))
 
 
@@ -67,8 +69,12 @@ def _find(name: str) -> Path:
     raise InputError(f"there is no recipe {name}; shipped with earlybird are {', '.join(shipped_recipes())}")
 
 
-def _give_way(content: dict[str, Any], overridden: set[str]) -> None:
-    """What the file says of how much is pruned gives way to an override that says it otherwise: ratios, or a budget."""
+def _give_way(content: dict[str, Any], overridden: set[str], *, shipped: bool) -> None:
+    """What the file says of how much is pruned gives way to an override that says it otherwise: ratios, or a budget.
+
+    The budget of a recipe that ships gives way to ratios, too, where an override asks for a score or a detector that
+    cannot go by one. Whoever has written a budget is told so.
+    """
     search = content.get("search")
     if not isinstance(search, dict):
         return
@@ -81,6 +87,25 @@ def _give_way(content: dict[str, Any], overridden: set[str]) -> None:
         gone = set(MEASURES)
     for name in gone - said:
         search.pop(name, None)
+    kept = [measure for measure in MEASURES if search.get(measure) is not None and measure not in said]
+    if (
+        shipped
+        and kept
+        and named & {"score", "detector", "heads_scope", "neurons_scope"}
+        and not _goes_by_budget(search)
+    ):
+        search.pop(kept[0])
+        search |= {str(kind): ratio for kind, ratio in DEFAULT_RATIOS.items()}
+        search["heads_scope"] = search.get("heads_scope") or "global"
+
+
+def _goes_by_budget(search: Mapping[str, Any]) -> bool:
+    if "layer" in (search.get("heads_scope"), search.get("neurons_scope")):
+        return False
+    try:
+        return takes_budget(DetectorConfig(detector=search.get("detector"), score=search.get("score")))
+    except InputError:  # which the recipe's own check says with its place
+        return True
 
 
 def _override(content: dict[str, Any], override: str) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from earlybird.anatomy import Anatomy
 from earlybird.anatomy.distributed import is_first, wait_for_all
 from earlybird.config import SearchConfig, check_search_config
-from earlybird.detectors.defaults import with_defaults
+from earlybird.detectors.defaults import with_amount, with_defaults
 from earlybird.detectors.detection import Detection
 from earlybird.detectors.draw import Draw
 from earlybird.detectors.scores import RunningScore, Scores
@@ -99,8 +99,10 @@ class Search:
             raise InputError(f"delay must be at least 0 steps, got {delay}")
         if recording is not None and is_first():
             recording.refuse_to_replace()
-        self.config = config = with_defaults(config)
         self.anatomy = (Anatomy.of(model) if anatomy is None else anatomy).excluding(config.exclude)
+        if not self.anatomy.units:
+            raise InputError(f"{self.anatomy.model} has neither heads nor neurons left to search")
+        self.config = config = with_defaults(with_amount(config, self.anatomy))
         for kind in KINDS:
             if getattr(config, kind) and kind not in self.anatomy.units:
                 raise InputError(f"{self.anatomy.lack_of(kind)}: give a ratio for the other kind alone")
@@ -332,7 +334,7 @@ class Search:
     def _costs(self) -> UnitCosts | None:
         """What the units cost: of a record of gradients, which tickets can be drawn from at any budget."""
         budget = self.detection.streams.budget
-        if budget is not None and budget.costs.measure != "milliseconds":
+        if budget is not None:
             return budget.costs
         if "gradient" not in self._channels or set(self.detection.kinds) != set(self.anatomy.units):
             return None

@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from earlybird.config import CompensationConfig, DetectorConfig, PruningConfig
+from earlybird.config import DEFAULT_RATIOS, CompensationConfig, DetectorConfig, PruningConfig
+from earlybird.detectors.defaults import takes_budget
 from earlybird.errors import InputError
 from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.settings import Recipe
@@ -96,6 +97,7 @@ def plan_sweep(name: str, overrides: Sequence[str], settings: SweepSettings, roo
     Raises:
         InputError: a recipe that cannot be read, or an axis with a value that is out of bounds or repeats.
     """
+    overrides = _all_by_ratios(name, overrides, settings)
     base = read_recipe(name, overrides)
     points = list(_points(name, overrides, settings, base))
     budgets = [point.recipe.search.budget for point in points if point.recipe.search.budget is not None]
@@ -115,6 +117,26 @@ def plan_sweep(name: str, overrides: Sequence[str], settings: SweepSettings, roo
         for cell in _cells(point, seed, search, coefficients, settings, files):
             cells.setdefault(cell.name, cell)
     return Plan(base, cells, searches)
+
+
+def _all_by_ratios(name: str, overrides: Sequence[str], settings: SweepSettings) -> Sequence[str]:
+    """The overrides, with ratios where nobody says how much is pruned and some cell cannot go by a budget.
+
+    All cells then prune as much: what is compared is not how much is asked for.
+    """
+    said = {text.partition("=")[0].strip() for text in overrides} | settings.axes.keys()
+    if said & {f"search.{amount}" for amount in (*KINDS, *MEASURES)}:
+        return overrides
+    searches = [point.recipe.search for point in _points(name, overrides, settings, read_recipe(name, overrides))]
+    if all(search.budget is None for search in searches):
+        return overrides
+    by_budget = not settings.ratios and all(
+        search.budget is not None and takes_budget(DetectorConfig(score=score, detector=detector))
+        for search in searches
+        for score in settings.scores or (search.score,)
+        for detector in settings.all_detectors or (search.detector,)
+    )
+    return overrides if by_budget else [*overrides, *(f"search.{kind}={r}" for kind, r in DEFAULT_RATIOS.items())]
 
 
 @dataclass(frozen=True)
