@@ -30,6 +30,7 @@ from torch import nn
 from transformers import PreTrainedModel, TrainingArguments
 
 from earlybird.checkpoint.load import load
+from earlybird.config import replaced_pruning
 from earlybird.recipes.clock import TrainingClock
 from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.run_directory import RESULT, read_json, write_json
@@ -124,13 +125,9 @@ def _ticket_by_gradients(
     job: Job, model: PreTrainedModel, batches: Sequence[dict[str, torch.Tensor]], ratio: float
 ) -> Ticket:
     last = (len(batches) - 0.5) / len(batches)
-    config = replace(
-        job.recipe.search_config.with_detector("fixed-time"),
-        heads=ratio,
-        neurons=ratio,
-        score="squared-gradient",
-        threshold=last,
-    )
+    own = job.recipe.search_config.with_detector("fixed-time")
+    amount = replaced_pruning(own, {"heads": ratio, "neurons": ratio, "heads_scope": "global"})
+    config = replace(own, **amount, score="squared-gradient", threshold=last)
     search = Search(model.eval(), config, total_steps=len(batches))
     for batch in batches:
         job.task.loss(model, batch).backward()

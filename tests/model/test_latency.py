@@ -168,6 +168,9 @@ def test_a_run_and_several_draws_go_by_milliseconds(tmp_path):
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "milliseconds for a forward pass" in page
     assert "What is kept against what it costs" in page
+    assert "left of the milliseconds of a forward pass" in page
+    inspected = CliRunner().invoke(app, ["inspect", str(tmp_path / "run")]).output
+    assert re.search(r"--milliseconds [\d.]+ --examples 8 --output TICKET", inspected)
 
 
 def test_shapes_alone_take_no_time():

@@ -15,7 +15,7 @@ from torch import nn
 from earlybird.anatomy.attention import attention_at
 from earlybird.anatomy.bias_tables import with_bias_tables
 from earlybird.anatomy.blocks import AttentionBlock, Block, GoneBlock, LeftOut, MlpBlock
-from earlybird.anatomy.example import example_inputs
+from earlybird.anatomy.example import known_example
 from earlybird.anatomy.head_counts import valid_head_counts
 from earlybird.anatomy.hugging_face import outermost_models
 from earlybird.anatomy.mlp import mlp_at
@@ -24,7 +24,7 @@ from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS, POSITIO
 from earlybird.anatomy.unit_costs import flops_of_units, parameters_of_units
 from earlybird.anatomy.unknown import nothing_found, unknown_blocks
 from earlybird.anatomy.wrappers import unwrapped
-from earlybird.errors import InputError, first_line
+from earlybird.errors import InputError
 from earlybird.masks.unit_costs import UnitCosts
 from earlybird.vocabulary import Kind, Measure
 
@@ -163,19 +163,7 @@ class Anatomy:
                 "milliseconds are measured, not counted: give"
                 " costs=earlybird.latency.unit_costs(model, anatomy, config)"
             )
-        try:
-            example, _ = example_inputs(model, tokens)
-        except (RuntimeError, TypeError, ValueError) as error:
-            raise InputError(
-                f"the config of {self.model} says no size that an input can have ({first_line(error)}); give a budget"
-                " of parameters, or ratios"
-            ) from error
-        if not example:
-            raise InputError(
-                f"nothing says what an example of {self.model} looks like, so that its FLOPs cannot be counted; give a"
-                " budget of parameters, or ratios"
-            )
-        return flops_of_units(model, blocks, example, tokens)
+        return flops_of_units(model, blocks, known_example(model, tokens), tokens)
 
     @property
     def units(self) -> dict[Kind, tuple[int, ...]]:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from earlybird.errors import InputError, first_line
+
 
 def example_inputs(model: nn.Module, length: int) -> tuple[dict[str, Tensor], str]:
     """One example on the meta device by the model's main input, and what it is; nothing where that is not known."""
@@ -39,6 +41,28 @@ def example_inputs(model: nn.Module, length: int) -> tuple[dict[str, Tensor], st
         if {"input_ids", "decoder_input_ids"} & made.keys():
             said.append(f"{length} tokens")
     return made, " and ".join(said)
+
+
+def known_example(model: nn.Module, length: int) -> dict[str, Tensor]:
+    """One example on the meta device.
+
+    Raises:
+        InputError: nothing says what one looks like.
+    """
+    name = type(model).__name__
+    try:
+        example, _ = example_inputs(model, length)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the config of {name} says no size that an input can have ({first_line(error)}); give a budget of"
+            " parameters, or ratios"
+        ) from error
+    if not example:
+        raise InputError(
+            f"nothing says what an example of {name} looks like, so that its FLOPs cannot be counted, nor its forward"
+            " pass be timed; give a budget of parameters, or ratios"
+        )
+    return example
 
 
 def _first(model: nn.Module, name: str) -> Any:

@@ -97,7 +97,9 @@ class Inspection:
             rows.append(self._line(f"{self._amount()}: ", self.pruned))
         if self.forward_milliseconds is not None:
             now, then = self.forward_milliseconds
-            rows.append(f"a forward pass takes {now:.4g} milliseconds on this machine, pruned {then:.4g} by its table")
+            rows.append(
+                f"a forward pass of these examples takes {now:.4g} milliseconds here; pruned, by the table, {then:.4g}"
+            )
         return "\n".join(rows)
 
     def _amount(self) -> str:
@@ -107,7 +109,7 @@ class Inspection:
         name = "FLOPs" if measure == "flops" else measure
         amount = f"{share:g} milliseconds" if measure == "milliseconds" else f"{share:.1%} of the blocks' {name}"
         pruned = " and ".join(f"{ratio:.1%} of the {kind}" for kind, ratio in self.ratios.items())
-        return f"at {amount}, randomly without {pruned}"
+        return f"at {amount}, for example without {pruned}, chosen randomly"
 
     def _line(self, before: str, cost: Cost) -> str:
         share = "" if cost is self.cost else f" ({cost.parameters / self.cost.parameters:.1%})"

@@ -48,7 +48,7 @@ def inspect(
     ],
     settings: dict[str, Any],
     length: Annotated[
-        int | None, typer.Option(help="Tokens of the example that FLOPs are counted for; by default 128.")
+        int | None, typer.Option(help="Tokens of an example, of which FLOPs and milliseconds are; by default 128.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -77,17 +77,18 @@ def _inspect_run(root: Path, *, as_json: bool) -> None:
 
     from earlybird.cli.tables import grid_table
     from earlybird.report.amount import percent
-    from earlybird.report.budgets import COLUMNS, budgets_of_run, table_rows
+    from earlybird.report.budgets import COLUMNS, budgets_of_run, example_options, table_rows
 
-    curve, own, units = budgets_of_run(root)
+    curve, own, shape = budgets_of_run(root)
     if as_json:
         print(json.dumps({"points": [asdict(point) for point in curve], "ticket": own and asdict(own)}, indent=1))
         return
     console = Console()
-    console.print(grid_table(COLUMNS, table_rows(curve, units)))
+    console.print(grid_table(COLUMNS, table_rows(curve, shape)))
     if own is not None:
         console.print(f"The run's ticket costs {percent(own.cost)} and keeps {percent(own.worth)} of the evidence.")
-    console.print(f"Draw another by: earlybird draw {root} --flops 0.4 --output TICKET", soft_wrap=True, markup=False)
+    options = example_options(shape)
+    console.print(f"Draw another by: earlybird draw {root} {options} --output TICKET", soft_wrap=True, markup=False)
 
 
 @app.command()

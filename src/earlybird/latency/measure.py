@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from earlybird.anatomy import Anatomy, AttentionBlock, Block
-from earlybird.anatomy.example import example_inputs
+from earlybird.anatomy.example import known_example
 from earlybird.config import PruningConfig
 from earlybird.errors import InputError, first_line
 from earlybird.masks import UnitCosts, WidthCurve
@@ -156,18 +156,6 @@ def example_batch(model: nn.Module, tokens: int, examples: int) -> dict[str, Ten
     Raises:
         InputError: nothing says what an example looks like.
     """
-    try:
-        shapes, _ = example_inputs(model, tokens)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise InputError(
-            f"the config of {type(model).__name__} says no size that an input can have ({first_line(error)}); give a"
-            " budget of parameters, or ratios"
-        ) from error
-    if not shapes:
-        raise InputError(
-            f"nothing says what an example of {type(model).__name__} looks like, so that no forward pass can be"
-            " measured; give a budget of parameters, or ratios"
-        )
     weights = next(model.parameters())
     return {
         name: torch.zeros(
@@ -175,7 +163,7 @@ def example_batch(model: nn.Module, tokens: int, examples: int) -> dict[str, Ten
             dtype=weights.dtype if shape.is_floating_point() else shape.dtype,
             device=weights.device,
         )
-        for name, shape in shapes.items()
+        for name, shape in known_example(model, tokens).items()
     }
 
 

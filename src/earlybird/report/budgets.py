@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from earlybird.masks.budget_curve import SHARES, BudgetPoint, budget_curve
 from earlybird.report.amount import percent
 from earlybird.report.run import read_run
 from earlybird.ticket import Ticket
-from earlybird.trajectory import Trajectory
+from earlybird.trajectory import Shape, Trajectory
 from earlybird.vocabulary import KINDS, MEASURES, Kind
 
 COLUMNS = ("cost", "kept of the evidence", "at random", *KINDS)
@@ -50,8 +49,8 @@ def curve_of(
     return budget_curve(rule, scores), None if ticket is None else _point(rule, scores, ticket)
 
 
-def budgets_of_run(root: Path) -> tuple[tuple[BudgetPoint, ...], BudgetPoint | None, dict[Kind, int]]:
-    """The curve of a run's directory, the point of its ticket, and the units of each kind.
+def budgets_of_run(root: Path) -> tuple[tuple[BudgetPoint, ...], BudgetPoint | None, Shape]:
+    """The curve of a run's directory, the point of its ticket, and the shape of its record.
 
     Raises:
         InputError: it has no record, or one that does not say.
@@ -63,11 +62,29 @@ def budgets_of_run(root: Path) -> tuple[tuple[BudgetPoint, ...], BudgetPoint | N
     last = run.trajectory.steps - 1
     step = last if run.draw is None else min(last, int(run.draw["step"]))
     curve, own = curve_of(run.trajectory, run.search, step, run.ticket)
-    return curve, own, {kind: sum(counts) for kind, counts in run.trajectory.shape.units.items()}
+    return curve, own, run.trajectory.shape
 
 
-def table_rows(curve: tuple[BudgetPoint, ...], units: Mapping[Kind, int]) -> tuple[tuple[str, ...], ...]:
+def what_is_left(shape: Shape) -> str:
+    """What a cost is a share of."""
+    assert shape.costs is not None
+    if shape.costs.measure == "milliseconds":
+        return "milliseconds of a forward pass"
+    return f"blocks' {'FLOPs' if shape.costs.measure == 'flops' else shape.costs.measure}"
+
+
+def example_options(shape: Shape) -> str:
+    """Options of the command line by which another ticket is drawn."""
+    costs = shape.costs
+    assert costs is not None
+    if costs.measure != "milliseconds":
+        return f"--{costs.measure} 0.4"
+    return f"--milliseconds {0.8 * costs.whole:.3g} --examples {costs.examples}"
+
+
+def table_rows(curve: tuple[BudgetPoint, ...], shape: Shape) -> tuple[tuple[str, ...], ...]:
     """The points as text, under `COLUMNS`."""
+    units = {kind: sum(counts) for kind, counts in shape.units.items()}
     return tuple(
         (
             percent(point.cost),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from earlybird.masks.budget_curve import BudgetPoint
-from earlybird.report.budgets import COLUMNS, table_rows
+from earlybird.report.budgets import COLUMNS, table_rows, what_is_left
 from earlybird.report.page.plots.plot import Plot, Spec, base_layout, value_axis
 from earlybird.report.palette import variable
 from earlybird.trajectory import Trajectory
@@ -50,13 +48,12 @@ def budgets_plot(curve: tuple[BudgetPoint, ...], own: BudgetPoint | None, trajec
             }
         )
     layout = base_layout(30, hovermode="closest")
-    counted = (
-        "FLOPs" if trajectory.shape.costs is not None and trajectory.shape.costs.measure == "flops" else "parameters"
-    )
-    layout["xaxis"] = value_axis(f"left of the blocks' {counted}") | {"range": [0, 100], "ticksuffix": "%"}
+    layout["xaxis"] = value_axis(f"left of the {what_is_left(trajectory.shape)}") | {
+        "range": [0, 100],
+        "ticksuffix": "%",
+    }
     layout["yaxis"] = value_axis("kept of the evidence") | {"range": [0, 103], "ticksuffix": "%"}
     layout["showlegend"] = True
     layout["legend"] = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
-    units = {kind: int(np.sum(counts)) for kind, counts in trajectory.shape.units.items()}
     spec = {"data": data, "layout": layout, "choices": [], "cursor": [0]}
-    return Plot("budgets", spec, _HEIGHT, COLUMNS, table_rows(curve, units))
+    return Plot("budgets", spec, _HEIGHT, COLUMNS, table_rows(curve, trajectory.shape))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from earlybird.report.amount import percent
 from earlybird.report.analysis import Analysis
+from earlybird.report.budgets import example_options
 from earlybird.report.page.frames import framed, missing
 from earlybird.report.page.markup import Markup, element
 from earlybird.report.page.plots.budgets import budgets_plot
@@ -41,7 +42,8 @@ def _budgets(run: Run, analysis: Analysis, plots: list[Plot]) -> list[Markup]:
     plots.append(plot)
     text = (
         "The evidence is the squared gradients of the recent half of the steps up to the draw. Every point is a ticket"
-        " that can be drawn from this record, for instance by: earlybird draw RUN --flops 0.4 --output TICKET."
+        " that can be drawn from this record, for instance by: earlybird draw RUN"
+        f" {example_options(run.trajectory.shape)} --output TICKET."
         " Where the curve bends down, a smaller budget begins to cost what the network uses."
     )
     return [framed(plot, "What is kept against what it costs", text)]
