@@ -309,6 +309,28 @@ def test_a_search_goes_on_beside_what_is_gone():
     assert set(ticket.blocks["heads"]) == set(eb.Anatomy.of(model).names["heads"])
 
 
+def test_what_is_not_saved_of_an_attention_is_not_saved_without_heads(tmp_path):
+    settings = {
+        "vocab_size": 60,
+        "hidden_size": 32,
+        "num_layers": 2,
+        "num_heads": 4,
+        "attention_types": [[["global"], 2]],
+    }
+    model = hf.GPTNeoForCausalLM(hf.GPTNeoConfig(**settings)).eval()
+    ticket = without_blocks(model)
+    names = set(model.state_dict())
+    pruned = eb.prune(copy.deepcopy(model), ticket)
+    assert gone(pruned)
+    assert set(pruned.state_dict()) == names
+    eb.export(pruned, tmp_path, ticket=ticket)
+    dense = type(model).from_pretrained(tmp_path).eval()
+    batch = {"input_ids": torch.arange(5, 12)[None]}
+    assert relative_difference(outputs(pruned, batch), outputs(dense, batch)) < 1e-5
+    settings = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False, "pad_token_id": 0}
+    assert torch.equal(pruned.generate(**batch, **settings), dense.generate(**batch, **settings))
+
+
 def test_shapes_alone_can_be_pruned():
     with torch.device("meta"):
         model = hf.BertModel(hf.BertConfig(**TEXT))

@@ -48,7 +48,7 @@ def flops_by_module(model: nn.Module, inputs: Mapping[str, Tensor]) -> tuple[dic
 def _counted(model: nn.Module, inputs: Mapping[str, Tensor]) -> FlopCounterMode:
     try:
         return _counted_on("meta", None, model, inputs)
-    except (RuntimeError, NotImplementedError) as error:
+    except RuntimeError as error:
         # Some kernels, those of experts among them, take nothing but bfloat16; what is counted is the same. Some
         # forward passes ask for values (DeBERTa): they get zeros.
         tries: list[tuple[str, torch.dtype | None]] = [("meta", torch.bfloat16)]

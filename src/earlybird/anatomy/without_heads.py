@@ -12,6 +12,8 @@ from earlybird.anatomy.source_code import argument_names
 
 # By these an attention is handed what another stack gave, of which it holds the keys and values on its own.
 _OF_ANOTHER_STACK = ("key_value_states", "encoder_hidden_states")
+# What an attention calls the number of its layer in a cache.
+_LAYER_NAMES = ("layer_idx", "layer_id")
 
 
 class WithoutHeads(nn.Module):
@@ -28,13 +30,13 @@ class WithoutHeads(nn.Module):
     def __init__(self, attention: nn.Module, output: str, returned: int) -> None:
         super().__init__()
         self.features_name = argument_names(attention)[0]
-        # Code around it reads its numbers (layer_idx, head_dim).
+        # Code around it reads its numbers (head_dim), and a cache is told of its layer's.
         own = {name: value for name, value in vars(attention).items() if not name.startswith("_")}
         vars(self).update(own)
         for name, parameter in attention.named_parameters(recurse=False):
             self.register_parameter(name, parameter)
         for name, buffer in attention.named_buffers(recurse=False):
-            self.register_buffer(name, buffer)
+            self.register_buffer(name, buffer, persistent=name not in attention._non_persistent_buffers_set)
         for name, child in attention.named_children():
             self.add_module(name, child)
         self.output_path = output
@@ -61,7 +63,9 @@ class WithoutHeads(nn.Module):
         """Let a cache count the positions, which it may do in this layer: one key of one feature each."""
         batch, positions = features.shape[:2]
         key = features.new_zeros((batch, 1, positions, 1))
-        getattr(cache, "self_attention_cache", cache).update(key, key, self.layer_idx)
+        own = vars(self)
+        layer = next(own[name] for name in _LAYER_NAMES if name in own)
+        getattr(cache, "self_attention_cache", cache).update(key, key, layer)
 
 
 class Conv1DWithoutInputs(Conv1D):
