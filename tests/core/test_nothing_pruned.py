@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, reject
+from hypothesis import event, given, reject
 from hypothesis import strategies as st
 
 import earlybird as eb
@@ -83,16 +83,31 @@ def test_so_does_what_heads_in_groups_are_asked_for(groups, size, ratio, scope, 
         assert rule.masks(scores).sum() < sum(units)
 
 
-@given(units=COUNTS, options=OPTIONS, ratio=st.floats(0.001, 0.98))
-def test_what_is_refused_may_prune_nothing(units, options, ratio):
+@st.composite
+def too_little(draw):
+    """Blocks, options and a ratio that rounding to multiples or to whole units may well undo."""
+    units = draw(COUNTS)
+    options = {
+        "scope": draw(st.sampled_from(["layer", "global"])),
+        "uniform": draw(st.booleans()),
+        "round_to": draw(st.integers(1, max(units) + 1)),
+    }
+    return units, options, draw(st.floats(0.001, min(1.5 / max(units), 0.98)))
+
+
+@given(too_little())
+def test_what_is_refused_may_prune_nothing(asked):
+    units, options, ratio = asked
     rule = MaskRule(0.0, units=units, **options)
     object.__setattr__(rule, "ratio", ratio)
     try:
         rule.refuse_to_prune_nothing()
-        reject()
     except eb.InputError:
         left = [units_left(rule, scores) for scores in spreads(units)]
-    assert sum(units) in left
+        assert sum(units) in left
+        event("refused")
+    else:
+        event("accepted")
 
 
 def units_left(rule, scores):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -28,22 +30,22 @@ from earlybird.exports.command import export_directory
 from earlybird.models.mean_pooling import MeanPoolingViTForImageClassification
 from earlybird.models.off_by_one import use_off_by_one
 
+SIZES = {
+    "hidden_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "intermediate_size": 96,
+    "image_size": 8,
+    "patch_size": 2,
+    "num_labels": 10,
+}
 PIXELS = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture
 def pruned():
     torch.manual_seed(0)
-    config = ViTConfig(
-        hidden_size=48,
-        num_hidden_layers=3,
-        num_attention_heads=6,
-        intermediate_size=96,
-        image_size=8,
-        patch_size=2,
-        num_labels=10,
-    )
-    model = ViTForImageClassification(config).eval()
+    model = ViTForImageClassification(ViTConfig(**SIZES)).eval()
     return eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(heads=0.25, neurons=0.4)))
 
 
@@ -153,6 +155,27 @@ def test_a_config_without_weights_takes_the_place_of_no_model(pruned, tmp_path):
     with pytest.raises(eb.JobError, match="save_pretrained wrote no weights"):
         eb.save(WritesNoWeights(pruned.config), tmp_path)
     assert torch.equal(eb.load(tmp_path)(PIXELS).logits, pruned(PIXELS).logits)
+
+
+class KilledWhileSaving(ViTForImageClassification):
+    def save_pretrained(self, save_directory, **others):
+        super().save_pretrained(save_directory, **others)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_killed_while_it_saves_leaves_the_model_and_nothing_that_stays(pruned, tmp_path):
+    eb.save(pruned, tmp_path)
+    saved = {path.name for path in tmp_path.iterdir()}
+    child = os.fork()
+    if child == 0:
+        eb.save(KilledWhileSaving(ViTConfig(**SIZES)), tmp_path)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert {path.name for path in tmp_path.iterdir()} > saved
+    assert torch.equal(eb.load(tmp_path)(PIXELS).logits, pruned(PIXELS).logits)
+    eb.save(pruned, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == saved
 
 
 def test_how_the_model_before_generated_text_is_not_left(pruned, tmp_path):

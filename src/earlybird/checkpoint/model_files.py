@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 
 from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME
 
 from earlybird.errors import JobError
 
+_ASIDE = ".writing-"
 _WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?")
 
 
@@ -21,7 +23,8 @@ def moved_in_together(directory: Path) -> Iterator[Path]:
     """Where to write a model's files, which then take the place of the model that a directory holds.
 
     An error while they are written leaves the directory as it was, and makes none, nor any above it. A process that is
-    killed while they move leaves a directory without config.json, so that a mixture of two models is never loaded.
+    killed while they move leaves a directory without config.json, so that a mixture of two models is never loaded. What
+    a killed process had written aside goes when the directory is written to next.
 
     Raises:
         JobError: no config or no weights were written.
@@ -29,7 +32,9 @@ def moved_in_together(directory: Path) -> Iterator[Path]:
     made = [path for path in (directory, *directory.parents) if not path.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        with TemporaryDirectory(dir=directory, prefix=".writing-") as aside:
+        for left in directory.glob(f"{_ASIDE}*"):
+            rmtree(left, ignore_errors=True)
+        with TemporaryDirectory(dir=directory, prefix=_ASIDE) as aside:
             yield Path(aside)
             _move(Path(aside), directory)
     except BaseException:
