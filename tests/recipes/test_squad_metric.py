@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.functional.text import squad
 
-from earlybird.recipes.tasks.question_answering.squad_metric import answer_scores, normalise_answer
+from earlybird.recipes.tasks.squad_metric import answer_scores, normalise_answer
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 from earlybird.errors import InputError
 
+# Those that may decide: in percent, the more the better.
 METRICS = {
     "accuracy": "accuracy",
     "exact_match": "exact match",
@@ -15,7 +16,11 @@ METRICS = {
     "matthews_correlation": "Matthews correlation",
     "pearson": "Pearson correlation",
     "spearman": "Spearman correlation",
+    "token_accuracy": "token accuracy",
 }
+
+# What is told beside them: no percentages, the less the better.
+LOSSES = {"perplexity": "perplexity"}
 
 
 def deciding_metric(result: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import Trainer
 
 from earlybird.integrations.metrics import SearchCurves
+from earlybird.recipes.adapters import has_adapters, write_adapters
 from earlybird.recipes.clock import TrainingClock
 from earlybird.recipes.tasks.base import Task
 from earlybird.search.search import Search
@@ -84,9 +85,11 @@ class RecipeTrainer(Trainer):
         """Write the weights under the model's own names.
 
         `save_pretrained` would write some families (ViT among them) under the names of older versions, which
-        the Trainer does not translate back when it resumes.
+        the Trainer does not translate back when it resumes. Of a model with adapters these alone change.
         """
         target = Path(output_dir or self.args.output_dir or ".")
         target.mkdir(parents=True, exist_ok=True)
-        if self.args.should_save and self.model is not None:
+        if self.args.should_save and has_adapters(self.model):
+            write_adapters(self.model, target)
+        elif self.args.should_save and self.model is not None:
             save_model(self.model, str(target / "model.safetensors"))

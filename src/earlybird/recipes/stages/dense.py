@@ -13,7 +13,7 @@ def train_dense(job: Job, *, force: bool = False) -> bool:
     if (directory / RESULT).is_file() and not force:
         return False
     settings = job.recipe.training
-    model = job.initial_model()
+    model = job.to_train(job.initial_model())
     if force:
         remove_whole(directory)
     outcome = train(

@@ -15,12 +15,12 @@ from earlybird.anatomy import Anatomy
 from earlybird.anatomy.flops import forward_flops, parameter_count
 from earlybird.atomic_write import may_begin_in, write_whole
 from earlybird.checkpoint.load import load
-from earlybird.checkpoint.save import save
 from earlybird.config import PruningConfig
 from earlybird.detectors.detection import Detection
 from earlybird.errors import InputError
 from earlybird.latency import unit_costs
 from earlybird.masks import UnitCosts
+from earlybird.recipes.adapters import has_adapters, merged, save_with_adapters, with_adapters
 from earlybird.recipes.former_names import todays_recipe, written_recipe
 from earlybird.recipes.plain_yaml import read_yaml
 from earlybird.recipes.recipe_file import validated
@@ -137,9 +137,14 @@ class Job:
             making.replace(self.files.initial)
         return load(self.files.initial)
 
+    def to_train(self, model: PreTrainedModel) -> PreTrainedModel:
+        """What trains of a model: itself, or the adapters on it, which it gets now if it has none."""
+        lora = self.task.lora
+        return model if lora is None or has_adapters(model) else with_adapters(model, lora, self.recipe.seed)
+
     def save(self, model: PreTrainedModel, directory: Path) -> None:
-        """Write a model with what its task needs besides the weights."""
-        save(model, directory)
+        """Write a model with what its task needs besides the weights, and the adapters on it."""
+        save_with_adapters(model, directory)
         self.task.save_companions(directory)
 
     def costs(self, model: PreTrainedModel) -> dict[str, int]:
@@ -147,7 +152,11 @@ class Job:
         return {"parameters": parameter_count(model), "flops": forward_flops(model, self.task.example_inputs())}
 
     def write_trained(self, model: PreTrainedModel, outcome: Outcome, directory: Path) -> None:
-        """Write a trained model and what its training gave, with what it costs; the result last, as a seal."""
+        """Write a trained model and what its training gave, with what it costs; the result last, as a seal.
+
+        Adapters are merged into the weights, so that a plain model is what comes out.
+        """
+        model = merged(model)
         self.save(model, directory / "model")
         write_json(directory / RESULT, {**outcome.as_json(), **self.costs(model)})
         discard_checkpoints(directory)

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from earlybird.checkpoint.load import load
 from earlybird.errors import InputError
 from earlybird.integrations.compensated_prune import prune_on
+from earlybird.recipes.adapters import load_with_adapters
 from earlybird.recipes.optimizer_state import (
     OPTIMIZER,
     load_optimizer_state,
@@ -43,7 +43,7 @@ def prune_run(job: Job, weights: Weights, which: Which, *, force: bool = False) 
         model = job.initial_model()
     else:
         source = _weights_at_the_draw(job, ticket)
-        model = load(source)
+        model = load_with_adapters(source)
         optimizer = optimizer_for(model, job.recipe.training)
         load_optimizer_state(optimizer, model, read_optimizer_state(source / OPTIMIZER))
     making = target.with_name(f"{which}.tmp")
@@ -63,7 +63,7 @@ def _batches(job: Job, device: torch.device) -> list[Callable[[nn.Module], Any]]
     places = [order[first : first + size] for first in range(0, min(count * size, len(order)), size)]
     batches = [task.collate([task.train[place] for place in some]) for some in places]
     return [
-        functools.partial(task.predict, batch={name: value.to(device) for name, value in batch.items()})
+        functools.partial(task.forward, batch={name: value.to(device) for name, value in batch.items()})
         for batch in batches
     ]
 

@@ -40,7 +40,7 @@ def replay(job: Job, steps: Collection[int], target: Path) -> bool:
     checkpoint = last_whole_checkpoint(directory / "checkpoints", searching=True)
     if checkpoint is not None and int(checkpoint.name.rpartition("-")[2]) > min(missing):
         shutil.rmtree(directory)
-    model = job.initial_model()
+    model = job.to_train(job.initial_model())
     record = directory / "trajectory"
     searches: list[Search] = []
 

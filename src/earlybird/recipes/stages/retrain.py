@@ -6,8 +6,8 @@ import dataclasses
 
 from pydantic import ValidationError
 
-from earlybird.checkpoint.load import load
 from earlybird.errors import InputError
+from earlybird.recipes.adapters import load_with_adapters
 from earlybird.recipes.optimizer_state import OPTIMIZER, read_optimizer_state
 from earlybird.recipes.recipe_file import first_problem
 from earlybird.recipes.run_directory import RESULT, remove_whole
@@ -50,7 +50,7 @@ def retrain(job: Job, weights: Weights, which: Which, *, force: bool = False) ->
     schedule = schedule_of(job.task, settings, offset)
     if weights == "continue" and not offset:
         schedule = dataclasses.replace(schedule, total=steps, warmup=min(schedule.warmup, steps // 2))
-    model = load(pruned)
+    model = job.to_train(load_with_adapters(pruned))
     if force:
         remove_whole(directory)
     outcome = train(

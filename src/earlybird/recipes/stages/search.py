@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, TrainerCallback
 
-from earlybird.checkpoint.save import save
 from earlybird.errors import JobError
 from earlybird.integrations.search_callback import SearchCallback
+from earlybird.recipes.adapters import save_with_adapters
 from earlybird.recipes.optimizer_state import OPTIMIZER, optimizer_state_by_name, write_optimizer_state
 from earlybird.recipes.run_directory import RESULT, read_search, replace_directory, write_json
 from earlybird.recipes.stages.job import Job
@@ -34,7 +34,7 @@ def search(job: Job) -> bool:
         _check_settled(job)
         return False
     settings, wanted = recipe.training, recipe.search
-    model = job.initial_model()
+    model = job.to_train(job.initial_model())
     total = planned_steps(job.task, settings)
     searches: list[Search] = []
 
@@ -127,7 +127,7 @@ def save_drawn(
     making = target.with_name(target.name + ".tmp")
     folded = copy.deepcopy(model)
     scaling.fold(folded)
-    save(folded, making)
+    save_with_adapters(folded, making)
     write_optimizer_state(making / OPTIMIZER, optimizer_state_by_name(optimizer, model))
     write_json(making / DRAWN, {"step": search.steps - 1, "replay_difference": replay_difference})
     replace_directory(making, target)

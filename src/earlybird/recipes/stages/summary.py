@@ -7,7 +7,7 @@ from typing import Any
 from earlybird import __version__
 from earlybird.errors import InputError
 from earlybird.recipes.former_names import todays_draw
-from earlybird.recipes.metric_names import METRICS, deciding_metric
+from earlybird.recipes.metric_names import LOSSES, METRICS, deciding_metric
 from earlybird.recipes.run_directory import (
     RESULT,
     RunDirectory,
@@ -67,7 +67,7 @@ def _evaluation(result: dict[str, Any]) -> dict[str, Any]:
 
 def _trained(result: dict[str, Any]) -> dict[str, Any]:
     return {
-        **{name: result[name] for name in METRICS if name in result},
+        **{name: result[name] for name in (*METRICS, *LOSSES) if name in result},
         "parameters": result["parameters"],
         "flops": result["flops"],
         "train_seconds": result["seconds"],

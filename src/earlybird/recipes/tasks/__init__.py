@@ -12,7 +12,7 @@ from earlybird.recipes.settings import Recipe
 if TYPE_CHECKING:
     from earlybird.recipes.tasks.base import Task
 
-TASKS = ("image-classification", "question-answering", "text-classification")
+TASKS = ("causal-lm", "image-classification", "question-answering", "text-classification")
 
 
 def recipe_type(content: Mapping[str, Any]) -> type[Recipe]:
@@ -22,6 +22,10 @@ def recipe_type(content: Mapping[str, Any]) -> type[Recipe]:
         InputError: there is no such task.
     """
     match content.get("task"):
+        case "causal-lm":
+            from earlybird.recipes.tasks.causal_lm.settings import CausalLMRecipe
+
+            return CausalLMRecipe
         case "image-classification":
             from earlybird.recipes.tasks.image_classification.settings import (
                 ImageClassificationRecipe,
@@ -46,11 +50,16 @@ def recipe_type(content: Mapping[str, Any]) -> type[Recipe]:
 
 def task_of(recipe: Recipe) -> Task:
     """The task that a validated recipe asks for."""
+    from earlybird.recipes.tasks.causal_lm.settings import CausalLMRecipe
     from earlybird.recipes.tasks.image_classification.settings import ImageClassificationRecipe, ImageFineTuningRecipe
     from earlybird.recipes.tasks.question_answering.settings import QuestionAnsweringRecipe
     from earlybird.recipes.tasks.text_classification.settings import TextClassificationRecipe
 
     match recipe:
+        case CausalLMRecipe():
+            from earlybird.recipes.tasks.causal_lm.task import CausalLM
+
+            return CausalLM(recipe)
         case ImageClassificationRecipe():
             from earlybird.recipes.tasks.image_classification.from_scratch import FromScratch
             from earlybird.recipes.tasks.image_classification.task import ImageClassification

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -73,6 +73,11 @@ class Task(ABC):
         """Sentences on the data that a reader of the results should know, such as on classes without examples."""
         return ()
 
+    @property
+    def lora(self) -> Mapping[str, Any] | None:
+        """Arguments of PEFT's `LoraConfig`, where adapters train in place of the weights."""
+        return None
+
     @abstractmethod
     def fetch(self) -> Counts:
         """Download or check data and pretrained weights ahead of a run; the counts hold the notes.
@@ -106,6 +111,10 @@ class Task(ABC):
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The training loss of a batch, a scalar in float32."""
+
+    def forward(self, model: nn.Module, batch: Batch) -> None:
+        """Run the model on a batch, for what is read inside it; by default what `predict` does."""
+        self.predict(model, batch)
 
     @abstractmethod
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:

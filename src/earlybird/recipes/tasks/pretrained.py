@@ -1,4 +1,4 @@
-"""A pretrained model with a new head, and its tokenizer: from a directory or the Hugging Face hub."""
+"""A pretrained model, with a new head or its own, and its tokenizer: from a directory or the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -24,12 +24,7 @@ def pretrained_config(name: str, labels: int | Sequence[str]) -> PreTrainedConfi
     Raises:
         InputError: there is no such model, or its config names code or a file of weights.
     """
-    try:
-        written, _ = PreTrainedConfig.get_config_dict(name)
-    except FAILURES as error:
-        raise InputError(not_found(name, "model", error)) from error
-    refuse_kernels(written, f"the config at {name}")
-    refuse_files_of_weights(written, f"the config at {name}")
+    _refuse_code(name)
     names = [f"LABEL_{index}" for index in range(labels)] if isinstance(labels, int) else labels
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(
@@ -89,6 +84,40 @@ def with_new_head(auto_class: Any, name: str, config: PreTrainedConfig, seed: in
     return model
 
 
+def as_it_is(auto_class: Any, name: str) -> PreTrainedModel:
+    """A pretrained model in float32 with the head that it has.
+
+    Args:
+        auto_class: the `AutoModelFor...` of the task.
+        name: directory or hub name.
+
+    Raises:
+        InputError: there are no such weights in safetensors files, they do not fit their config, or the family has no
+            model for the task.
+    """
+    _refuse_code(name)
+    try:
+        loaded, report = auto_class.from_pretrained(
+            name, dtype=torch.float32, use_safetensors=True, output_loading_info=True, trust_remote_code=False
+        )
+    except FAILURES as error:
+        raise InputError(not_found(name, "model", error)) from error
+    if missing := sorted(report["missing_keys"]):
+        raise InputError(f"the weights in {name} do not fit its config: {', '.join(missing[:4])}")
+    model: PreTrainedModel = loaded
+    return model
+
+
+def _refuse_code(name: str) -> None:
+    """Raise InputError if there is no such config, or it names code or a file of weights."""
+    try:
+        written, _ = PreTrainedConfig.get_config_dict(name)
+    except FAILURES as error:
+        raise InputError(not_found(name, "model", error)) from error
+    refuse_kernels(written, f"the config at {name}")
+    refuse_files_of_weights(written, f"the config at {name}")
+
+
 def pretrained_tokenizer(name: str, max_length: int, texts: int) -> PreTrainedTokenizerBase:
     """The tokenizer of a pretrained model, for examples of one text or two of up to `max_length` tokens in all.
 
@@ -96,14 +125,10 @@ def pretrained_tokenizer(name: str, max_length: int, texts: int) -> PreTrainedTo
         InputError: there is none, or it cannot pad, or `max_length` is more than the tokenizer is for or leaves no
             token for each text.
     """
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    except FAILURES as error:
-        raise InputError(not_found(name, "tokenizer", error)) from error
+    tokenizer = _tokenizer(name)
     if tokenizer.pad_token is None:
         raise InputError(f"the tokenizer of {name} has no padding token, so that texts cannot be gathered into batches")
-    if max_length > tokenizer.model_max_length:
-        raise _too_long(name, tokenizer.model_max_length, max_length)
+    _check_tokenizer_length(tokenizer, name, max_length)
     special = tokenizer.num_special_tokens_to_add(pair=texts == 2)
     if max_length < special + texts:
         raise InputError(
@@ -111,6 +136,32 @@ def pretrained_tokenizer(name: str, max_length: int, texts: int) -> PreTrainedTo
             f" and one for each text, got {max_length}"
         )
     return tokenizer
+
+
+def decoder_tokenizer(name: str, max_length: int) -> PreTrainedTokenizerBase:
+    """The tokenizer of a pretrained decoder, for examples of up to `max_length` tokens.
+
+    Raises:
+        InputError: there is none, or it has no end token, or `max_length` is more than it is for.
+    """
+    tokenizer = _tokenizer(name)
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"the tokenizer of {name} has no end token (eos_token), so that no answer could end")
+    _check_tokenizer_length(tokenizer, name, max_length)
+    return tokenizer
+
+
+def _tokenizer(name: str) -> PreTrainedTokenizerBase:
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except FAILURES as error:
+        raise InputError(not_found(name, "tokenizer", error)) from error
+    return tokenizer
+
+
+def _check_tokenizer_length(tokenizer: PreTrainedTokenizerBase, name: str, max_length: int) -> None:
+    if max_length > tokenizer.model_max_length:
+        raise _too_long(name, tokenizer.model_max_length, max_length)
 
 
 def check_length(model: PreTrainedModel, name: str, max_length: int) -> None:

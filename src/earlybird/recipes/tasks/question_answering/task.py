@@ -19,8 +19,8 @@ from earlybird.recipes.tasks.pretrained import check_length, pretrained_config, 
 from earlybird.recipes.tasks.question_answering.questions import QuestionData, read_questions
 from earlybird.recipes.tasks.question_answering.settings import QuestionAnsweringRecipe
 from earlybird.recipes.tasks.question_answering.spans import best_spans
-from earlybird.recipes.tasks.question_answering.squad_metric import answer_scores
 from earlybird.recipes.tasks.question_answering.windows import Window, windows_of
+from earlybird.recipes.tasks.squad_metric import answer_scores
 
 
 class QuestionAnswering(Task):

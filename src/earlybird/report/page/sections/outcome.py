@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from earlybird.recipes.metric_names import METRICS, deciding_metric, metric_title
+from earlybird.recipes.metric_names import LOSSES, METRICS, deciding_metric, metric_title
 from earlybird.recipes.run_directory import notes_in
 from earlybird.report.amount import amount, percent
 from earlybird.report.finite import finite
@@ -74,6 +74,11 @@ def _table(summary: Mapping[str, Any]) -> Markup:
         *(
             row(title[0].upper() + title[1:], plain(name), lambda value: f"{value:.1f}%", "points")
             for name, title in METRICS.items()
+            if any(name in entry for entry in entries.values())
+        ),
+        *(
+            row(title[0].upper() + title[1:], plain(name), lambda value: f"{value:,.2f}", "share")
+            for name, title in LOSSES.items()
             if any(name in entry for entry in entries.values())
         ),
         row("Training FLOPs, search included", lambda key: training_flops(summary, key), amount, "share"),

@@ -1,0 +1,1 @@
+"""Text that goes on: a decoder on conversations, prompts with completions, or plain text."""
