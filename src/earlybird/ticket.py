@@ -173,19 +173,25 @@ class Ticket:
         ratios = {f"{kind}_ratio": plain[kind] for kind in KINDS}
         return cls.of(anatomy, masks, how="random", seed=seed, **ratios, config=plain)
 
-    def shuffled(self, seed: int, key_value_groups: Sequence[int] | None = None) -> Ticket:
+    def shuffled(
+        self,
+        seed: int,
+        key_value_groups: Sequence[int] | None = None,
+        expert_groups: Sequence[int] | None = None,
+    ) -> Ticket:
         """A random ticket of the same shape: as many units in every block, chosen by chance.
 
         Args:
             seed: of the choice.
             key_value_groups: `Anatomy.key_value_groups`, where heads share keys and values: then as many groups
                 stay, with as many heads in each.
+            expert_groups: `Anatomy.expert_groups`, where experts share a tensor: then each keeps as many neurons.
         """
         generator = np.random.default_rng(seed)
         masks: dict[Kind, NDArray[np.bool_]] = {}
         for kind, mask in self.masks.items():
             masks[kind] = np.zeros_like(mask)
-            shared = key_value_groups if kind == "heads" else None
+            shared = key_value_groups if kind == "heads" else expert_groups
             for block, count in enumerate(self.units[kind]):
                 groups = count if shared is None else shared[block]
                 in_group = mask[block, :count].reshape(groups, -1).sum(1)

@@ -56,12 +56,12 @@ def test_one_group_still_loses_heads_by_default():
 
 def test_the_best_mask_of_groups_captures_all_there_is():
     scores = np.random.default_rng(0).random((3, 8))
-    rule = MaskRule(0.5, "layer", (8, 8, 8), key_value_groups=(2, 2, 2))
+    rule = MaskRule(0.5, "layer", (8, 8, 8), groups=(2, 2, 2))
     assert captured_by(rule, rule.masks(scores), scores) == pytest.approx(1)
 
 
 def test_groups_that_do_not_divide_the_heads_are_refused():
-    with pytest.raises(eb.InputError, match=r"\[3\] key/value groups do not divide blocks of \[8\] heads"):
+    with pytest.raises(eb.InputError, match=r"\[3\] groups do not divide blocks of \[8\] units"):
         eb.mask_at_ratio(np.ones((1, 8)), 0.5, key_value_groups=[3])
     with pytest.raises(eb.InputError, match="'half'"):
         eb.mask_at_ratio(np.ones((1, 8)), 0.5, key_value_groups=[4], kv_groups="half")

@@ -76,7 +76,7 @@ def test_what_a_config_may_ask_for_prunes_something_whatever_the_scores(units, o
 def test_so_does_what_heads_in_groups_are_asked_for(groups, size, ratio, scope, how):
     units = [count * size for count in groups]
     try:
-        rule = MaskRule(ratio, scope, units, key_value_groups=groups, kv_groups=how)
+        rule = MaskRule(ratio, scope, units, groups=groups, kv_groups=how)
     except eb.InputError:
         reject()
     for scores in spreads(units):

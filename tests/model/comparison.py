@@ -49,7 +49,7 @@ def gradient_difference(model, ticket, batch):
     found, expected = ({n: p.grad for n, p in m.named_parameters() if p.grad is not None} for m in (pruned, masked))
     for cut in plan.cuts:
         if cut.parameter in expected:
-            expected[cut.parameter] = expected[cut.parameter].index_select(cut.dim, cut.index)
+            expected[cut.parameter] = cut.of(expected[cut.parameter])
     trained = {n for n, p in pruned.named_parameters() if p.requires_grad and p.numel()}
     found, expected = ({n: g for n, g in each.items() if n in trained} for each in (found, expected))
     if found.keys() != expected.keys():
@@ -63,12 +63,18 @@ def prune_repeatedly(model, batch, times=5):
     """Prune a model a little again and again; yields the relative difference from masked and the parameters left."""
     for seed in range(times):
         anatomy = eb.Anatomy.of(model)
-        ticket = eb.Ticket.random(
-            anatomy, eb.PruningConfig(heads=0.01, neurons=0.1 if anatomy.mlp else None), seed=seed
-        )
+        ticket = eb.Ticket.random(anatomy, a_little(anatomy), seed=seed)
         masked = eb.apply_mask(copy.deepcopy(model), ticket)
         eb.prune(model, ticket)
         yield relative_difference(outputs(masked, batch), outputs(model, batch)), parameters(model)
+
+
+def a_little(anatomy):
+    """A head of each block, and a tenth of the neurons, or of every expert eight."""
+    if anatomy.expert_groups is None:
+        return eb.PruningConfig(heads=0.01, neurons=0.1 if anatomy.mlp else None)
+    each = anatomy.mlp[0].units // anatomy.mlp[0].experts
+    return eb.PruningConfig(heads=0.01, neurons=7.5 / (each - 1), neurons_scope="layer")
 
 
 def parameters(model):

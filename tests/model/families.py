@@ -17,6 +17,7 @@ TEXT = {
     "eos_token_id": 2,
 }
 GROUPED = {**TEXT, "num_key_value_heads": 4, "head_dim": 4}
+EXPERTS = {"intermediate_size": 56, "num_local_experts": 4, "num_experts_per_tok": 2}
 VISION = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -64,6 +65,11 @@ TOWERS = {"text_config": TEXT, "vision_config": VISION}
 def without_neurons(settings):
     """For a config that calls the number of neurons otherwise, or takes it from the width."""
     return {key: value for key, value in settings.items() if key != "intermediate_size"}
+
+
+def without_head_size(settings):
+    """For a config that takes the size of a head from the width."""
+    return {key: value for key, value in settings.items() if key != "head_dim"}
 
 
 # name -> (model class, config class, its arguments, what the model reads)
@@ -138,7 +144,25 @@ FAMILIES = {
     "mixtral": (
         hf.MixtralForCausalLM,
         hf.MixtralConfig,
-        {**GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2},
+        {**GROUPED, **EXPERTS},
+        "prompt",
+    ),
+    "qwen3_moe": (
+        hf.Qwen3MoeForCausalLM,
+        hf.Qwen3MoeConfig,
+        {**GROUPED, "moe_intermediate_size": 56, "num_experts": 4, "num_experts_per_tok": 2},
+        "prompt",
+    ),
+    "gpt_oss": (
+        hf.GptOssForCausalLM,
+        hf.GptOssConfig,
+        {**GROUPED, **EXPERTS, "sliding_window": 4},
+        "prompt",
+    ),
+    "granitemoe": (
+        hf.GraniteMoeForCausalLM,
+        hf.GraniteMoeConfig,
+        {**without_head_size(GROUPED), **EXPERTS},
         "prompt",
     ),
     "qwen2": (hf.Qwen2ForCausalLM, hf.Qwen2Config, GROUPED, "prompt"),
@@ -158,9 +182,9 @@ FAMILIES = {
         "sound",
     ),
 }
-# Families whose experts are left out have no neurons to prune.
-WITHOUT_NEURONS = ("mixtral",)
-WITHOUT_SDPA = ("mpnet", "deberta-v2", "bloom")
+# Mixtures, whose experts are one tensor: every expert keeps a multiple of 8 neurons.
+MIXTURES = ("mixtral", "qwen3_moe", "gpt_oss", "granitemoe")
+WITHOUT_SDPA = ("mpnet", "deberta-v2", "bloom", "gpt_oss")
 # With a static cache transformers hands their ALiBi a mask of four dimensions, and breaks (Bloom in 5.20 alone).
 WITHOUT_STATIC_CACHE = ("falcon, alibi", "bloom")
 

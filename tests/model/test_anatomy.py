@@ -145,13 +145,6 @@ def test_what_is_left_out_is_said_and_recorded_and_an_error_if_strict():
     assert eb.Anatomy.of(build("vit"), strict=True).left_out == ()
 
 
-def test_experts_are_left_out_by_name():
-    assert [left.name for left in eb.Anatomy.of(build("mixtral")).left_out] == [
-        "model.layers.0.mlp.experts",
-        "model.layers.1.mlp.experts",
-    ]
-
-
 def test_blocks_are_excluded_by_name():
     model = build("bart")
     anatomy = eb.Anatomy.of(model, exclude=["*encoder.layers.0*", "*encoder_attn"])

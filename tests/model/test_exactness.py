@@ -15,7 +15,7 @@ from comparison import (
     relative_difference,
     ticket_for,
 )
-from families import FAMILIES, WITHOUT_NEURONS, WITHOUT_SDPA, WITHOUT_STATIC_CACHE, build, inputs
+from families import FAMILIES, WITHOUT_SDPA, WITHOUT_STATIC_CACHE, build, inputs
 
 import earlybird as eb
 from earlybird.surgery.outputs import largest_difference
@@ -91,6 +91,4 @@ def test_five_times_in_a_row(name):
     for difference, size in prune_repeatedly(model, inputs(name)):
         assert difference < 1e-5
         sizes.append(size)
-    if name in WITHOUT_NEURONS:
-        sizes = sizes[:2]
     assert sizes == sorted(set(sizes), reverse=True)

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from families import FAMILIES, GROUPED, WITHOUT_NEURONS, build, inputs
+from families import FAMILIES, GROUPED, MIXTURES, build, inputs
 from transformers import Qwen3Config, Qwen3Model
 
 import earlybird as eb
@@ -23,7 +23,9 @@ BIASED = (
     "falcon, alibi",
     "bloom",
 )
-GATED = ("modernbert", "llama", "mistral", "mixtral", "qwen2", "gemma", "t5")
+# Or its queries are normalised, or it has no kernel but its own.
+NOT_BEFORE = (*BIASED, "deberta", "deberta-v2", "qwen3_moe", "gpt_oss")
+GATED = ("modernbert", "llama", "mistral", "qwen2", "gemma", "t5", *MIXTURES)
 
 
 def slimmed(model, kind, place):
@@ -50,12 +52,16 @@ def run(model, name, padded=True, times=1):
 @pytest.mark.parametrize("kind", ["heads", "neurons"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_after_equals_scaling_what_enters_the_output_projection(name, kind):
-    if kind == "neurons" and name in WITHOUT_NEURONS:
-        pytest.skip("its experts are left out")
     model = build(name)
     reference, anatomy = copy.deepcopy(model), eb.Anatomy.of(model)
     slimming, coefficients = slimmed(model, kind, "after")
     for block, scale in zip(anatomy.attention if kind == "heads" else anatomy.mlp, coefficients, strict=True):
+        if kind == "neurons" and block.experts:
+            parameter = reference.get_parameter(f"{block.name}.down_proj")
+            by_expert = scale.reshape(block.experts, -1)
+            with torch.no_grad():
+                parameter *= by_expert[:, :, None] if parameter.shape[1] == by_expert.shape[1] else by_expert[:, None]
+            continue
         output = reference.get_submodule(block.output)
         repeated = scale.repeat_interleave(block.value_size if kind == "heads" else 1)
         output.register_forward_pre_hook(lambda _, args, repeated=repeated: (args[0] * repeated,))
@@ -68,7 +74,7 @@ def test_after_equals_scaling_what_enters_the_output_projection(name, kind):
     assert largest_difference(expected, run(model, name)) < 1e-4 * max(1, size)
 
 
-@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in BIASED and "deberta" not in name])
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in NOT_BEFORE])
 def test_before_equals_scaling_the_scores(name, monkeypatch):
     """The reference scales softmax's arguments inside the eager kernel, per head."""
     # A token before a left-padded prompt sees nothing, of which every kernel makes something else.
@@ -127,10 +133,10 @@ def test_before_is_refused_where_queries_are_normalised():
         Slimming(model, eb.Anatomy.of(model), kinds=["heads"], places={"heads": "before"})
 
 
-@pytest.mark.parametrize("name", [name for name in GATED if name not in WITHOUT_NEURONS])
+@pytest.mark.parametrize("name", GATED)
 def test_before_is_refused_for_gated_neurons(name):
     model = build(name)
-    with pytest.raises(eb.InputError, match=r'neuron_slim="before" .* gated'):
+    with pytest.raises(eb.InputError, match=r'neuron_slim="before" .* (gated|one tensor)'):
         Slimming(model, eb.Anatomy.of(model), kinds=["neurons"], places={"neurons": "before"})
 
 

@@ -16,6 +16,7 @@ from earlybird.anatomy.attention import attention_at
 from earlybird.anatomy.bias_tables import with_bias_tables
 from earlybird.anatomy.blocks import AttentionBlock, Block, GoneBlock, LeftOut, MlpBlock
 from earlybird.anatomy.example import known_example
+from earlybird.anatomy.experts import experts_at
 from earlybird.anatomy.head_counts import valid_head_counts
 from earlybird.anatomy.hugging_face import outermost_models
 from earlybird.anatomy.mlp import mlp_at
@@ -152,7 +153,7 @@ class Anatomy:
             )
         sizes = {name: parameter.shape for name, parameter in model.named_parameters()}
         parts = [part for block in self.blocks for part in block.parts if part.parameter in sizes]
-        if any(sizes[part.parameter][part.dim] != len(part.unit_of) for part in parts):
+        if any(sizes[part.parameter][part.dim] != part.unit_of.shape[-1] for part in parts):
             raise InputError(f"{self.model} was changed since its anatomy was made: make it anew by Anatomy.of(model)")
         every: dict[Kind, Sequence[Block]] = {"heads": self.attention, "neurons": self.mlp}
         blocks = {kind: every[kind] for kind in self.units}
@@ -187,6 +188,14 @@ class Anatomy:
         return groups if any(block.groups != block.units for block in self.attention) else None
 
     @property
+    def expert_groups(self) -> tuple[int, ...] | None:
+        """Experts of each MLP block, each of which keeps equally many neurons; None where no block holds any.
+
+        A block that is no mixture has as many groups as neurons.
+        """
+        return tuple(block.groups for block in self.mlp) if any(block.experts for block in self.mlp) else None
+
+    @property
     def valid_head_counts(self) -> tuple[int, ...] | None:
         """The numbers of heads that the models' configs can say where they are the same in all blocks; None: any."""
         accepted: set[int] | None = None
@@ -218,7 +227,9 @@ class Anatomy:
         for block in self.attention:
             shared = f" in {block.groups} key/value groups" if block.groups != block.units else ""
             rows.append(f"  {block.name}: {block.units} heads of {block.unit_size} features{shared}")
-        rows += [f"  {block.name}: {block.units} neurons" for block in self.mlp]
+        for mlp in self.mlp:
+            shared = f" in {mlp.experts} experts" if mlp.experts else ""
+            rows.append(f"  {mlp.name}: {mlp.units} neurons{shared}")
         rows += [f"  {block.name}: no {block.kind} left" for block in self.gone]
         if self.left_out:
             rows.append("left out:")
@@ -261,7 +272,7 @@ def _mlp(
     gone: list[GoneBlock] = []
     left: list[LeftOut] = []
     for name in modules:
-        found = None if name.endswith(POSITION_MLPS) else mlp_at(modules, name, patterns)
+        found = None if name.endswith(POSITION_MLPS) else mlp_at(modules, name, patterns) or experts_at(modules, name)
         if isinstance(found, LeftOut):
             left.append(found)
         elif isinstance(found, GoneBlock):

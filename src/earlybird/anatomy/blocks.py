@@ -22,12 +22,21 @@ class Part:
         parameter: its path.
         dim: the dimension.
         unit_of: (size of the dimension,) int: the unit that each entry goes with; for an entry that a key/value
-            group shares, the number of units plus that of the group.
+            group shares, the number of units plus that of the group. (size of dimension 0, size of the dimension)
+            where every slice along dimension 0 has entries of its own, as the experts of a mixture.
     """
 
     parameter: str
     dim: int
     unit_of: NDArray[np.int64] = field(repr=False, compare=False)
+
+    def shape(self, dimensions: int) -> tuple[int, ...]:
+        """The shape in which `unit_of` lies along a parameter of so many dimensions, 1 where it is the same for all."""
+        sizes = [1] * dimensions
+        sizes[self.dim] = self.unit_of.shape[-1]
+        if self.unit_of.ndim == 2:
+            sizes[0] = self.unit_of.shape[0]
+        return tuple(sizes)
 
 
 @dataclass(frozen=True)
@@ -36,13 +45,15 @@ class Site:
 
     Attributes:
         path: of the module.
-        unit_of: (features,) int: the unit of each feature, -1 for none.
+        unit_of: (features,) int: the unit of each feature, -1 for none; of experts (experts, features).
         refusal: why scaling there is not the same as scaling the units, or "".
+        parameter: of the module, whose entries are to be scaled: that of experts, which no module has to itself.
     """
 
     path: str
     unit_of: NDArray[np.int64] = field(repr=False, compare=False)
     refusal: str = ""
+    parameter: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,7 +142,7 @@ class AttentionBlock:
 
 @dataclass(frozen=True)
 class MlpBlock:
-    """The MLP of one layer.
+    """The MLP of one layer, or the experts of a mixture that are stored as one tensor.
 
     Attributes:
         name: path of the module that holds it.
@@ -140,6 +151,7 @@ class MlpBlock:
         output: path of the projection out of them.
         parts: what goes with a neuron.
         after, before: where coefficients act on the activation and on what enters the activation function.
+        experts: of a mixture, whose neurons these are, one expert's after the other's; 0 where it is none.
     """
 
     name: str
@@ -149,10 +161,21 @@ class MlpBlock:
     parts: tuple[Part, ...]
     after: Site
     before: Site
+    experts: int = 0
+
+    @property
+    def groups(self) -> int:
+        """Groups that keep equally many units: experts, or the units, of which each is alone."""
+        return self.experts or self.units
 
     def kept(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """What stays of the units, (units,) bool."""
         return mask
+
+    @property
+    def entering_output(self) -> Part:
+        """Of experts, what their activations are multiplied with."""
+        return next(part for part in self.parts if part.parameter == f"{self.after.path}.{self.after.parameter}")
 
     @property
     def input(self) -> str:

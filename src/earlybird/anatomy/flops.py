@@ -72,6 +72,9 @@ def _counted_on(
     copied = copy.deepcopy(model, shapes).to(device, dtype).eval()
     if isinstance(copied, PreTrainedModel):
         copied.set_attn_implementation("eager")
+        with contextlib.suppress(ValueError):  # a family without experts
+            # Each token's own experts, and no loop over those that values point at.
+            copied.set_experts_implementation("batched_mm")
     given = {
         name: torch.zeros_like(value, device=device, dtype=dtype if value.is_floating_point() else None)
         for name, value in inputs.items()

@@ -12,6 +12,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from earlybird.anatomy.blocks import Part
+from earlybird.anatomy.experts import OUTPUT
 from earlybird.anatomy.paths import below
 from earlybird.anatomy.wrappers import is_lora, lora_matrices
 
@@ -80,3 +81,8 @@ def resize(module: nn.Module) -> None:
         module.nx, module.nf = module.weight.shape
     elif isinstance(module, nn.Embedding):
         module.num_embeddings, module.embedding_dim = module.weight.shape
+    elif (out := module._parameters.get(OUTPUT)) is not None and isinstance(vars(module).get("is_transposed"), bool):
+        # Experts: what they call the number of neurons.
+        for name in ("intermediate_dim", "intermediate_size", "expert_dim"):
+            if type(vars(module).get(name)) is int:
+                setattr(module, name, out.shape[1 if module.is_transposed else 2])

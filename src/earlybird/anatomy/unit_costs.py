@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from earlybird.anatomy.bias_tables import copied_table, untied
-from earlybird.anatomy.blocks import AttentionBlock, Block, Part
+from earlybird.anatomy.blocks import AttentionBlock, Block, MlpBlock, Part
 from earlybird.anatomy.flops import flops_by_module
 from earlybird.anatomy.paths import is_in
 from earlybird.errors import InputError, first_line
@@ -115,6 +115,8 @@ def _of_projection(
     path: str, block: Block, whole: Mapping[str, int], parts: Mapping[str, Sequence[Part]]
 ) -> list[tuple[float, tuple[float, float]]]:
     """FLOPs of the matrices in a projection, each with its shares; two more beside LoRA, of which one has no units."""
+    if isinstance(block, MlpBlock) and block.experts:
+        return [(float(whole.get(path, 0)), (1 / block.units, 0.0))]
     matrices = {name.rpartition(".")[0]: of_it for name, of_it in parts.items() if name.endswith(".weight")}
     pieces = [
         (float(whole.get(matrix, 0)), _shares(of_it, block))
@@ -134,7 +136,7 @@ def _projections(block: Block) -> tuple[str, ...]:
     """The paths of a block's projections, each once."""
     if isinstance(block, AttentionBlock):
         return tuple(dict.fromkeys((block.query, block.key, block.value, block.output)))
-    return (*block.inputs, block.output)
+    return tuple(dict.fromkeys((*block.inputs, block.output)))
 
 
 def _parts_by_parameter(block: Block) -> dict[str, list[Part]]:

@@ -68,7 +68,7 @@ def _reason(module: nn.Module, kind: str) -> str:
             " hold fewer; give the model an attention with projections of its own (q_proj, k_proj, v_proj, out_proj)"
         )
     if "experts" in kind:
-        return "the experts of a mixture are stored as one tensor, whose neurons are not pruned"
+        return "the experts of this mixture are stored in a way that is not known, and their neurons are not pruned"
     for name, part in module.named_modules():
         if is_adapted(part):
             return (

@@ -42,7 +42,7 @@ class Observer:
         # What comes before is still observed: online, a draw there would have come first.
         usable = scores.part(slice(unusable[0][0])) if len(unusable) else scores
         # Heads that share keys and values are ranked by means, which need the digits.
-        order = usable.ranking if self._rule.key_value_groups is None else usable.values
+        order = usable.ranking if not self._rule.grouped else usable.values
         masks, tied = self._rule.masks_and_ties(order, self._split)
         values = {criterion: series.update(usable, masks).tolist() for criterion, series in self._series.items()}
         first = usable.first

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -74,8 +75,11 @@ def dense_model(model: PreTrainedModel, ticket: Ticket | None = None) -> PreTrai
 
 def _spread(small: Tensor | None, size: int, dim: int, index: Tensor) -> Tensor | None:
     """Zeros of the larger size with the small tensor at `index` of a dimension; None where it does not fit."""
-    if small is None or small.ndim <= dim or small.shape[dim] != len(index):
+    if small is None or small.ndim <= dim or small.shape[dim] != index.shape[-1]:
         return None
+    if index.ndim == 2:  # every expert has its own
+        slices = [_spread(each, size, dim - 1, own) for each, own in zip(small, index, strict=True)]
+        return torch.stack([each for each in slices if each is not None])
     shape = list(small.shape)
     shape[dim] = size
     return small.new_zeros(shape).index_copy(dim, index, small)

@@ -43,6 +43,11 @@ def unit_costs(model: nn.Module, anatomy: Anatomy, config: PruningConfig) -> Uni
     measure, _ = config.budget
     if measure != "milliseconds":
         return anatomy.unit_costs(measure, config.tokens)
+    if anatomy.expert_groups is not None:
+        raise InputError(
+            "the milliseconds of a mixture depend on which experts its tokens go to: give a budget of flops or of"
+            " parameters"
+        )
     assert config.examples is not None
     inner = unwrapped(model)
     weights = next(inner.parameters())

@@ -22,7 +22,7 @@ from earlybird.anatomy.example import known_example
 from earlybird.config import PruningConfig
 from earlybird.errors import InputError, first_line
 from earlybird.masks import UnitCosts, WidthCurve
-from earlybird.masks.key_value_groups import shared_heads
+from earlybird.masks.unit_groups import unit_groups
 from earlybird.surgery.prune import prune
 from earlybird.ticket import Ticket
 from earlybird.vocabulary import Kind
@@ -183,7 +183,7 @@ def _groups(
     read = _positions_read(model, blocks, inputs)
     rows: dict[Any, list[int]] = {}
     for row, block in enumerate(blocks):
-        shapes = tuple((part.dim, len(part.unit_of)) for part in block.parts)
+        shapes = tuple((part.dim, part.unit_of.shape) for part in block.parts)
         owner = model.get_submodule(block.owner if isinstance(block, AttentionBlock) else block.name)
         window = getattr(owner, "sliding_window", None)
         rows.setdefault((type(owner), shapes, read[row], str(window)), []).append(row)
@@ -224,7 +224,7 @@ def _equals(kind: Kind, rows: tuple[int, ...], block: Block, anatomy: Anatomy, c
     units, step, whole_groups = block.units, config.round_to, False
     if isinstance(block, AttentionBlock):
         groups = anatomy.key_value_groups
-        shared = None if groups is None else shared_heads((units,), (block.groups,), config.kv_groups)
+        shared = None if groups is None else unit_groups((units,), (block.groups,), config.kv_groups)
         step = 1 if shared is None else units // shared.slots[0]
         whole_groups = shared is not None and shared.whole[0]
         if units // step <= _FEW:

@@ -13,13 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from earlybird.config import PruningConfig
 from earlybird.errors import InputError
-from earlybird.masks.key_value_groups import shared_heads
 from earlybird.masks.knapsack import Choice, densest, equally_many
 from earlybird.masks.rule import MaskRule, Prunable, checked_scores, rule_of
 from earlybird.masks.selection import split
-from earlybird.masks.slots import GroupedHeads, Multiples, SingleUnits, Slots
+from earlybird.masks.slots import GroupedUnits, Multiples, RoundedGroups, SingleUnits, Slots
 from earlybird.masks.threshold import Split, valid_units
 from earlybird.masks.unit_costs import UnitCosts
+from earlybird.masks.unit_groups import unit_groups
 from earlybird.vocabulary import KINDS, Kind
 
 Number = TypeVar("Number", bound=np.generic)
@@ -78,9 +78,9 @@ class BudgetRule:
         return False
 
     @property
-    def key_value_groups(self) -> Sequence[int] | None:
-        """Of the attention blocks, where heads share keys and values."""
-        return self.rules["heads"].key_value_groups if "heads" in self.rules else None
+    def grouped(self) -> bool:
+        """Whether any units are ranked by the mean of their group."""
+        return any(rule.grouped for rule in self.rules.values())
 
     def valid(self, width: int) -> NDArray[np.bool_]:
         """Where rows of `width` hold a unit and no padding, (blocks, width)."""
@@ -168,9 +168,11 @@ class BudgetRule:
         slots: dict[Kind, Slots] = {}
         for kind, rule in self.rules.items():
             cost = self.costs.units[kind]
-            shared = shared_heads(rule.units, rule.key_value_groups, rule.kv_groups)
-            if shared is not None and rule.key_value_groups is not None:
-                slots[kind] = GroupedHeads(shared, rule.units, rule.key_value_groups, cost, self.costs.groups)
+            shared = unit_groups(rule.units, rule.groups, rule.kv_groups)
+            if shared is not None and rule.groups is not None:
+                own = self.costs.groups if kind == "heads" else (0.0,) * len(rule.units)
+                grouped = GroupedUnits(shared, rule.units, rule.groups, cost, own)
+                slots[kind] = grouped if rule.round_to == 1 else RoundedGroups(grouped, rule.round_to)
             elif rule.round_to > 1:
                 slots[kind] = Multiples(rule.units, cost, rule.round_to)
             else:
@@ -180,7 +182,7 @@ class BudgetRule:
     @property
     def _shared(self) -> list[tuple[int, int]] | None:
         """Heads and groups of each attention block."""
-        groups = self.key_value_groups
+        groups = self.rules["heads"].groups if "heads" in self.rules else None
         return None if groups is None else list(zip(self.rules["heads"].units, groups, strict=True))
 
     @property
@@ -212,7 +214,7 @@ class BudgetRule:
         counts: list[Sequence[int]] = []
         for rule, slots in zip(self.rules.values(), self._slots.values(), strict=True):
             smallest = min((count for count in slots.counts if count), default=0)
-            shared = shared_heads(rule.units, rule.key_value_groups, rule.kv_groups)
+            shared = unit_groups(rule.units, rule.groups, rule.kv_groups)
             valid = rule.valid_counts if shared is None else shared.valid_slots(rule.valid_counts)
             some = [count for count in sorted(valid or ()) if count <= smallest] if rule.uniform else []
             counts.append(some or range(1, smallest + 1))

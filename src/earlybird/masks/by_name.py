@@ -36,13 +36,13 @@ def mask_by_name(
     result = np.zeros(scores.shape, dtype=np.bool_)
     for fitting in dict.fromkeys(first):
         here = [block for block, pattern in enumerate(first) if pattern == fitting]
-        groups = rule.key_value_groups
+        groups = rule.groups
         try:
             own = replace(
                 rule,
                 ratio=0.0 if fitting is None else ratios[fitting],
                 units=tuple(rule.units[block] for block in here),
-                key_value_groups=None if groups is None else tuple(groups[block] for block in here),
+                groups=None if groups is None else tuple(groups[block] for block in here),
             )
         except InputError as error:
             raise InputError(f"{fitting!r}: {error}") from error

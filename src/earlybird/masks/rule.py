@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,12 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 from earlybird.config import PruningConfig
 from earlybird.errors import InputError
 from earlybird.masks.counts import pruned_count, pruned_per_block, rounded_count
-from earlybird.masks.key_value_groups import shared_heads
 from earlybird.masks.nothing_pruned import refuse_to_prune_nothing
 from earlybird.masks.selection import split
 from earlybird.masks.threshold import Split, cut_blocks, cut_together, keep_last_unit, rounded, valid_units
 from earlybird.masks.unit_costs import UnitCosts
+from earlybird.masks.unit_groups import unit_groups
 from earlybird.vocabulary import KINDS, Kind, KvGroups, Measure, Scope
+
+# torch's kernel for experts takes rows of whole 16 bytes: 8 numbers of 16 bits.
+_EXPERT_MULTIPLE = 8
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class MaskRule:
         scope: where its threshold is taken.
         units: of each block.
         uniform: whether every block keeps the same number.
-        key_value_groups: of each block, where heads share keys and values.
+        groups: of each block, where heads share keys and values; experts, where they share a tensor.
         kv_groups: what is pruned of those.
         round_to: of which every block keeps a multiple.
         valid_counts: the numbers that every block may keep, with `uniform`.
@@ -44,7 +48,7 @@ class MaskRule:
     scope: Scope
     units: Sequence[int]
     uniform: bool = False
-    key_value_groups: Sequence[int] | None = None
+    groups: Sequence[int] | None = None
     kv_groups: KvGroups | None = None
     round_to: int = 1
     valid_counts: Sequence[int] | None = None
@@ -57,7 +61,7 @@ class MaskRule:
             raise InputError(f'scope must be "layer" or "global", got {self.scope!r}')
         if self.kv_groups not in (None, "whole", "within"):
             raise InputError(f'kv_groups must be "whole" or "within", got {self.kv_groups!r}')
-        shared = shared_heads(self.units, self.key_value_groups, self.kv_groups) is not None
+        shared = unit_groups(self.units, self.groups, self.kv_groups) is not None
         if shared or self.round_to > 1 or self.valid_counts is not None:
             self.refuse_to_prune_nothing()
 
@@ -70,11 +74,11 @@ class MaskRule:
         Raises:
             InputError: see `earlybird.masks.nothing_pruned`.
         """
-        shared = shared_heads(self.units, self.key_value_groups, self.kv_groups)
+        shared = unit_groups(self.units, self.groups, self.kv_groups)
         counts, valid_counts, what = tuple(self.units), self.valid_counts, "units"
         if shared is not None:
             counts, valid_counts = shared.slots, shared.valid_slots(valid_counts)
-            what = "key/value groups" if counts == tuple(self.key_value_groups or ()) else "heads in every group"
+            what = "key/value groups" if counts == tuple(self.groups or ()) else "units of every group"
         alone = max(counts, default=0) == 1 < max(self.units)
         if self.ratio and alone and not (self.whole_blocks and not self.by_block):
             raise InputError(
@@ -91,6 +95,11 @@ class MaskRule:
             whole_blocks=self.whole_blocks,
             what=what,
         )
+
+    @property
+    def grouped(self) -> bool:
+        """Whether units are ranked by the mean of their group."""
+        return self.groups is not None
 
     @property
     def by_block(self) -> bool:
@@ -119,7 +128,7 @@ class MaskRule:
         scope's units and more than two, in any block where each has a threshold of its own. Over all blocks the
         threshold is that before rounding.
         """
-        shared = shared_heads(self.units, self.key_value_groups, self.kv_groups)
+        shared = unit_groups(self.units, self.groups, self.kv_groups)
         if shared is not None:
             slots = MaskRule(
                 self.ratio,
@@ -149,7 +158,7 @@ class MaskRule:
         """Blocks of (layers, units) that keep a unit only because none may lose its last one."""
         if self.whole_blocks:
             return ()
-        shared = shared_heads(self.units, self.key_value_groups, self.kv_groups)
+        shared = unit_groups(self.units, self.groups, self.kv_groups)
         if shared is not None:
             return MaskRule(self.ratio, self.scope, shared.slots, self.uniform).kept_by_minimum(shared.gathered(scores))
         if self.by_block:
@@ -168,7 +177,7 @@ class Rule(Protocol):
     @property
     def by_block(self) -> bool: ...  # noqa: D102
     @property
-    def key_value_groups(self) -> Sequence[int] | None: ...  # noqa: D102
+    def grouped(self) -> bool: ...  # noqa: D102
     def valid(self, width: int) -> NDArray[np.bool_]: ...  # noqa: D102
     def masks(self, scores: ArrayLike) -> NDArray[np.bool_]: ...  # noqa: D102
     def masks_and_ties(  # noqa: D102
@@ -184,6 +193,8 @@ class Prunable(Protocol):
     def units(self) -> Mapping[Kind, tuple[int, ...]]: ...  # noqa: D102
     @property
     def key_value_groups(self) -> tuple[int, ...] | None: ...  # noqa: D102
+    @property
+    def expert_groups(self) -> tuple[int, ...] | None: ...  # noqa: D102
     @property
     def valid_head_counts(self) -> tuple[int, ...] | None: ...  # noqa: D102
     def unit_costs(self, measure: Measure, tokens: int) -> UnitCosts: ...  # noqa: D102
@@ -232,17 +243,28 @@ def rule_of(kind: Kind, ratio: float, config: PruningConfig, source: Prunable) -
     units, scope = tuple(source.units[kind]), config.scope(kind)
     try:
         if kind == "neurons":
+            if config.whole_blocks and source.expert_groups is not None:
+                raise InputError(
+                    "whole_blocks=True is not for the experts of a mixture, each of which keeps a neuron: leave it out,"
+                    " or exclude them by name"
+                )
             return MaskRule(
-                ratio, scope, units, config.uniform, round_to=config.round_to, whole_blocks=config.whole_blocks
+                ratio,
+                scope,
+                units,
+                config.uniform,
+                source.expert_groups,
+                "within",
+                config.round_to if source.expert_groups is None else math.lcm(config.round_to, _EXPERT_MULTIPLE),
+                whole_blocks=config.whole_blocks,
             )
         valid_counts = source.valid_head_counts if config.uniform else None
-        groups = source.key_value_groups
         return MaskRule(
             ratio,
             scope,
             units,
             config.uniform,
-            groups,
+            source.key_value_groups,
             config.kv_groups,
             valid_counts=valid_counts,
             whole_blocks=config.whole_blocks,

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from earlybird.masks.key_value_groups import SharedHeads
 from earlybird.masks.threshold import valid_units
+from earlybird.masks.unit_groups import UnitGroups
 
 
 class Slots(ABC):
@@ -64,38 +64,38 @@ class SingleUnits(Slots):
         return kept
 
 
-class GroupedHeads(Slots):
-    """Heads that share keys and values.
+class GroupedUnits(Slots):
+    """Heads that share keys and values, or neurons of experts that share a tensor.
 
     Args:
-        heads: how they are pruned.
+        groups_of: how they are pruned.
         units: of each block.
         groups: of each block.
-        cost: of a head of each block.
-        group_cost: of a group of each block, beside its heads; it is saved where a whole group goes.
+        cost: of a unit of each block.
+        group_cost: of a group of each block, beside its units; it is saved where a whole group goes.
     """
 
     def __init__(
         self,
-        heads: SharedHeads,
+        groups_of: UnitGroups,
         units: Sequence[int],
         groups: Sequence[int],
         cost: Sequence[float],
         group_cost: Sequence[float],
     ) -> None:
-        self._heads = heads
-        self.counts = heads.slots
+        self._groups_of = groups_of
+        self.counts = groups_of.slots
         self._sizes = np.asarray(units)[:, None] // np.asarray(self.counts)[:, None]
-        per_slot = self._sizes[:, 0] * np.asarray(cost) + np.where(heads.whole, np.asarray(group_cost), 0.0)
+        per_slot = self._sizes[:, 0] * np.asarray(cost) + np.where(groups_of.whole, np.asarray(group_cost), 0.0)
         self.costs = np.repeat(per_slot[:, None], max(self.counts), axis=1)
 
     def gathered(self, scores: NDArray[np.floating]) -> NDArray[np.float64]:
-        """The sum of a slot's heads."""
-        return np.asarray(self._heads.gathered(scores) * self._sizes, dtype=np.float64)
+        """The sum of a slot's units."""
+        return np.asarray(self._groups_of.gathered(scores) * self._sizes, dtype=np.float64)
 
     def spread(self, kept: NDArray[np.bool_], scores: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Every head as its slot."""
-        return self._heads.spread(kept, scores)
+        """Every unit as its slot."""
+        return self._groups_of.spread(kept, scores)
 
 
 class Multiples(Slots):
@@ -137,3 +137,27 @@ class Multiples(Slots):
             order = np.argsort(values[:n], kind="stable")
             mask[order] = np.repeat(row[: len(bounds) - 1], np.diff(bounds).astype(int))
         return result
+
+
+class RoundedGroups(Slots):
+    """Of grouped units as many slots of neighbouring rank as every group keeps a multiple of.
+
+    Args:
+        groups: of which the slots are.
+        size: how many of them make one.
+    """
+
+    ranked = True
+
+    def __init__(self, groups: GroupedUnits, size: int) -> None:
+        self._groups = groups
+        self._multiples = Multiples(groups.counts, [float(row[0]) for row in groups.costs], size)
+        self.counts, self.costs = self._multiples.counts, self._multiples.costs
+
+    def gathered(self, scores: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The sums of the groups' slots, from the lowest on."""
+        return self._multiples.gathered(self._groups.gathered(scores))
+
+    def spread(self, kept: NDArray[np.bool_], scores: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """The units of the slots that are kept."""
+        return self._groups.spread(self._multiples.spread(kept, self._groups.gathered(scores)), scores)

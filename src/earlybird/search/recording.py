@@ -87,14 +87,15 @@ def shape_of_record(
         model: fingerprint of its anatomy.
     """
     rules = streams.kinds
-    heads = rules.get("heads")
+    heads, neurons = rules.get("heads"), rules.get("neurons")
     return Shape(
         {kind: tuple(rule.units) for kind, rule in rules.items()},
         channels,
         total_steps,
         steps_per_epoch,
         model,
-        None if heads is None or heads.key_value_groups is None else tuple(heads.key_value_groups),
+        None if heads is None or heads.groups is None else tuple(heads.groups),
         None if heads is None or heads.valid_counts is None else tuple(heads.valid_counts),
         costs,
+        None if neurons is None or neurons.groups is None else tuple(neurons.groups),
     )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers.pytorch_utils import Conv1D
 
+from earlybird.anatomy.blocks import Part
 from earlybird.anatomy.distributed import replicated_like
 from earlybird.anatomy.wrappers import is_lora, lora_matrices
 from earlybird.errors import InputError
@@ -63,13 +64,7 @@ class UnitScale:
                 "a projection with slimming coefficients was called with its input by keyword: let the model call it"
                 " with a positional one, module(features)"
             )
-        device = inputs[0].device.type
-        training = self.deviation.requires_grad and torch.is_grad_enabled()
-        if training and torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16:
-            raise InputError(
-                "training under float16 autocast scales the loss, and with it the gradients of the slimming"
-                " coefficients, by a number that changes: use bfloat16"
-            )
+        refuse_float16(self.deviation, inputs[0].device.type)
 
 
 class ScaleInput(UnitScale):
@@ -105,12 +100,48 @@ class ScaleOutput(UnitScale):
         return None if "weight" in module.__dict__ else self.scaled(output)
 
 
+class ScaleParameter:
+    """Forward pre-hook: scales a parameter that no projection has to itself, unit by unit, as that of experts.
+
+    Args:
+        name: of the module's parameter.
+        deviation: (units,) float32, a leaf of the autograd graph.
+        part: where its units lie in the parameter, each of them once.
+    """
+
+    def __init__(self, name: str, deviation: Tensor, part: Part) -> None:
+        self.name = name
+        self.deviation = deviation
+        self._part = part
+
+    def scale(self) -> Tensor:
+        """What the parameter is multiplied by, with a dimension of 1 where that is the same for all."""
+        units = 1 + self.deviation
+        # Of experts, one's neurons after the other's, so that they lie as they are.
+        return units.reshape(self._part.shape(3))
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """Leave the inputs as they are."""
+        refuse_float16(self.deviation, next(module.parameters()).device.type)
+        shadow_parameter(module, self.name, self.scale())
+
+
 class UnshadowParameters:
-    """Forward hook, also after an error: takes away what stood in the place of a module's weight and bias."""
+    """Forward hook, also after an error: takes away what stood in the place of a module's parameters."""
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         """Leave the output as it is."""
         unshadow_parameters(module)
+
+
+def refuse_float16(deviation: Tensor, device: str) -> None:
+    """Raise InputError if autocast computes in float16 on a device, and gradients are wanted."""
+    training = deviation.requires_grad and torch.is_grad_enabled()
+    if training and torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16:
+        raise InputError(
+            "training under float16 autocast scales the loss, and with it the gradients of the slimming"
+            " coefficients, by a number that changes: use bfloat16"
+        )
 
 
 def weight_is_smaller(module: nn.Module, features: Tensor, *, other_side: int) -> bool:
@@ -138,8 +169,8 @@ def shadow_parameter(module: nn.Module, name: str, scale: Tensor) -> None:
 
 
 def unshadow_parameters(module: nn.Module) -> None:
-    """Take away what stands in the place of a module's weight and bias; an interrupt leaves it, hooks or not."""
-    for name in ("weight", "bias"):
+    """Take away what stands in the place of a module's parameters; an interrupt leaves it, hooks or not."""
+    for name in module._parameters:
         module.__dict__.pop(name, None)
 
 
@@ -160,19 +191,31 @@ def scale_output(module: nn.Module, deviation: Tensor, unit_of: NDArray[np.int64
     ]
 
 
+def scale_parameter(module: nn.Module, name: str, deviation: Tensor, part: Part) -> list[RemovableHandle]:
+    """Scale a parameter; returns what takes the scale off again. For the arguments see `ScaleParameter`."""
+    return [
+        module.register_forward_pre_hook(ScaleParameter(name, deviation, part)),
+        module.register_forward_hook(UnshadowParameters(), always_call=True),
+    ]
+
+
 def fold(model: nn.Module) -> None:
     """Multiply all scales into the weights that they act on, and take them off: outputs stay the same."""
     with torch.no_grad():
         for module in model.modules():
             for hooks in (module._forward_pre_hooks, module._forward_hooks):
                 for key, hook in list(hooks.items()):
-                    if isinstance(hook, (UnitScale, UnshadowParameters)):
-                        unshadow_parameters(module)
+                    if not isinstance(hook, (UnitScale, ScaleParameter, UnshadowParameters)):
+                        continue
+                    unshadow_parameters(module)
                     if isinstance(hook, (ScaleInput, ScaleOutput)):
                         _fold_into(module, hook)
-                    if isinstance(hook, (UnitScale, UnshadowParameters)):
-                        del hooks[key]
-                        module._forward_hooks_always_called.pop(key, None)
+                    elif isinstance(hook, ScaleParameter):
+                        parameter = module.get_parameter(hook.name)
+                        scale = hook.scale().double()
+                        parameter.copy_(parameter.double() * replicated_like(scale, parameter))
+                    del hooks[key]
+                    module._forward_hooks_always_called.pop(key, None)
 
 
 def _fold_into(module: nn.Module, hook: ScaleInput | ScaleOutput) -> None:
@@ -198,7 +241,7 @@ def _matrices(module: nn.Module, adapters: str) -> Iterator[nn.Linear | Conv1D]:
 def is_scaled(module: nn.Module) -> bool:
     """Whether a module's inputs or outputs are being scaled."""
     hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
-    return any(isinstance(hook, UnitScale) for hook in hooks)
+    return any(isinstance(hook, UnitScale | ScaleParameter) for hook in hooks)
 
 
 def refuse_while_slimming(model: nn.Module) -> None:

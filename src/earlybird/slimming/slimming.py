@@ -24,25 +24,38 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from earlybird.anatomy import Anatomy
+from earlybird.anatomy import Anatomy, MlpBlock
+from earlybird.anatomy.blocks import Part
 from earlybird.anatomy.distributed import average
 from earlybird.anatomy.shared_parameters import refuse_shared_parameters
 from earlybird.anatomy.wrappers import forget_compiled_code, unwrapped
 from earlybird.errors import InputError
 from earlybird.slimming.coefficients import SlimmingCoefficients
-from earlybird.slimming.scaling import fold, is_scaled, scale_input, scale_output, unshadow_parameters
+from earlybird.slimming.scaling import (
+    fold,
+    is_scaled,
+    scale_input,
+    scale_output,
+    scale_parameter,
+    unshadow_parameters,
+)
 from earlybird.vocabulary import Kind, Place
 
 
 @dataclass(frozen=True)
 class _Target:
-    """Where a block's coefficients act: the input features (after) or output features (before) of a module."""
+    """Where a block's coefficients act: the input features (after) or output features (before) of a module.
+
+    Or, of experts, a parameter of it, of which a part says where their units lie.
+    """
 
     path: str
     module: nn.Module
     units: int
     unit_of: NDArray[np.int64]
     place: Place
+    parameter: str = ""
+    part: Part | None = None
 
 
 class Slimming:
@@ -85,6 +98,9 @@ class Slimming:
         self._handles: list[RemovableHandle] = []
         for kind, sites in targets_of.items():
             for site, leaf in zip(sites, self.coefficients[kind].leaves, strict=True):
+                if site.part is not None:
+                    self._handles += scale_parameter(site.module, site.parameter, leaf, site.part)
+                    continue
                 scale = scale_input if site.place == "after" else scale_output
                 self._handles += scale(site.module, leaf, site.unit_of)
         forget_compiled_code()
@@ -151,5 +167,6 @@ def _targets(model: nn.Module, anatomy: Anatomy, kind: Kind, place: Place) -> li
                 f'{argument}="before" does not work for {block.name}: {site.refusal}; use {argument}="after"'
             )
         module = model.get_submodule(site.path)
-        places.append(_Target(site.path, module, block.units, site.unit_of, place))
+        part = block.entering_output if isinstance(block, MlpBlock) and block.experts else None
+        places.append(_Target(site.path, module, block.units, site.unit_of, place, site.parameter, part))
     return places

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import torch
 from torch import nn
 
-from earlybird.anatomy import Anatomy, AttentionPattern, MlpPattern
+from earlybird.anatomy import Anatomy, AttentionPattern, Block, MlpBlock, MlpPattern
+from earlybird.anatomy.blocks import Part
 from earlybird.anatomy.paths import tensor_at
 from earlybird.anatomy.projections import projection_at
 from earlybird.anatomy.wrappers import unwrapped
@@ -39,10 +40,17 @@ def apply_mask(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Mode
     modules = dict(inner.named_modules())
     with torch.no_grad():
         for block, mask in plan.changed:
-            output = projection_at(modules, block.after.path)
-            assert output is not None
-            for part in output.input_parts(block.after.unit_of):
+            for part in _columns(modules, block):
                 weight = tensor_at(inner, part.parameter)
-                pruned = torch.from_numpy(~mask[part.unit_of]).to(weight.device)
-                weight.index_fill_(part.dim, pruned.nonzero().flatten(), 0)
+                pruned = torch.from_numpy(~mask[part.unit_of]).reshape(part.shape(weight.ndim))
+                weight.masked_fill_(pruned.to(weight.device), 0)
     return model
+
+
+def _columns(modules: Mapping[str, nn.Module], block: Block) -> list[Part]:
+    """What the units of a block are multiplied with as they leave it."""
+    if isinstance(block, MlpBlock) and block.experts:
+        return [block.entering_output]
+    output = projection_at(modules, block.after.path)
+    assert output is not None
+    return output.input_parts(block.after.unit_of)

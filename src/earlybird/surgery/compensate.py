@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from earlybird.anatomy import MlpBlock
 from earlybird.anatomy.distributed import several
 from earlybird.anatomy.paths import tensor_at
 from earlybird.anatomy.projections import Projection, projection_at
@@ -129,6 +130,8 @@ def _refits(model: nn.Module, plan: SurgeryPlan) -> list[_Refit]:
     modules = dict(model.named_modules())
     refits = []
     for block, mask in plan.changed:
+        if isinstance(block, MlpBlock) and block.experts:
+            continue  # no module has what enters their projection
         projection = projection_at(modules, block.after.path)
         assert projection is not None
         unit_of = block.after.unit_of

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from earlybird.anatomy import AttentionBlock, Block
+from earlybird.anatomy import AttentionBlock, Block, MlpBlock
 from earlybird.surgery.position_bias import bias_heads
 
 _LENGTH = 6
@@ -32,6 +32,9 @@ def guessed_arguments(model: nn.Module, block: Block) -> Iterator[dict[str, Any]
         return
     names = {parameter.name for parameter in parameters}
     required = {parameter.name for parameter in parameters[1:] if parameter.default is parameter.empty}
+    if isinstance(block, MlpBlock) and block.experts:
+        yield _routed([parameter.name for parameter in parameters], model.get_submodule(block.name), block)
+        return
     generator = torch.Generator("cpu").manual_seed(0)
 
     def random(*shape: int) -> Tensor:
@@ -73,6 +76,20 @@ def guessed_arguments(model: nn.Module, block: Block) -> Iterator[dict[str, Any]
             here = {**known, **dict.fromkeys(masked, mask), "position_embeddings": rotation}
             chosen = {name: here.get(name, unknown) for name in names if name in here or name in required}
             yield {**chosen, parameters[0].name: features}
+
+
+def _routed(names: list[str], module: nn.Module, block: MlpBlock) -> dict[str, Any]:
+    """Features, which experts each goes to, so that each gets some, and by what weights."""
+    part = block.entering_output
+    output = module.get_parameter(block.after.parameter)
+    width = output.shape[3 - part.dim]
+    generator = torch.Generator("cpu").manual_seed(0)
+    features = torch.randn(max(_LENGTH, block.experts), width, generator=generator, device="cpu")
+    first = torch.arange(len(features)) % block.experts
+    both = torch.stack([first, (first + 1) % block.experts], dim=1)
+    weights = torch.rand(both.shape, generator=generator, device="cpu")
+    values = (features.to(output.dtype), both, weights.to(output.dtype))
+    return {name: value.to(output.device) for name, value in zip(names, values, strict=False)}
 
 
 def _window_areas(module: nn.Module) -> set[int]:

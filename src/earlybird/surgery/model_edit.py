@@ -51,7 +51,7 @@ class ModelEdit:
         module = self._model.get_submodule(path)
         old = getattr(module, name)
         assert isinstance(old, Tensor)
-        kept = old.detach().index_select(cut.dim, cut.index.to(old.device)).clone()
+        kept = cut.of(old.detach()).clone()
         new = nn.Parameter(kept, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else kept
         self._set(path, name, new)
         self._resize(path)

@@ -216,5 +216,5 @@ def _sliced(state: Mapping[str, Any], cuts: Sequence[Cut]) -> dict[str, Any]:
             continue
         result[key] = value.clone() if value.numel() == 1 or not cuts else value
         for cut in cuts if value.numel() > 1 else ():
-            result[key] = result[key].index_select(cut.dim, cut.index.to(value.device))
+            result[key] = cut.of(result[key])
     return result

@@ -17,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from earlybird.anatomy import AttentionBlock, Block
+from earlybird.anatomy import AttentionBlock, Block, MlpBlock
 from earlybird.errors import InputError, first_line
+from earlybird.slimming.scaling import scale_parameter
 from earlybird.surgery.forward_arguments import guessed_arguments
 from earlybird.surgery.outputs import largest_difference, output_tensors
 
@@ -36,12 +37,14 @@ class OutputCheck:
         arguments: of its forward pass.
         masked: its outputs, of a block the first one.
         emptied: whether it is an attention that loses its last head.
+        experts: whether it is the experts of a mixture.
     """
 
     name: str
     arguments: Mapping[str, Any]
     masked: list[Tensor]
     emptied: bool = False
+    experts: bool = False
 
     def check(self, model: nn.Module) -> None:
         """Run the module again, now that the units are removed.
@@ -56,6 +59,11 @@ class OutputCheck:
         except Exception as error:
             if self.emptied:
                 raise self._not_its_bias_alone(called) from error
+            if self.experts:
+                raise InputError(
+                    f"{called} does not run with so many neurons in an expert ({first_line(error)}): keep a multiple of"
+                    ' 8 (round_to=8), or compute without that kernel, model.set_experts_implementation("eager")'
+                ) from error
             raise InputError(
                 f"{called} cannot be pruned: its forward pass depends on the number of its units in a way that"
                 f" earlybird does not know ({type(error).__name__}: {first_line(error)}); {_WAY_OUT}"
@@ -91,6 +99,10 @@ def masked(model: nn.Module, masks: Iterable[tuple[Block, NDArray[np.bool_]]]) -
     handles = []
     for block, mask in masks:
         output = model.get_submodule(block.after.path)
+        if isinstance(block, MlpBlock) and block.experts:
+            off = torch.from_numpy(mask.astype(np.float32) - 1).to(next(output.parameters()).device)
+            handles += scale_parameter(output, block.after.parameter, off, block.entering_output)
+            continue
         kept = torch.from_numpy(mask[block.after.unit_of]).to(next(output.parameters()).device)
         handles.append(output.register_forward_pre_hook(_Masking(kept)))
     try:
@@ -109,7 +121,8 @@ def output_check_of(model: nn.Module, block: Block, *, emptied: bool = False) ->
         except Exception:  # the block cannot be run like that: no evidence
             continue
         if outputs and (outputs[0].is_meta or outputs[0].isfinite().all()):
-            return OutputCheck(block.name, arguments, outputs, emptied)
+            experts = isinstance(block, MlpBlock) and block.experts > 0
+            return OutputCheck(block.name, arguments, outputs, emptied, experts)
     return None
 
 
@@ -129,7 +142,7 @@ def cannot_be_checked(model: nn.Module, block: AttentionBlock) -> InputError:
 
 def check_key(model: nn.Module, block: Block) -> tuple[Any, ...]:
     """Blocks with equal keys need one check between them."""
-    shapes = tuple((part.dim, len(part.unit_of)) for part in block.parts)
+    shapes = tuple((part.dim, part.unit_of.shape) for part in block.parts)
     return type(model.get_submodule(block.name)), type(block), block.units, shapes
 
 

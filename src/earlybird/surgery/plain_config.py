@@ -108,6 +108,10 @@ def fields_of(
     """
     name = type(config).__name__
     if isinstance(block, MlpBlock):
+        if block.experts:
+            own = has_field(config, "moe_intermediate_size")
+            yield "moe_intermediate_size" if own else neuron_field(config, block.name), block.units // block.experts
+            return
         yield neuron_field(config, block.name), block.units
         return
     grouped = has_field(config, "num_key_value_heads")

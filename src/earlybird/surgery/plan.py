@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from earlybird.anatomy import Anatomy, AttentionBlock, Block
+from earlybird.anatomy import Anatomy, AttentionBlock, Block, MlpBlock
 from earlybird.anatomy.bias_tables import copied_table, untied
 from earlybird.anatomy.paths import is_in
 from earlybird.errors import InputError
@@ -24,11 +24,25 @@ B = TypeVar("B", bound=Block)
 
 @dataclass(frozen=True)
 class Cut:
-    """Keep `index` of dimension `dim` of the parameter at a path, e.g. `vit.layers.0.attention.q_proj.weight`."""
+    """Keep `index` of dimension `dim` of the parameter at a path, e.g. `vit.layers.0.attention.q_proj.weight`.
+
+    Attributes:
+        parameter: the path.
+        dim: the dimension.
+        index: (kept,) int64; of the experts of a mixture (experts, kept), each slice's own along dimension 0.
+    """
 
     parameter: str
     dim: int
     index: Tensor
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """What is kept of a tensor of the parameter's shape."""
+        index = self.index.to(tensor.device)
+        if index.ndim == 1:
+            return tensor.index_select(self.dim, index)
+        slices = zip(tensor, index, strict=True)
+        return torch.stack([each.index_select(self.dim - 1, own) for each, own in slices])
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +93,8 @@ def plan_surgery(anatomy: Anatomy, ticket: Ticket) -> SurgeryPlan:
     neurons = _masked(anatomy.mlp, "neurons", anatomy, ticket)
     for block, mask in heads:
         _refuse_uneven_groups(block, mask)
+    for mlp, mask in neurons:
+        _refuse_uneven_experts(mlp, mask)
     loses_heads = any(not mask.all() for _, mask in heads)
     apart = tuple(block for block in anatomy.attention if block.bias_argument) if loses_heads else ()
     if loses_heads:
@@ -122,12 +138,26 @@ def _refuse_uneven_groups(block: AttentionBlock, mask: NDArray[np.bool_]) -> Non
         )
 
 
+def _refuse_uneven_experts(block: MlpBlock, mask: NDArray[np.bool_]) -> None:
+    per_expert = mask.reshape(block.groups, -1).sum(1)
+    if block.experts and (per_expert.min() != per_expert.max() or not per_expert.min()):
+        raise InputError(
+            f"{block.name} holds {block.experts} experts in one tensor, which would keep {per_expert.tolist()} neurons:"
+            " every expert must keep equally many, and at least one"
+        )
+
+
 def _cuts(block: Block, mask: NDArray[np.bool_]) -> list[Cut]:
     stays = block.kept(mask)
     stay_whole = unread(block) if not mask.any() else []
     kept = [(part, stays[part.unit_of]) for part in block.parts if part.parameter not in stay_whole]
     return [
-        Cut(part.parameter, part.dim, torch.from_numpy(np.flatnonzero(entries)))
-        for part, entries in kept
-        if not entries.all()
+        Cut(part.parameter, part.dim, torch.from_numpy(_places(entries))) for part, entries in kept if not entries.all()
     ]
+
+
+def _places(entries: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Where entries are kept, (kept,), or of each slice's (slices, kept)."""
+    if entries.ndim == 1:
+        return np.flatnonzero(entries)
+    return np.stack([np.flatnonzero(own) for own in entries])

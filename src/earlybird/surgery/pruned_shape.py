@@ -131,8 +131,9 @@ def ticket_of_shape(
         if kind not in kept:
             continue
         units, counts = anatomy.units.get(kind, ()), list(kept[kind])
-        shared = kind == "heads" and anatomy.key_value_groups is not None
-        dense_groups = anatomy.key_value_groups if shared and anatomy.key_value_groups else units
+        shared = anatomy.key_value_groups if kind == "heads" else None
+        experts = anatomy.expert_groups if kind == "neurons" else None
+        dense_groups = shared or experts or units
         # Where nothing is shared, every head is a group of its own.
         kept_groups = list(key_value_groups or counts) if shared else counts
         rows = _rows(anatomy.names.get(kind, ()), (blocks or {}).get(kind), len(counts))
@@ -144,7 +145,8 @@ def ticket_of_shape(
         masks[kind] = np.zeros((len(units), max(units)), dtype=np.bool_)
         for block, row in enumerate(rows):
             name, full, full_groups = anatomy.names[kind][block], units[block], dense_groups[block]
-            count, share = counts[row], kept_groups[row]
+            mixture = experts is not None and full_groups < full  # whose experts all stay
+            count, share = counts[row], full_groups if mixture else kept_groups[row]
             if type(count) is int and count == 0:
                 continue
             fits = type(count) is int and type(share) is int and 0 < count <= full and 0 < share <= full_groups

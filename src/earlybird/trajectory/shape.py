@@ -15,6 +15,7 @@ class Shape:
     """What is recorded: units of each block per kind, the channels, and the planned length of the run.
 
     `key_value_groups` are those of each attention block, given where any of them shares keys and values;
+    `expert_groups` the experts of each MLP block, given where a mixture stores them as one tensor;
     `valid_head_counts` the numbers of heads that a uniform ticket may keep, given where the search asked for one;
     `costs` what a unit costs, given where there are gradients, of which a ticket can be drawn at any budget.
     """
@@ -27,6 +28,7 @@ class Shape:
     key_value_groups: tuple[int, ...] | None = None
     valid_head_counts: tuple[int, ...] | None = None
     costs: UnitCosts | None = None
+    expert_groups: tuple[int, ...] | None = None
 
     def unit_costs(self, measure: Measure, tokens: int) -> UnitCosts:
         """What each unit costs.

@@ -1,10 +1,12 @@
-"""Heads that share keys and values: what is pruned together so that every group keeps a shape that works.
+"""Units in groups: what is pruned together so that every group keeps a shape that works.
+
+Groups are heads that share keys and values, and the experts of a mixture that are stored as one tensor.
 
 Pruning a query head saves its key and value only when its whole group goes, and a group that keeps other heads
 than its neighbours breaks the attention's shape. So heads are pruned either group by group ("whole": the groups
 are ranked by the mean score of their heads), or equally many in every group ("within": the weakest heads of all
 groups together, then the second weakest of all, ranked by their mean score). Both are masks over *slots*: a slot
-is a group, or one rank in all groups.
+is a group, or one rank in all groups. Experts all stay, and keep equally many neurons each.
 """
 
 from __future__ import annotations
@@ -21,21 +23,21 @@ from earlybird.vocabulary import KvGroups
 _ENOUGH_GROUPS = 4
 
 
-class SharedHeads:
-    """Key/value groups of each block, and how they are pruned.
+class UnitGroups:
+    """Groups of each block, and how their units are pruned.
 
     Args:
-        units: heads of each block.
-        groups: key/value groups of each block; as many as heads where none are shared.
+        units: of each block.
+        groups: of each block; as many as units where each is alone.
         how: "whole", "within", or None for whole where there are at least four groups and within otherwise.
 
     Raises:
-        InputError: groups that do not divide the heads.
+        InputError: groups that do not divide the units.
     """
 
     def __init__(self, units: Sequence[int], groups: Sequence[int], how: KvGroups | None = None) -> None:
         if len(units) != len(groups) or any(g < 1 or n % g for n, g in zip(units, groups, strict=False)):
-            raise InputError(f"{list(groups)} key/value groups do not divide blocks of {list(units)} heads")
+            raise InputError(f"{list(groups)} groups do not divide blocks of {list(units)} units")
         self._blocks = [
             (n, g, g == n or (how or ("whole" if g >= _ENOUGH_GROUPS else "within")) == "whole")
             for n, g in zip(units, groups, strict=True)
@@ -43,7 +45,7 @@ class SharedHeads:
 
     @property
     def slots(self) -> tuple[int, ...]:
-        """Slots of each block: groups, or heads of a group."""
+        """Slots of each block: groups, or units of a group."""
         return tuple(g if whole else n // g for n, g, whole in self._blocks)
 
     @property
@@ -60,7 +62,7 @@ class SharedHeads:
         return tuple(count // size for count in heads if count % size == 0) or None
 
     def gathered(self, scores: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Scores of heads (..., layers, heads) -> of slots (..., layers, widest block's slots)."""
+        """Scores of units (..., layers, units) -> of slots (..., layers, widest block's slots)."""
         result = np.zeros((*scores.shape[:-1], max(self.slots)), dtype=scores.dtype)
         for block, ((n, g, whole), slots) in enumerate(zip(self._blocks, self.slots, strict=True)):
             by_group = scores[..., block, :n].reshape(*scores.shape[:-2], g, n // g)
@@ -68,7 +70,7 @@ class SharedHeads:
         return result
 
     def spread(self, kept: NDArray[np.bool_], scores: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Masks of slots -> masks of heads, of the same shape as the scores."""
+        """Masks of slots -> masks of units, of the same shape as the scores."""
         result = np.zeros(scores.shape, dtype=np.bool_)
         for block, ((n, g, whole), slots) in enumerate(zip(self._blocks, self.slots, strict=True)):
             here = kept[..., block, :slots]
@@ -83,10 +85,10 @@ class SharedHeads:
         return result
 
 
-def shared_heads(
+def unit_groups(
     units: Sequence[int] | None, groups_of: Sequence[int] | None, how: KvGroups | None
-) -> SharedHeads | None:
-    """The groups to respect, or None where no block shares keys and values."""
+) -> UnitGroups | None:
+    """The groups to respect, or None where every unit is alone."""
     if groups_of is None or units is None or tuple(units) == tuple(groups_of):
         return None
-    return SharedHeads(units, groups_of, how)
+    return UnitGroups(units, groups_of, how)
