@@ -24,6 +24,7 @@ NO_SETTINGS = {
     ("trajectory/trajectory.py", "from_npy", "heads"),
     ("trajectory/trajectory.py", "from_npy", "neurons"),
     ("recipes/settings.py", "RetrainingSettings", "learning_rate"),  # the weights'
+    ("recipes/tasks/causal_lm/settings.py", "LanguageDataSettings", "examples"),  # what a row of data holds
 }
 
 

@@ -9,9 +9,10 @@ import string
 import datasets
 import huggingface_hub
 import pytest
+import tokenizers
 import torch
 import transformers
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
 
 from earlybird.recipes.recipe_file import read_recipe
 from earlybird.recipes.stages.job import Job
@@ -61,6 +62,43 @@ def tiny_bert(tmp_path_factory):
     (directory / "tokenizer_config.json").write_text(
         json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 512})
     )
+    return directory
+
+
+CHAT_TEMPLATE = """{% for message in messages %}<{{ message['role'] }}> {{ message['content'] }} <end>
+{% endfor %}{% if add_generation_prompt %}<assistant> {% endif %}"""
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory):
+    """A directory with a Llama of two layers and a tokenizer that knows WORDS, roles and an end, and no padding."""
+    directory = tmp_path_factory.mktemp("models") / "tiny-llama"
+    vocabulary = ["<unk>", "<end>", "<system>", "<user>", "<assistant>", *WORDS.split()]
+    words = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel({word: number for number, word in enumerate(vocabulary)}, "<unk>")
+    )
+    words.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words, eos_token="<end>", unk_token="<unk>", model_max_length=64
+    )
+    tokenizer.add_tokens([tokenizers.AddedToken(f"<{role}>", special=True) for role in ("system", "user", "assistant")])
+    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.save_pretrained(directory)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.3,  # so that an output layer that stays as it is can prefer a word
+        bos_token_id=None,
+        eos_token_id=1,
+        pad_token_id=None,
+    )
+    LlamaForCausalLM(config).save_pretrained(directory)
     return directory
 
 
