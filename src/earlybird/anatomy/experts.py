@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from earlybird.anatomy.blocks import LeftOut, MlpBlock, Part, Site
+from earlybird.anatomy.quantized import WAY_OUT, is_quantized
 
 OUTPUT = "down_proj"
 
@@ -33,8 +34,8 @@ def experts_at(modules: Mapping[str, nn.Module], name: str) -> MlpBlock | LeftOu
     entering = "gate_up_proj" if said["has_gate"] else "up_proj"
     if not (entering in own and OUTPUT in own and own[OUTPUT].ndim == own[entering].ndim == 3):
         return None
-    if not all(own[path].is_floating_point() for path in (entering, OUTPUT)):
-        return LeftOut(name, "its experts are quantized: dequantize the model, prune it, and quantize it anew")
+    if any(is_quantized(own[path]) for path in (entering, OUTPUT)):
+        return LeftOut(name, f"its experts are quantized: {WAY_OUT}")
     transposed = said["is_transposed"]
     experts, neurons = own[OUTPUT].shape[0], own[OUTPUT].shape[1 if transposed else 2]
     one = np.arange(neurons)

@@ -14,6 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from earlybird.anatomy.blocks import Part
 from earlybird.anatomy.experts import OUTPUT
 from earlybird.anatomy.paths import below
+from earlybird.anatomy.quantized import is_quantized
 from earlybird.anatomy.wrappers import is_lora, lora_matrices
 
 
@@ -43,7 +44,7 @@ class Projection:
 
 
 def projection_at(modules: Mapping[str, nn.Module], path: str) -> Projection | None:
-    """The projection at a path, or None if there is none, or its weight is packed (quantized)."""
+    """The projection at a path, or None if there is none, or its weight is quantized."""
     outer = modules.get(path)
     if outer is not None and not isinstance(outer, (nn.Linear, Conv1D)) and not is_lora(outer):
         # A thin wrapper around one linear module.
@@ -53,7 +54,7 @@ def projection_at(modules: Mapping[str, nn.Module], path: str) -> Projection | N
     if outer is not None and is_lora(outer):
         base = below(path, "base_layer")
         module = modules[base]
-    if not isinstance(module, (nn.Linear, Conv1D)) or module.weight.ndim != 2 or not module.weight.is_floating_point():
+    if not isinstance(module, (nn.Linear, Conv1D)) or module.weight.ndim != 2 or is_quantized(module.weight):
         return None
     output_dim = 0 if isinstance(module, nn.Linear) else 1
     outputs, inputs = module.weight.shape[output_dim], module.weight.shape[1 - output_dim]

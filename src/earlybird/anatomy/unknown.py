@@ -9,6 +9,7 @@ from torch import nn
 from earlybird.anatomy.blocks import AttentionBlock, GoneBlock, LeftOut, MlpBlock
 from earlybird.anatomy.paths import below
 from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS
+from earlybird.anatomy.quantized import quantized_inside
 from earlybird.anatomy.wrappers import is_adapted
 
 ATTENTION_WORDS = ("attention", "attn")
@@ -73,13 +74,18 @@ def _reason(module: nn.Module, kind: str) -> str:
         if is_adapted(part):
             return (
                 f"{name} is wrapped by {type(part).__module__}.{type(part).__name__}, and of adapters only plain LoRA"
-                " on weights that are not quantized is known: merge it into the weights first (merge_and_unload())"
+                " on weights that are not quantized is known: merge it into the weights first (merge_and_unload()), and"
+                " dequantize these"
             )
+    if (quantized := quantized_inside(module)) is not None:
+        return quantized
     return f"{type(module).__name__} fits no known naming pattern"
 
 
 def nothing_found(model: nn.Module, modules: Mapping[str, nn.Module], left: Sequence[LeftOut]) -> str:
     """The sentence for a model without a block to prune."""
+    if (quantized := quantized_inside(model)) is not None:
+        return f"found no block of {type(model).__name__} to prune: {quantized}"
     names = sorted({name.rsplit(".", 1)[-1] for name, m in modules.items() if isinstance(m, nn.Linear)})
     known = (*(p.paths for p in ATTENTION_PATTERNS[:4]), *((*p.inputs, p.output) for p in MLP_PATTERNS[:4]))
     reasons = f"; left out: {'; '.join(map(str, left[:4]))}" if left else ""
