@@ -5,10 +5,10 @@
 MODEL is a directory of the decoder, DATA what policyqa.py wrote. The decoder trains through LoRA (r = 16, all linear
 layers) on conversations about privacy policies, batches of 4, AdamW 2e-4. At every step two scores are read: the
 squared gradient of each unit's coefficient, which its hooks give exactly for base and adapters together, and
-LoRAPrune's (arXiv 2305.18403, equations 8 to 10): the square of weight times a gradient that is estimated from the adapters alone,
-G = dB A + B dA - dB dA, summed over the columns that a unit feeds. The mask of the first half of the steps is judged by
-the coefficient's gradients of the second half, and by the perplexity of held-out answers right after the cut of the
-trained network. Writes lora-scores.csv.
+LoRAPrune's (arXiv 2305.18403, equations 8 to 10): the square of weight times a gradient that is estimated from the
+adapters alone, G = dB A + B dA - dB dA, summed over the columns that a unit feeds. The mask of the first half of the
+steps is judged by the coefficient's gradients of the second half, and by the perplexity of held-out answers right
+after the cut of the trained network. Writes lora-scores.csv.
 """
 
 from __future__ import annotations
