@@ -14,8 +14,21 @@ from trl import SFTConfig, SFTTrainer
 from earlybird import SearchConfig, save  # <-
 from earlybird.integrations.hf_trainer import train_early_bird  # <-
 
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-MONTHS = "January February March April May June July August September October November December".split()
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 QUESTIONS = {
     1: ["what follows {}", "what is next after {}", "{} is over and what comes", "tell me what comes after {}"],
     -1: ["what precedes {}", "what was there before {}", "{} begins and what is over", "tell me what came before {}"],
