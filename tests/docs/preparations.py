@@ -90,6 +90,21 @@ def adapted(place: Path) -> dict[str, Any]:
     return {"earlybird": earlybird, "PeftModel": PeftModel, "adapted": get_peft_model(saving(place)["model"], settings)}
 
 
+def decoder(place: Path) -> dict[str, Any]:
+    """A small language model, conversations, and settings of a short training."""
+    from datasets import Dataset
+    from tiny_chat import conversations, llama
+    from tiny_chat import tokenizer as chat_tokenizer
+    from trl import SFTConfig
+
+    return {
+        "model": llama(),
+        "tokenizer": chat_tokenizer(),
+        "conversations": Dataset.from_list([{"messages": each} for each in conversations()] * 4),
+        "settings": SFTConfig(str(place / "run"), bf16=False, save_strategy="no", report_to=[], use_cpu=True),
+    }
+
+
 def nothing(place: Path) -> dict[str, Any]:
     """The page brings all it needs."""
     return {}
@@ -103,6 +118,7 @@ PREPARATIONS: Mapping[str, Callable[[Path], dict[str, Any]]] = MappingProxyType(
         "docs/defaults.md": loop,
         "docs/compensation.md": lambda place: {**unpruned(place), **loop(place)},
         "docs/extending.md": loop,
+        "docs/fine-tune-a-decoder.md": decoder,
         "docs/fine-tune-bert.md": loop,
         "docs/index.md": loop,
         "docs/load-and-serve.md": unpruned,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from earlybird.anatomy.copies import copied
 
 # How eager attention multiplies queries by keys, and by values.
 _PRODUCTS = (torch.ops.aten.bmm, torch.ops.aten.baddbmm)
@@ -69,17 +70,17 @@ def _counted_on(
         id(parameter): nn.Parameter(torch.zeros_like(parameter, device=device), requires_grad=False)
         for parameter in model.parameters()
     }
-    copied = copy.deepcopy(model, shapes).to(device, dtype).eval()
-    if isinstance(copied, PreTrainedModel):
-        copied.set_attn_implementation("eager")
+    shaped = copied(model, shapes).to(device, dtype).eval()
+    if isinstance(shaped, PreTrainedModel):
+        shaped.set_attn_implementation("eager")
         with contextlib.suppress(ValueError):  # a family without experts
             # Each token's own experts, and no loop over those that values point at.
-            copied.set_experts_implementation("batched_mm")
+            shaped.set_experts_implementation("batched_mm")
     given = {
         name: torch.zeros_like(value, device=device, dtype=dtype if value.is_floating_point() else None)
         for name, value in inputs.items()
     }
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        copied(**given)
+        shaped(**given)
     return counter

@@ -6,7 +6,6 @@ So what overlaps is counted once, and what is as wide as the model counts as fix
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from earlybird.anatomy import Anatomy, AttentionBlock, Block
+from earlybird.anatomy.copies import copied
 from earlybird.anatomy.example import known_example
 from earlybird.config import PruningConfig
 from earlybird.errors import InputError, first_line
@@ -116,13 +116,13 @@ def measured(model: nn.Module, anatomy: Anatomy, config: PruningConfig) -> UnitC
     """
     assert config.examples is not None
     inputs = example_batch(model, config.tokens, config.examples)
-    dense = _copied(model)
+    dense = _to_time(model)
     clock = Clock(dense, inputs)
     every: dict[Kind, Sequence[Block]] = {"heads": anatomy.attention, "neurons": anatomy.mlp}
     shares: dict[Kind, dict[int, WidthCurve]] = {kind: {} for kind in anatomy.units}
     for kind, found in shares.items():
         for equals in _groups(dense, anatomy, kind, every[kind], config, inputs):
-            curve = _curve(_copied(model), anatomy, equals, clock)
+            curve = _curve(_to_time(model), anatomy, equals, clock)
             found |= dict.fromkeys(equals.rows, curve)
     whole = clock.milliseconds
     curves = {
@@ -167,8 +167,8 @@ def example_batch(model: nn.Module, tokens: int, examples: int) -> dict[str, Ten
     }
 
 
-def _copied(model: nn.Module) -> nn.Module:
-    return copy.deepcopy(model).eval().requires_grad_(False)
+def _to_time(model: nn.Module) -> nn.Module:
+    return copied(model).eval().requires_grad_(False)
 
 
 def _groups(

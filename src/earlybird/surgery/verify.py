@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from earlybird.anatomy.copies import copied
 from earlybird.anatomy.wrappers import unwrapped
 from earlybird.errors import InputError
 from earlybird.surgery.apply_mask import Patterns, apply_mask
@@ -31,7 +31,7 @@ def verify(model: nn.Module, ticket: Ticket, inputs: Mapping[str, Any] | Tensor,
     """
     outputs = []
     for change in (apply_mask, prune):
-        changed = change(copy.deepcopy(unwrapped(model)), ticket, patterns=patterns).eval()
+        changed = change(copied(unwrapped(model)), ticket, patterns=patterns).eval()
         with torch.no_grad():
             result = changed(**inputs) if isinstance(inputs, Mapping) else changed(inputs)
         outputs.append(output_tensors(result))
