@@ -142,6 +142,7 @@ FAMILIES = {
         "prompt",
     ),
     "qwen2": (hf.Qwen2ForCausalLM, hf.Qwen2Config, GROUPED, "prompt"),
+    "phi3": (hf.Phi3ForCausalLM, hf.Phi3Config, {**TEXT, "num_key_value_heads": 4}, "prompt"),
     "gemma": (hf.GemmaForCausalLM, hf.GemmaConfig, {**GROUPED, "num_key_value_heads": 1}, "prompt"),
     "bloom": (
         hf.BloomForCausalLM,

@@ -23,7 +23,7 @@ BIASED = (
     "falcon, alibi",
     "bloom",
 )
-GATED = ("modernbert", "llama", "mistral", "mixtral", "qwen2", "gemma", "t5")
+GATED = ("modernbert", "llama", "mistral", "mixtral", "qwen2", "phi3", "gemma", "t5")
 
 
 def slimmed(model, kind, place):

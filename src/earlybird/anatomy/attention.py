@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from earlybird.anatomy.block_config import config_read_by
 from earlybird.anatomy.blocks import (
     AttentionBlock,
     Counted,
@@ -143,6 +144,20 @@ def _integers(modules: Mapping[str, nn.Module], holders: Sequence[str], names: S
     return found
 
 
+def _integers_of_configs(
+    modules: Mapping[str, nn.Module], holders: Sequence[str], names: Sequence[str]
+) -> dict[str, int]:
+    """The same of the configs that the holders have, where their forward passes read them."""
+    found: dict[str, int] = {}
+    for holder in holders:
+        config, read = config_read_by(modules[holder]), names_read(modules[holder])
+        for name in names:
+            value = getattr(config, name, None) if f"config.{name}" in read else None
+            if type(value) is int and value > 0:
+                found[below(holder, name)] = value
+    return found
+
+
 def _sizes(
     modules: Mapping[str, nn.Module],
     holders: Sequence[str],
@@ -225,9 +240,16 @@ def _counts(
     unit_size: int,
     value_size: int,
 ) -> Iterator[HeadCount]:
-    tables: tuple[tuple[Counted, Sequence[str], int], ...] = (
+    in_configs: tuple[tuple[Counted, Sequence[str], int], ...] = (
         ("heads", HEAD_NAMES, units),
         ("groups", GROUP_NAMES, groups),
+    )
+    for counted, names, expected in in_configs:
+        for path, value in _integers_of_configs(modules, holders, names).items():
+            if value == expected:
+                yield HeadCount(path, counted, in_config=True)
+    tables: tuple[tuple[Counted, Sequence[str], int], ...] = (
+        *in_configs,
         ("ratio", RATIO_NAMES, units // groups),
         ("value width", WIDTH_NAMES, units * value_size),
         ("width", WIDTH_NAMES, units * unit_size),
@@ -248,11 +270,16 @@ def _refuse_stale_counts(
     modules: Mapping[str, nn.Module], holders: Sequence[str], counts: Sequence[HeadCount], units: int, groups: int
 ) -> None:
     """Refuse where the forward pass reads a number of heads that pruning would leave as it was."""
-    updated = {count.path for count in counts}
+    updated = {count.path for count in counts if not count.in_config}
+    from_configs = {count.path for count in counts if count.in_config}
     for holder in holders:
         module = modules[holder]
         read = names_read(module)
-        stale = [f"config.{n}" for n in (*HEAD_NAMES, *GROUP_NAMES) if f"config.{n}" in read]
+        stale = [
+            f"config.{name}"
+            for name in (*HEAD_NAMES, *GROUP_NAMES)
+            if f"config.{name}" in read and below(holder, name) not in from_configs
+        ]
         for attribute, value in vars(module).items():
             counting = "head" in attribute or "group" in attribute
             if (

@@ -47,10 +47,17 @@ class Site:
 
 @dataclass(frozen=True)
 class HeadCount:
-    """An attribute that says how many heads there are, or what follows from it."""
+    """An attribute that says how many heads there are, or what follows from it.
+
+    Attributes:
+        path: of the module that has it, with its name.
+        counted: what it counts.
+        in_config: whether it is a field of the module's config instead.
+    """
 
     path: str
     counted: Counted
+    in_config: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from earlybird.anatomy import AttentionBlock, Block
+from earlybird.anatomy.block_config import with_counts
 from earlybird.anatomy.blocks import Counted
 from earlybird.anatomy.paths import below, tensor_at
 from earlybird.anatomy.projections import resize
@@ -83,7 +84,10 @@ class ModelEdit:
         }
         for count in block.head_counts:
             path, _, attribute = count.path.rpartition(".")
-            if count.counted == "bias shape":
+            if count.in_config:
+                config = self._model.get_submodule(path).config
+                self._set(path, "config", with_counts(config, {attribute: counts[count.counted]}))
+            elif count.counted == "bias shape":
                 shape = getattr(self._model.get_submodule(path), attribute)
                 self._set(path, attribute, (*shape[:-1], heads))
             else:
