@@ -18,6 +18,7 @@ TARGETS = {
     "bert": ["query", "value", "dense"],
     "llama": ["q_proj", "v_proj", "o_proj", "up_proj", "down_proj"],
     "phi3": ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"],
+    "olmo2": ["q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj"],
     "gpt2": ["c_attn", "c_proj", "c_fc"],
 }
 
@@ -70,7 +71,7 @@ def test_pruning_cuts_the_matrices_along(name):
     assert largest_difference(run(model.merge_and_unload(), name), masked) < 1e-5 * size
 
 
-@pytest.mark.parametrize("name", ["llama", "phi3"])
+@pytest.mark.parametrize("name", ["llama", "phi3", "olmo2"])
 def test_the_optimizer_of_the_adapter_follows(name):
     model = adapted(build(name), name).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-3)

@@ -16,7 +16,6 @@ MORE = {
     "gemma2": (hf.Gemma2ForCausalLM, hf.Gemma2Config, GROUPED),
     "gemma3": (hf.Gemma3ForCausalLM, hf.Gemma3TextConfig, GROUPED),
     "granite": (hf.GraniteForCausalLM, hf.GraniteConfig, GROUPED),
-    "olmo2": (hf.Olmo2ForCausalLM, hf.Olmo2Config, GROUPED),
     "phi": (hf.PhiForCausalLM, hf.PhiConfig, TEXT),
     "qwen3": (hf.Qwen3ForCausalLM, hf.Qwen3Config, GROUPED),
     "starcoder2": (hf.Starcoder2ForCausalLM, hf.Starcoder2Config, GROUPED),

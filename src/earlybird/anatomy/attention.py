@@ -20,6 +20,7 @@ from earlybird.anatomy.blocks import (
     consecutive,
     joined,
 )
+from earlybird.anatomy.norms_over_heads import NormOverHeads, norm_over_heads
 from earlybird.anatomy.other_parameters import beside_the_projections
 from earlybird.anatomy.paths import below
 from earlybird.anatomy.patterns import (
@@ -71,7 +72,12 @@ def _block(
     if len({id(modules[p.path]) for p in found.values()}) != len(found):
         raise _MisfitError("two of its projections are one and the same module")
     holders = _holders(modules, name, query.path)
-    units, groups, unit_size, value_size = _sizes(modules, holders, query, key, value, output)
+    norms = _norms_over_heads(modules, query, key, value)
+    units, groups, unit_size, value_size = _sizes(
+        modules, holders, _selected(query, norms), _selected(key, norms), value, output
+    )
+    norms = [norm for norm in norms if norm.normalised > unit_size]
+    query, key = _selected(query, norms), _selected(key, norms)
     pieces = (
         consecutive(units, unit_size),
         units + consecutive(groups, unit_size),
@@ -82,7 +88,14 @@ def _block(
     columns = consecutive(units, value_size)
     parts += output.input_parts(columns)
     beside, reasons, normalised = beside_the_projections(
-        modules, name, found.values(), units=units, groups=groups, unit_size=unit_size, value_size=value_size
+        modules,
+        name,
+        found.values(),
+        [norm.path for norm in norms],
+        units=units,
+        groups=groups,
+        unit_size=unit_size,
+        value_size=value_size,
     )
     if reasons:
         raise _MisfitError(reasons[0])
@@ -115,7 +128,24 @@ def _block(
         before=Site(query.path, np.where(rows < units, rows, -1), refusal),
         owner=owner,
         bias_argument=argument,
+        norms=tuple(norm.path for norm in norms),
+        shared_parts=tuple(part for norm in norms for part in norm.shared_parts(modules)),
     )
+
+
+def _selected(projection: Projection, norms: Sequence[NormOverHeads]) -> Projection:
+    """A projection as what comes after its norm over all heads sees it."""
+    return next((norm.selected for norm in norms if norm.projection is projection), projection)
+
+
+def _norms_over_heads(
+    modules: Mapping[str, nn.Module], query: Projection, key: Projection, value: Projection
+) -> list[NormOverHeads]:
+    """Those of the queries and of the keys, where these have projections of their own."""
+    if query.path == key.path or key.path == value.path:
+        return []
+    found = (norm_over_heads(modules, query, "q"), norm_over_heads(modules, key, "k"))
+    return [norm for norm in found if norm is not None]
 
 
 def _holders(modules: Mapping[str, nn.Module], name: str, query: str) -> tuple[str, ...]:

@@ -106,6 +106,8 @@ class AttentionBlock:
         bias_argument: the argument that brings a bias of the scores with an entry for every head, or "".
         hands_on_bias: whether what comes there was computed by the first block of the stack for its own heads.
         bias_table: path of the table that this first block computed it from, or "".
+        norms: paths of the norms over the queries or keys of all heads.
+        shared_parts: what all heads need, as such norms do, and what goes with the last of them.
     """
 
     name: str
@@ -125,6 +127,8 @@ class AttentionBlock:
     bias_argument: str = ""
     hands_on_bias: bool = False
     bias_table: str = ""
+    norms: tuple[str, ...] = ()
+    shared_parts: tuple[Part, ...] = ()
 
     @property
     def heads_per_group(self) -> int:

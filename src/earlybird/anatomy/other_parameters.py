@@ -16,6 +16,7 @@ def beside_the_projections(
     modules: Mapping[str, nn.Module],
     name: str,
     projections: Iterable[Projection],
+    norms: Iterable[str] = (),
     *,
     units: int,
     groups: int,
@@ -23,6 +24,13 @@ def beside_the_projections(
     value_size: int,
 ) -> tuple[list[Part], list[str], bool]:
     """Every other parameter below an attention module accounted for.
+
+    Args:
+        modules: path -> module, of the model.
+        name: of the attention module.
+        projections: its own.
+        norms: paths of the norms over all heads that are accounted for.
+        units, groups, unit_size, value_size: see `AttentionBlock`.
 
     Returns:
         What goes with a head; reasons why the attention cannot be pruned; whether queries are normalised.
@@ -39,7 +47,7 @@ def beside_the_projections(
         last = path.rpartition(".")[2]
         normalised |= path != name and last.startswith("q") and "norm" in last and not isinstance(module, nn.Identity)
         buffers = ((leaf, buffer) for leaf, buffer in module.named_buffers(recurse=False) if leaf in PER_HEAD)
-        for leaf, parameter in (*module.named_parameters(recurse=False), *buffers):
+        for leaf, parameter in () if path in norms else (*module.named_parameters(recurse=False), *buffers):
             full = below(path, leaf)
             inside = full.removeprefix(below(name, "")) if name else full
             called = inside.removesuffix(".weight").removesuffix(".bias")
@@ -48,7 +56,8 @@ def beside_the_projections(
                 inner = last not in OUTER_NORMS
                 if inner and parameter.numel() not in (unit_size, value_size):
                     reasons.append(
-                        f"{called} normalises over {parameter.numel()} features, of which pruning would change the mean"
+                        f"{called} normalises over {parameter.numel()} features of all heads together, so that it"
+                        " needs those of removed heads too"
                     )
             elif called.endswith(PER_HEAD):
                 dim = _head_dimension(module, leaf, parameter, units, unit_size)

@@ -16,6 +16,7 @@ from earlybird.anatomy.projections import resize
 from earlybird.anatomy.without_heads import Conv1DWithoutInputs, WithoutHeads
 from earlybird.anatomy.wrappers import is_lora
 from earlybird.surgery.input_width import narrow
+from earlybird.surgery.norms_over_heads import select_features
 from earlybird.surgery.plan import Cut, unread
 from earlybird.surgery.position_bias import is_untied, tie_again, untie
 
@@ -41,6 +42,10 @@ class ModelEdit:
         if not is_untied(self._model.get_submodule(block.owner)):
             untie(self._model, block)
             self._undo.append(lambda: tie_again(self._model, block))
+
+    def select_features(self, block: AttentionBlock) -> None:
+        """Let an attention go on, after a norm over all heads, with the features of the heads that it keeps."""
+        self._undo += [undo for path in block.norms for undo in select_features(self._model.get_submodule(path))]
 
     def narrow(self, block: AttentionBlock) -> None:
         """Make an attention take its width from the heads that it has, not from its input."""
