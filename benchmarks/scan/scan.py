@@ -52,7 +52,7 @@ def outcome(model: nn.Module, inputs: dict[str, Any], kind: str) -> tuple[str, s
         return "crashed", f"{type(error).__name__}: {error}"
     try:
         masked = eb.apply_mask(copy.deepcopy(model), ticket)
-        pruned = eb.prune(copy.deepcopy(model), ticket)
+        pruned, on_a_batch = prune(model, ticket, inputs)
     except eb.InputError as error:
         return "refused", str(error)
     except Exception as error:
@@ -68,8 +68,20 @@ def outcome(model: nn.Module, inputs: dict[str, Any], kind: str) -> tuple[str, s
     smaller = sum(p.numel() for p in pruned.parameters()) < sum(p.numel() for p in model.parameters())
     if not difference < 1e-4 or not smaller:
         return "wrong", f"difference {difference:.1e}, effect {effect:.1e}, smaller: {smaller}"
-    remark = f"{len(left)} left out: {left[0]}" if left else ""
-    return "exact", remark if effect > 0 else f"without effect on the outputs; {remark}"
+    remarks = [] if effect > 0 else ["without effect on the outputs"]
+    remarks += ["checked on a batch, by prune(model, ticket, inputs=batch)"] if on_a_batch else []
+    remarks += [f"{len(left)} left out: {left[0]}"] if left else []
+    return "exact", "; ".join(remarks)
+
+
+def prune(model: nn.Module, ticket: eb.Ticket, inputs: dict[str, Any]) -> tuple[nn.Module, bool]:
+    """A pruned copy, and whether that took a batch, as the refusal without one says."""
+    try:
+        return eb.prune(copy.deepcopy(model), ticket), False
+    except eb.InputError as error:
+        if "inputs=batch" not in str(error):
+            raise
+    return eb.prune(copy.deepcopy(model), ticket, inputs=inputs), True
 
 
 def run(model: nn.Module, inputs: dict[str, Any]) -> list[torch.Tensor]:

@@ -28,12 +28,14 @@ from earlybird.anatomy.patterns import (
     GROUP_NAMES,
     GROUP_WIDTH_NAMES,
     HEAD_NAMES,
+    INPUTS_OF_HEADS,
     KEPT_HEADS,
     PER_HEAD_ARGUMENTS,
     RATIO_NAMES,
     UNIT_SIZE_NAMES,
     WIDTH_NAMES,
     AttentionPattern,
+    Layout,
 )
 from earlybird.anatomy.projections import Projection, projection_at
 from earlybird.anatomy.source_code import argument_names, names_read
@@ -74,7 +76,7 @@ def _block(
     holders = _holders(modules, name, query.path)
     norms = _norms_over_heads(modules, query, key, value)
     units, groups, unit_size, value_size = _sizes(
-        modules, holders, _selected(query, norms), _selected(key, norms), value, output
+        modules, holders, _selected(query, norms), _selected(key, norms), value, output, pattern.layout
     )
     norms = [norm for norm in norms if norm.normalised > unit_size]
     query, key = _selected(query, norms), _selected(key, norms)
@@ -151,6 +153,7 @@ def _norms_over_heads(
 def _holders(modules: Mapping[str, nn.Module], name: str, query: str) -> tuple[str, ...]:
     """Where a block keeps its counts: its module and all below, and what is around its query."""
     inside = [path for path in modules if path == name or path.startswith(below(name, ""))] if name else [""]
+    inside = [path for path in inside if INPUTS_OF_HEADS.isdisjoint(path.removeprefix(name).split("."))]
     around = query
     while len(around) > len(name):
         around = around.rpartition(".")[0]
@@ -195,6 +198,7 @@ def _sizes(
     key: Projection,
     value: Projection,
     output: Projection,
+    layout: Layout,
 ) -> tuple[int, int, int, int]:
     """Heads, key/value groups, features of a head in queries and keys, and in values."""
     said = _integers(modules, holders, HEAD_NAMES)
@@ -204,9 +208,10 @@ def _sizes(
             raise _MisfitError(f"its modules do not agree on the number of heads: {said}")
         units = next(iter(said.values()))
     elif len(set(sizes.values())) == 1:
-        units, rest = divmod(output.inputs, next(iter(sizes.values())))
+        features = output.inputs if query.path == value.path else query.outputs
+        units, rest = divmod(features, next(iter(sizes.values())))
         if rest:
-            raise _MisfitError(f"its {output.inputs} features are no multiple of the size of a head, {sizes}")
+            raise _MisfitError(f"its {features} features are no multiple of the size of a head, {sizes}")
     else:
         raise _MisfitError(
             f"nothing says how many heads it has (looked for the attributes {', '.join(HEAD_NAMES)};"
@@ -218,6 +223,9 @@ def _sizes(
     if query.path == value.path:
         groups, rest = divmod(query.outputs - units * value_size, 2 * value_size)
         unit_size = value_size
+    elif key.path == value.path and layout == "by-group":
+        unit_size, rest = divmod(query.outputs, units)
+        groups, rest = units, rest or key.outputs % units
     elif key.path == value.path:
         unit_size, rest = divmod(query.outputs, units)
         groups, rest = (0, 1) if rest else divmod(key.outputs, unit_size + value_size)
@@ -244,6 +252,8 @@ def _projection_parts(
     query, key, value = projections
     if query.path == value.path:
         return query.output_parts(_fused(pattern, pieces, units, groups))
+    if key.path == value.path and pattern.layout == "by-group":
+        return [*query.output_parts(pieces[0]), *key.output_parts(units + consecutive(groups, key.outputs // groups))]
     if key.path == value.path:
         return [*query.output_parts(pieces[0]), *key.output_parts(joined(pieces[1:]))]
     return [*query.output_parts(pieces[0]), *key.output_parts(pieces[1]), *value.output_parts(pieces[2])]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from earlybird.anatomy.blocks import Part, consecutive
 from earlybird.anatomy.paths import below
-from earlybird.anatomy.patterns import BEFORE_HEADS, OUTER_NORMS, PER_FEATURE, PER_HEAD
+from earlybird.anatomy.patterns import BEFORE_HEADS, INPUTS_OF_HEADS, OUTER_NORMS, PER_FEATURE, PER_HEAD
 from earlybird.anatomy.projections import Projection
 
 
@@ -43,6 +43,9 @@ def beside_the_projections(
         if path != name and not path.startswith(below(name, "")):
             continue
         if path in known or path.startswith(tuple(below(projection, "") for projection in known)):
+            continue
+        inside = path.removeprefix(below(name, "")) if name else path
+        if not INPUTS_OF_HEADS.isdisjoint(inside.split(".")):
             continue
         last = path.rpartition(".")[2]
         normalised |= path != name and last.startswith("q") and "norm" in last and not isinstance(module, nn.Identity)

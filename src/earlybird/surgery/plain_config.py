@@ -123,7 +123,9 @@ def fields_of(
             f"{name} has no field head_dim, so that the size of a head is the hidden size over the number of heads"
         )
     yield "num_attention_heads", block.units
-    yield "head_dim", block.unit_size
+    # Where it says something else, a part of a head (DeepSeek), the sizes have fields of their own.
+    if getattr(config, "head_dim", None) in (None, block.unit_size):
+        yield "head_dim", block.unit_size
     if grouped:
         groups = anatomy.key_value_groups
         yield "num_key_value_heads", groups[anatomy.attention.index(block)] if groups else block.units
@@ -188,7 +190,8 @@ def _prove(said: nn.Module, said_anatomy: Anatomy, model: nn.Module, anatomy: An
 
 
 def _shapes(model: nn.Module) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in model.state_dict().items()}
+    # Buffers that are not saved, too: the frequencies of a rotation are as many as a head has features.
+    return {name: value.shape for name, value in (*model.state_dict().items(), *model.named_buffers())}
 
 
 def _numbers(model: nn.Module) -> dict[str, float]:
