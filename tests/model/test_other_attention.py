@@ -76,3 +76,17 @@ def test_pruned_equals_masked_also_saved_and_loaded(name, tmp_path):
 def outputs(model, batch):
     with torch.no_grad():
         return output_tensors(model(**batch))[:1]
+
+
+def test_a_config_whose_layers_say_their_own_sizes_is_no_obstacle():
+    if not hasattr(hf, "Gemma4TextModel"):
+        pytest.skip(f"transformers {hf.__version__} has no Gemma4TextModel")
+    sizes = {**TEXT, "num_key_value_heads": 4, "head_dim": 4, "global_head_dim": 8, "hidden_size_per_layer_input": 0}
+    layers = {"layer_types": ["sliding_attention", "full_attention"]}
+    torch.manual_seed(0)
+    model = hf.Gemma4TextModel(hf.Gemma4TextConfig(**sizes, **layers)).eval()
+    anatomy = eb.Anatomy.of(model)
+    assert [block.unit_size for block in anatomy.attention] == [4, 8]
+    ticket = eb.Ticket.random(anatomy, eb.PruningConfig(heads=0.5, uniform=True), seed=1)
+    masked, pruned = eb.apply_mask(copy.deepcopy(model), ticket), eb.prune(model, ticket)
+    assert largest_difference(outputs(masked, TOKENS), outputs(pruned, TOKENS)) < 1e-5

@@ -20,6 +20,7 @@ from earlybird.anatomy.blocks import (
     consecutive,
     joined,
 )
+from earlybird.anatomy.config_fields import has_field
 from earlybird.anatomy.norms_over_heads import NormOverHeads, norm_over_heads
 from earlybird.anatomy.other_parameters import beside_the_projections
 from earlybird.anatomy.paths import below
@@ -185,7 +186,8 @@ def _integers_of_configs(
     for holder in holders:
         config, read = config_read_by(modules[holder]), names_read(modules[holder])
         for name in names:
-            value = getattr(config, name, None) if f"config.{name}" in read else None
+            known = f"config.{name}" in read and config is not None and has_field(config, name)
+            value = getattr(config, name) if known else None
             if type(value) is int and value > 0:
                 found[below(holder, name)] = value
     return found

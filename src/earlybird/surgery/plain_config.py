@@ -124,7 +124,7 @@ def fields_of(
         )
     yield "num_attention_heads", block.units
     # Where it says something else, a part of a head (DeepSeek), the sizes have fields of their own.
-    if getattr(config, "head_dim", None) in (None, block.unit_size):
+    if not has_field(config, "head_dim") or config.head_dim in (None, block.unit_size):
         yield "head_dim", block.unit_size
     if grouped:
         groups = anatomy.key_value_groups
