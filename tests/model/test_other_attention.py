@@ -42,6 +42,8 @@ MODELS = {
         },
         TOKENS,
     ),
+    # A norm for each head, with weights of its own.
+    "cohere": ("CohereModel", "CohereConfig", {**TEXT, "num_key_value_heads": 4, "use_qk_norm": True}, TOKENS),
     # A gate with one bias a head.
     "beam": (
         "BeamModel",

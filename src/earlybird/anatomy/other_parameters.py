@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 from torch import Tensor, nn
 
 from earlybird.anatomy.blocks import Part, consecutive
@@ -57,7 +58,12 @@ def beside_the_projections(
             last = called.rpartition(".")[2]
             if "Norm" in type(module).__name__ or last.endswith("norm"):
                 inner = last not in OUTER_NORMS
-                if inner and parameter.numel() not in (unit_size, value_size):
+                per_head = {(count, size) for count in (units, groups) for size in (unit_size, value_size)}
+                if inner and tuple(parameter.shape) in per_head:
+                    # A norm of each head alone, with weights of its own (Cohere's Command R+).
+                    shared = parameter.shape[0] == groups != units
+                    parts.append(Part(full, 0, np.arange(units, units + groups) if shared else np.arange(units)))
+                elif inner and parameter.numel() not in (unit_size, value_size):
                     reasons.append(
                         f"{called} normalises over {parameter.numel()} features of all heads together, so that it"
                         " needs those of removed heads too"
