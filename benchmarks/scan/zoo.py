@@ -44,7 +44,7 @@ _NAMES = (
     (POSITIONS, "max_position_embeddings n_positions max_source_positions max_target_positions"),
 )
 SIZES = {name: value for value, names in _NAMES for name in names.split()}
-SIZES |= dict.fromkeys(("head_dim", "d_kv", "attention_head_size"), HIDDEN // HEADS)
+SIZES |= dict.fromkeys(("head_dim", "d_kv", "attention_head_size", "rotary_dim"), HIDDEN // HEADS)
 SPECIAL_TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
 
 
@@ -68,6 +68,9 @@ def _tiny(config_class: Any) -> PretrainedConfig:
         size = SIZES.get(name, SIZES.get(aliases.get(name, "")))
         if size is not None and (value is None or (type(value) is int)):
             arguments[name] = size
+    if "kv_lora_rank" in known and "mrope_section" not in (known.get("rope_parameters") or {}):
+        # Keys and values made of a latent are of each head alone, and a part of a head is rotated.
+        arguments |= {"num_key_value_heads": HEADS, "qk_rope_head_dim": SIZES["head_dim"]}
     for name, value in SPECIAL_TOKENS.items():
         if isinstance(known.get(name), int):
             arguments[name] = value

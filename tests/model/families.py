@@ -166,6 +166,8 @@ FAMILIES = {
         "prompt",
     ),
     "qwen2": (hf.Qwen2ForCausalLM, hf.Qwen2Config, GROUPED, "prompt"),
+    "phi3": (hf.Phi3ForCausalLM, hf.Phi3Config, {**TEXT, "num_key_value_heads": 4}, "prompt"),
+    "olmo2": (hf.Olmo2ForCausalLM, hf.Olmo2Config, {**TEXT, "num_key_value_heads": 4}, "prompt"),
     "gemma": (hf.GemmaForCausalLM, hf.GemmaConfig, {**GROUPED, "num_key_value_heads": 1}, "prompt"),
     "bloom": (
         hf.BloomForCausalLM,

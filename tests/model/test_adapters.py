@@ -17,6 +17,8 @@ from earlybird.surgery.outputs import largest_difference, output_tensors
 TARGETS = {
     "bert": ["query", "value", "dense"],
     "llama": ["q_proj", "v_proj", "o_proj", "up_proj", "down_proj"],
+    "phi3": ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"],
+    "olmo2": ["q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj"],
     "gpt2": ["c_attn", "c_proj", "c_fc"],
 }
 
@@ -69,10 +71,11 @@ def test_pruning_cuts_the_matrices_along(name):
     assert largest_difference(run(model.merge_and_unload(), name), masked) < 1e-5 * size
 
 
-def test_the_optimizer_of_the_adapter_follows():
-    model = adapted(build("llama"), "llama").train()
+@pytest.mark.parametrize("name", ["llama", "phi3", "olmo2"])
+def test_the_optimizer_of_the_adapter_follows(name):
+    model = adapted(build(name), name).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-3)
-    output_tensors(model(**inputs("llama")))[0].square().mean().backward()
+    output_tensors(model(**inputs(name)))[0].square().mean().backward()
     optimizer.step()
     optimizer.zero_grad()
     eb.prune(
@@ -83,7 +86,7 @@ def test_the_optimizer_of_the_adapter_follows():
     trained = [p for p in model.parameters() if p.requires_grad]
     assert {id(p) for p in optimizer.param_groups[0]["params"]} == {id(p) for p in trained}
     assert all(optimizer.state[p]["exp_avg"].shape == p.shape for p in trained)
-    output_tensors(model(**inputs("llama")))[0].square().mean().backward()
+    output_tensors(model(**inputs(name)))[0].square().mean().backward()
     optimizer.step()
 
 

@@ -172,7 +172,10 @@ def test_ratios_differ_by_block():
 
 @pytest.mark.parametrize(
     ("name", "groups", "kept"),
-    [("llama", None, 4), ("llama", "whole", 4), ("llama", "within", 4), ("mistral", None, 4), ("gemma", None, 4)],
+    [
+        *(("llama", None, 4), ("llama", "whole", 4), ("llama", "within", 4), ("mistral", None, 4), ("gemma", None, 4)),
+        *(("phi3", None, 4), ("phi3", "whole", 4), ("phi3", "within", 4)),
+    ],
 )
 def test_heads_that_share_keys_and_values(name, groups, kept):
     model = build(name)

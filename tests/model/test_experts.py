@@ -14,7 +14,7 @@ import earlybird as eb
 from earlybird.latency import unit_costs
 from earlybird.slimming.slimming import Slimming
 
-# Of these no attention is pruned: OLMoE normalises over all heads, and DeepSeek's queries and keys are of low rank.
+# OLMoE normalises over all heads; queries and keys of DeepSeek are of low rank.
 OTHERS = {
     "olmoe": (hf.OlmoeForCausalLM, hf.OlmoeConfig, {"intermediate_size": 24, "num_experts": 8}),
     "deepseek_v3": (

@@ -16,20 +16,18 @@ MORE = {
     "gemma2": (hf.Gemma2ForCausalLM, hf.Gemma2Config, GROUPED),
     "gemma3": (hf.Gemma3ForCausalLM, hf.Gemma3TextConfig, GROUPED),
     "granite": (hf.GraniteForCausalLM, hf.GraniteConfig, GROUPED),
-    "olmo2": (hf.Olmo2ForCausalLM, hf.Olmo2Config, GROUPED),
     "phi": (hf.PhiForCausalLM, hf.PhiConfig, TEXT),
-    "phi3": (hf.Phi3ForCausalLM, hf.Phi3Config, {**TEXT, "num_key_value_heads": 4}),
     "qwen3": (hf.Qwen3ForCausalLM, hf.Qwen3Config, GROUPED),
     "starcoder2": (hf.Starcoder2ForCausalLM, hf.Starcoder2Config, GROUPED),
 }
 SAY_HEADS = (
     *("cohere", "gemma", "gemma2", "gemma3", "granite", "llama", "mistral", "mixtral", "phi"),
-    *("qwen2", "qwen3", "starcoder2"),
+    *("phi3", "qwen2", "qwen3", "starcoder2"),
 )
 SAY_NEURONS = (
     *("bert", "roberta", "electra", "distilbert", "mpnet", "deberta-v2", "modernbert", "vit", "deit", "beit"),
     *("beit, one bias for all layers", "clip text", "clip vision", "gpt2", "gpt-neox", "opt", "falcon"),
-    *("falcon, grouped", "falcon, alibi", *(name for name in SAY_HEADS if name != "mixtral"), "olmo2", "phi3"),
+    *("falcon, grouped", "falcon, alibi", *(name for name in SAY_HEADS if name != "mixtral"), "olmo2"),
 )
 NEURONS = ("intermediate_size", "hidden_dim", "n_inner", "ffn_dim", "ffn_hidden_size")
 

@@ -20,6 +20,8 @@ from transformers import (
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
     ViTConfig,
@@ -37,6 +39,7 @@ DECODERS = [
     (LlamaForCausalLM, LlamaConfig(**DECODER, head_dim=6)),
     (MistralForCausalLM, MistralConfig(**DECODER, head_dim=6)),
     (Qwen2ForCausalLM, Qwen2Config(**DECODER)),
+    (Phi3ForCausalLM, Phi3Config(**DECODER, pad_token_id=0)),
     (GemmaForCausalLM, GemmaConfig(**DECODER, head_dim=6)),
     (Gemma2ForCausalLM, Gemma2Config(**DECODER, head_dim=6)),
 ]

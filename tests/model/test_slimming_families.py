@@ -24,8 +24,8 @@ BIASED = (
     "bloom",
 )
 # Or its queries are normalised, or it has no kernel but its own.
-NOT_BEFORE = (*BIASED, "deberta", "deberta-v2", "qwen3_moe", "gpt_oss")
-GATED = ("modernbert", "llama", "mistral", "qwen2", "gemma", "t5", *MIXTURES)
+NOT_BEFORE = (*BIASED, "deberta", "deberta-v2", "qwen3_moe", "gpt_oss", "olmo2")
+GATED = ("modernbert", "llama", "mistral", "qwen2", "phi3", "olmo2", "gemma", "t5", *MIXTURES)
 
 
 def slimmed(model, kind, place):
@@ -127,8 +127,9 @@ def test_before_is_refused_where_a_position_bias_is_added(name):
         Slimming(model, eb.Anatomy.of(model), kinds=["heads"], places={"heads": "before"})
 
 
-def test_before_is_refused_where_queries_are_normalised():
-    model = Qwen3Model(Qwen3Config(**{**GROUPED, "num_hidden_layers": 1}))
+@pytest.mark.parametrize("make", [lambda: build("olmo2"), lambda: Qwen3Model(Qwen3Config(**GROUPED))])
+def test_before_is_refused_where_queries_are_normalised(make):
+    model = make()
     with pytest.raises(eb.InputError, match="normalised after their projection"):
         Slimming(model, eb.Anatomy.of(model), kinds=["heads"], places={"heads": "before"})
 

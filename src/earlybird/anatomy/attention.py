@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from earlybird.anatomy.block_config import config_read_by
 from earlybird.anatomy.blocks import (
     AttentionBlock,
     Counted,
@@ -19,6 +20,8 @@ from earlybird.anatomy.blocks import (
     consecutive,
     joined,
 )
+from earlybird.anatomy.config_fields import has_field
+from earlybird.anatomy.norms_over_heads import NormOverHeads, norm_over_heads
 from earlybird.anatomy.other_parameters import beside_the_projections
 from earlybird.anatomy.paths import below
 from earlybird.anatomy.patterns import (
@@ -26,12 +29,14 @@ from earlybird.anatomy.patterns import (
     GROUP_NAMES,
     GROUP_WIDTH_NAMES,
     HEAD_NAMES,
+    INPUTS_OF_HEADS,
     KEPT_HEADS,
     PER_HEAD_ARGUMENTS,
     RATIO_NAMES,
     UNIT_SIZE_NAMES,
     WIDTH_NAMES,
     AttentionPattern,
+    Layout,
 )
 from earlybird.anatomy.projections import Projection, projection_at
 from earlybird.anatomy.source_code import argument_names, names_read
@@ -70,7 +75,12 @@ def _block(
     if len({id(modules[p.path]) for p in found.values()}) != len(found):
         raise _MisfitError("two of its projections are one and the same module")
     holders = _holders(modules, name, query.path)
-    units, groups, unit_size, value_size = _sizes(modules, holders, query, key, value, output)
+    norms = _norms_over_heads(modules, query, key, value)
+    units, groups, unit_size, value_size = _sizes(
+        modules, holders, _selected(query, norms), _selected(key, norms), value, output, pattern.layout
+    )
+    norms = [norm for norm in norms if norm.normalised > unit_size]
+    query, key = _selected(query, norms), _selected(key, norms)
     pieces = (
         consecutive(units, unit_size),
         units + consecutive(groups, unit_size),
@@ -81,7 +91,14 @@ def _block(
     columns = consecutive(units, value_size)
     parts += output.input_parts(columns)
     beside, reasons, normalised = beside_the_projections(
-        modules, name, found.values(), units=units, groups=groups, unit_size=unit_size, value_size=value_size
+        modules,
+        name,
+        found.values(),
+        [norm.path for norm in norms],
+        units=units,
+        groups=groups,
+        unit_size=unit_size,
+        value_size=value_size,
     )
     if reasons:
         raise _MisfitError(reasons[0])
@@ -114,12 +131,30 @@ def _block(
         before=Site(query.path, np.where(rows < units, rows, -1), refusal),
         owner=owner,
         bias_argument=argument,
+        norms=tuple(norm.path for norm in norms),
+        shared_parts=tuple(part for norm in norms for part in norm.shared_parts(modules)),
     )
+
+
+def _selected(projection: Projection, norms: Sequence[NormOverHeads]) -> Projection:
+    """A projection as what comes after its norm over all heads sees it."""
+    return next((norm.selected for norm in norms if norm.projection is projection), projection)
+
+
+def _norms_over_heads(
+    modules: Mapping[str, nn.Module], query: Projection, key: Projection, value: Projection
+) -> list[NormOverHeads]:
+    """Those of the queries and of the keys, where these have projections of their own."""
+    if query.path == key.path or key.path == value.path:
+        return []
+    found = (norm_over_heads(modules, query, "q"), norm_over_heads(modules, key, "k"))
+    return [norm for norm in found if norm is not None]
 
 
 def _holders(modules: Mapping[str, nn.Module], name: str, query: str) -> tuple[str, ...]:
     """Where a block keeps its counts: its module and all below, and what is around its query."""
     inside = [path for path in modules if path == name or path.startswith(below(name, ""))] if name else [""]
+    inside = [path for path in inside if INPUTS_OF_HEADS.isdisjoint(path.removeprefix(name).split("."))]
     around = query
     while len(around) > len(name):
         around = around.rpartition(".")[0]
@@ -143,6 +178,21 @@ def _integers(modules: Mapping[str, nn.Module], holders: Sequence[str], names: S
     return found
 
 
+def _integers_of_configs(
+    modules: Mapping[str, nn.Module], holders: Sequence[str], names: Sequence[str]
+) -> dict[str, int]:
+    """The same of the configs that the holders have, where their forward passes read them."""
+    found: dict[str, int] = {}
+    for holder in holders:
+        config, read = config_read_by(modules[holder]), names_read(modules[holder])
+        for name in names:
+            known = f"config.{name}" in read and config is not None and has_field(config, name)
+            value = getattr(config, name) if known else None
+            if type(value) is int and value > 0:
+                found[below(holder, name)] = value
+    return found
+
+
 def _sizes(
     modules: Mapping[str, nn.Module],
     holders: Sequence[str],
@@ -150,6 +200,7 @@ def _sizes(
     key: Projection,
     value: Projection,
     output: Projection,
+    layout: Layout,
 ) -> tuple[int, int, int, int]:
     """Heads, key/value groups, features of a head in queries and keys, and in values."""
     said = _integers(modules, holders, HEAD_NAMES)
@@ -159,9 +210,10 @@ def _sizes(
             raise _MisfitError(f"its modules do not agree on the number of heads: {said}")
         units = next(iter(said.values()))
     elif len(set(sizes.values())) == 1:
-        units, rest = divmod(output.inputs, next(iter(sizes.values())))
+        features = output.inputs if query.path == value.path else query.outputs
+        units, rest = divmod(features, next(iter(sizes.values())))
         if rest:
-            raise _MisfitError(f"its {output.inputs} features are no multiple of the size of a head, {sizes}")
+            raise _MisfitError(f"its {features} features are no multiple of the size of a head, {sizes}")
     else:
         raise _MisfitError(
             f"nothing says how many heads it has (looked for the attributes {', '.join(HEAD_NAMES)};"
@@ -173,6 +225,9 @@ def _sizes(
     if query.path == value.path:
         groups, rest = divmod(query.outputs - units * value_size, 2 * value_size)
         unit_size = value_size
+    elif key.path == value.path and layout == "by-group":
+        unit_size, rest = divmod(query.outputs, units)
+        groups, rest = units, rest or key.outputs % units
     elif key.path == value.path:
         unit_size, rest = divmod(query.outputs, units)
         groups, rest = (0, 1) if rest else divmod(key.outputs, unit_size + value_size)
@@ -199,6 +254,8 @@ def _projection_parts(
     query, key, value = projections
     if query.path == value.path:
         return query.output_parts(_fused(pattern, pieces, units, groups))
+    if key.path == value.path and pattern.layout == "by-group":
+        return [*query.output_parts(pieces[0]), *key.output_parts(units + consecutive(groups, key.outputs // groups))]
     if key.path == value.path:
         return [*query.output_parts(pieces[0]), *key.output_parts(joined(pieces[1:]))]
     return [*query.output_parts(pieces[0]), *key.output_parts(pieces[1]), *value.output_parts(pieces[2])]
@@ -225,9 +282,16 @@ def _counts(
     unit_size: int,
     value_size: int,
 ) -> Iterator[HeadCount]:
-    tables: tuple[tuple[Counted, Sequence[str], int], ...] = (
+    in_configs: tuple[tuple[Counted, Sequence[str], int], ...] = (
         ("heads", HEAD_NAMES, units),
         ("groups", GROUP_NAMES, groups),
+    )
+    for counted, names, expected in in_configs:
+        for path, value in _integers_of_configs(modules, holders, names).items():
+            if value == expected:
+                yield HeadCount(path, counted, in_config=True)
+    tables: tuple[tuple[Counted, Sequence[str], int], ...] = (
+        *in_configs,
         ("ratio", RATIO_NAMES, units // groups),
         ("value width", WIDTH_NAMES, units * value_size),
         ("width", WIDTH_NAMES, units * unit_size),
@@ -248,11 +312,16 @@ def _refuse_stale_counts(
     modules: Mapping[str, nn.Module], holders: Sequence[str], counts: Sequence[HeadCount], units: int, groups: int
 ) -> None:
     """Refuse where the forward pass reads a number of heads that pruning would leave as it was."""
-    updated = {count.path for count in counts}
+    updated = {count.path for count in counts if not count.in_config}
+    from_configs = {count.path for count in counts if count.in_config}
     for holder in holders:
         module = modules[holder]
         read = names_read(module)
-        stale = [f"config.{n}" for n in (*HEAD_NAMES, *GROUP_NAMES) if f"config.{n}" in read]
+        stale = [
+            f"config.{name}"
+            for name in (*HEAD_NAMES, *GROUP_NAMES)
+            if f"config.{name}" in read and below(holder, name) not in from_configs
+        ]
         for attribute, value in vars(module).items():
             counting = "head" in attribute or "group" in attribute
             if (

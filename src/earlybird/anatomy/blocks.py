@@ -58,10 +58,17 @@ class Site:
 
 @dataclass(frozen=True)
 class HeadCount:
-    """An attribute that says how many heads there are, or what follows from it."""
+    """An attribute that says how many heads there are, or what follows from it.
+
+    Attributes:
+        path: of the module that has it, with its name.
+        counted: what it counts.
+        in_config: whether it is a field of the module's config instead.
+    """
 
     path: str
     counted: Counted
+    in_config: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,8 @@ class AttentionBlock:
         bias_argument: the argument that brings a bias of the scores with an entry for every head, or "".
         hands_on_bias: whether what comes there was computed by the first block of the stack for its own heads.
         bias_table: path of the table that this first block computed it from, or "".
+        norms: paths of the norms over the queries or keys of all heads.
+        shared_parts: what all heads need, as such norms do, and what goes with the last of them.
     """
 
     name: str
@@ -129,6 +138,8 @@ class AttentionBlock:
     bias_argument: str = ""
     hands_on_bias: bool = False
     bias_table: str = ""
+    norms: tuple[str, ...] = ()
+    shared_parts: tuple[Part, ...] = ()
 
     @property
     def heads_per_group(self) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 from torch import Tensor, nn
 
 from earlybird.anatomy.blocks import Part, consecutive
 from earlybird.anatomy.paths import below
-from earlybird.anatomy.patterns import BEFORE_HEADS, OUTER_NORMS, PER_FEATURE, PER_HEAD
+from earlybird.anatomy.patterns import BEFORE_HEADS, INPUTS_OF_HEADS, OUTER_NORMS, PER_FEATURE, PER_HEAD
 from earlybird.anatomy.projections import Projection
 
 
@@ -16,6 +17,7 @@ def beside_the_projections(
     modules: Mapping[str, nn.Module],
     name: str,
     projections: Iterable[Projection],
+    norms: Iterable[str] = (),
     *,
     units: int,
     groups: int,
@@ -23,6 +25,13 @@ def beside_the_projections(
     value_size: int,
 ) -> tuple[list[Part], list[str], bool]:
     """Every other parameter below an attention module accounted for.
+
+    Args:
+        modules: path -> module, of the model.
+        name: of the attention module.
+        projections: its own.
+        norms: paths of the norms over all heads that are accounted for.
+        units, groups, unit_size, value_size: see `AttentionBlock`.
 
     Returns:
         What goes with a head; reasons why the attention cannot be pruned; whether queries are normalised.
@@ -36,19 +45,28 @@ def beside_the_projections(
             continue
         if path in known or path.startswith(tuple(below(projection, "") for projection in known)):
             continue
+        inside = path.removeprefix(below(name, "")) if name else path
+        if not INPUTS_OF_HEADS.isdisjoint(inside.split(".")):
+            continue
         last = path.rpartition(".")[2]
         normalised |= path != name and last.startswith("q") and "norm" in last and not isinstance(module, nn.Identity)
         buffers = ((leaf, buffer) for leaf, buffer in module.named_buffers(recurse=False) if leaf in PER_HEAD)
-        for leaf, parameter in (*module.named_parameters(recurse=False), *buffers):
+        for leaf, parameter in () if path in norms else (*module.named_parameters(recurse=False), *buffers):
             full = below(path, leaf)
             inside = full.removeprefix(below(name, "")) if name else full
             called = inside.removesuffix(".weight").removesuffix(".bias")
             last = called.rpartition(".")[2]
             if "Norm" in type(module).__name__ or last.endswith("norm"):
                 inner = last not in OUTER_NORMS
-                if inner and parameter.numel() not in (unit_size, value_size):
+                per_head = {(count, size) for count in (units, groups) for size in (unit_size, value_size)}
+                if inner and tuple(parameter.shape) in per_head:
+                    # A norm of each head alone, with weights of its own (Cohere's Command R+).
+                    shared = parameter.shape[0] == groups != units
+                    parts.append(Part(full, 0, np.arange(units, units + groups) if shared else np.arange(units)))
+                elif inner and parameter.numel() not in (unit_size, value_size):
                     reasons.append(
-                        f"{called} normalises over {parameter.numel()} features, of which pruning would change the mean"
+                        f"{called} normalises over {parameter.numel()} features of all heads together, so that it"
+                        " needs those of removed heads too"
                     )
             elif called.endswith(PER_HEAD):
                 dim = _head_dimension(module, leaf, parameter, units, unit_size)

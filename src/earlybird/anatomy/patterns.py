@@ -17,7 +17,8 @@ class AttentionPattern:
         output: the projection of the concatenated heads.
         layout: how a fused projection's rows lie. "stacked": all queries, then all keys, then all values.
             "by-group": for each key/value group in turn its queries, its key, its value (without shared keys
-            and values: for each head its query, key and value).
+            and values: for each head its query, key and value). Where keys and values alone are fused: for each
+            head in turn its key, of any size, and its value.
     """
 
     query: str
@@ -72,6 +73,8 @@ ATTENTION_PATTERNS: tuple[AttentionPattern, ...] = (
     AttentionPattern("Wq", "Wk", "Wv", "dense"),
     AttentionPattern("longformer_self_attn.query", "longformer_self_attn.key", "longformer_self_attn.value", "output"),
     AttentionPattern("to_q", "to_kv", "to_kv", "to_out"),
+    AttentionPattern("q_b_proj", "kv_b_proj", "kv_b_proj", "o_proj", "by-group"),  # deepseek, from latents
+    AttentionPattern("q_proj", "kv_b_proj", "kv_b_proj", "o_proj", "by-group"),
     AttentionPattern("q_attn", "c_attn", "c_attn", "c_proj"),  # gpt2, attending to an encoder
     _fused("c_attn", "c_proj", "stacked"),  # gpt2
     _fused("Wqkv", "Wo", "stacked"),  # modernbert
@@ -123,6 +126,7 @@ GROUP_NAMES = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "num_k_heads"
 RATIO_NAMES = ("num_key_value_groups", "n_rep", "num_queries_per_kv", "num_heads_per_group", "num_kv_groups")
 WIDTH_NAMES = (
     "all_head_size",
+    "q_dim",
     "inner_dim",
     "split_size",
     "attn_dim",
@@ -182,6 +186,7 @@ PER_HEAD = (
     "rel_pos.mlp.fc2",
     "s_gate",
     "temperature",
+    "gate_bias",
     "A",
     "dt_proj",
 )
@@ -189,6 +194,11 @@ PER_HEAD = (
 PER_FEATURE = ("rel_pos_h", "rel_pos_w", "distance_embedding", "gru_rel_pos_linear", "emb_rel_k", "emb_rel_v")
 # The first layers of networks that compute a position bias: they have no heads yet.
 BEFORE_HEADS = ("continuous_position_bias_mlp.0", "cpb_mlp.0", "meta_mlp.fc1", "rel_pos.mlp.fc1")
+# What makes the input of queries, keys and values and has none of their heads: latents, and the choice of positions
+# with heads of its own (DeepSeek); fewer positions (Segformer).
+INPUTS_OF_HEADS = frozenset(
+    ("q_a_proj", "q_a_layernorm", "kv_a_proj_with_mqa", "kv_a_layernorm", "indexer", "sequence_reduction", "sr")
+)
 # Norms of the block's input or of the sum after it, as wide as the model and not as the heads.
 OUTER_NORMS = (
     "LayerNorm",

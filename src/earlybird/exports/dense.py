@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -10,7 +11,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from earlybird.anatomy import Anatomy
+from earlybird.anatomy.bias_tables import untied
+from earlybird.anatomy.blocks import Part
 from earlybird.anatomy.config_fields import CannotSayError
+from earlybird.anatomy.norms_over_heads import KEPT_FEATURES
+from earlybird.anatomy.patterns import KEPT_HEADS
 from earlybird.checkpoint.model_files import moved_in_together
 from earlybird.errors import InputError
 from earlybird.exports.foreign import refuse_own_mathematics
@@ -24,8 +29,8 @@ def write_dense(model: PreTrainedModel, directory: Path, ticket: Ticket | None =
     """Save a model of the original shape that computes what a pruned one computes.
 
     Raises:
-        InputError: the ticket is not the one by which the model was pruned, or pruning gave the layers parts of
-            their own (position biases of the heads kept).
+        InputError: the ticket is not the one by which the model was pruned, or pruning gave the layers tables of
+            position biases of their own.
     """
     refuse_own_mathematics(model)
     dense = dense_model(model, ticket)
@@ -44,26 +49,29 @@ def dense_model(model: PreTrainedModel, ticket: Ticket | None = None) -> PreTrai
     except CannotSayError as error:
         raise InputError(f"the shape before pruning is not known: {error}") from error
     anatomy, pruned = Anatomy.of(dense), Anatomy.of(model)
+    small = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    lists = _lists_of_kept(anatomy, small)
     if ticket is None:
         shape = PrunedShape.of(pruned)
         ticket = ticket_of_shape(anatomy, shape.kept, shape.key_value_groups, shape.blocks)
-    small = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-    if own := sorted(small.keys() - dense.state_dict().keys()):
+        ticket = _with_heads_listed(ticket, anatomy, small, lists)
+    if own := sorted(small.keys() - dense.state_dict().keys() - lists.keys()):
         raise InputError(
             f"the dense model cannot be made: {own[0]} came with the heads kept, and the original shape has no place"
             " for it"
         )
     plan = plan_surgery(anatomy, ticket)
+    for name, part in lists.items():
+        index = next((cut.index for cut in plan.cuts if cut.parameter == name), torch.arange(len(part.unit_of)))
+        if not torch.equal(small[name], index):
+            raise _does_not_fit(name)
     large: dict[str, Tensor] = {}
     for name, value in dense.state_dict().items():
         content = small.get(name)
         for cut in reversed([cut for cut in plan.cuts if cut.parameter == name]):
             content = _spread(content, value.shape[cut.dim], cut.dim, cut.index)
         if content is None or content.shape != value.shape:
-            raise InputError(
-                f"the dense model cannot be made: {name} does not fit the ticket, which is not the one by which the"
-                " model was pruned"
-            )
+            raise _does_not_fit(name)
         large[name] = content
     # The tensors themselves, so that each keeps its type.
     dense.load_state_dict(large, assign=True)
@@ -71,6 +79,38 @@ def dense_model(model: PreTrainedModel, ticket: Ticket | None = None) -> PreTrai
     if getattr(model, "generation_config", None) is not None:
         dense.generation_config = copy.deepcopy(model.generation_config)
     return dense
+
+
+def _does_not_fit(name: str) -> InputError:
+    return InputError(
+        f"the dense model cannot be made: {name} does not fit the ticket, which is not the one by which the model was"
+        " pruned"
+    )
+
+
+def _lists_of_kept(dense: Anatomy, small: Mapping[str, Tensor]) -> dict[str, Part]:
+    """Buffers of a pruned model that list which heads, or features of heads, it has kept, and whose these are."""
+    parts = (part for block in dense.attention for part in untied(block).parts)
+    return {
+        part.parameter: part
+        for part in parts
+        if part.parameter in small and part.parameter.endswith((KEPT_HEADS, KEPT_FEATURES))
+    }
+
+
+def _with_heads_listed(
+    ticket: Ticket, dense: Anatomy, small: Mapping[str, Tensor], lists: Mapping[str, Part]
+) -> Ticket:
+    """A ticket that keeps, where a block lists its heads, these and not the first ones."""
+    if not lists:
+        return ticket
+    masks = {kind: mask.copy() for kind, mask in ticket.masks.items()}
+    for row, block in enumerate(dense.attention):
+        for part in untied(block).parts:
+            if part.parameter in lists and part.unit_of.max() < block.units:
+                masks["heads"][row] = False
+                masks["heads"][row, part.unit_of[small[part.parameter].numpy()]] = True
+    return Ticket.of(dense, masks, how="given")
 
 
 def _spread(small: Tensor | None, size: int, dim: int, index: Tensor) -> Tensor | None:

@@ -35,7 +35,13 @@ def write_per_layer_config(model: PreTrainedModel, directory: Path) -> None:
     config = dense_config(model.config)
     config.architectures = [type(model).__name__]
     config.dtype = model.dtype
-    layers = layer_fields(model, Anatomy.of(built(model, config)))
+    dense = built(model, config)
+    if own := sorted(model.state_dict().keys() - dense.state_dict().keys()):
+        raise InputError(
+            f"per-layer-config cannot describe {type(model).__name__}: {own[0]} came with the heads kept, and no field"
+            " says it"
+        )
+    layers = layer_fields(model, Anatomy.of(dense))
     # Beside the config, not in it: with it, transformers refuses to write some families'.
     content = {**json.loads(config.to_json_string()), "per_layer_config": layers}
     if layers:

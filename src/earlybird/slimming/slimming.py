@@ -89,7 +89,9 @@ class Slimming:
         if any(is_scaled(site.module) for sites in targets_of.values() for site in sites):
             raise InputError("the model has slimming coefficients already: finish or detach the search that owns them")
         blocks = [block for kind in kinds for block in (anatomy.attention if kind == "heads" else anatomy.mlp)]
-        refuse_shared_parameters(self._model, (part.parameter for block in blocks for part in block.parts))
+        own = {name for name, _ in self._model.named_parameters(remove_duplicate=False)}
+        parts = [part.parameter for block in blocks for part in block.parts]
+        refuse_shared_parameters(self._model, (name for name in parts if name in own))
         device = devices.pop()
         self.coefficients = {
             kind: SlimmingCoefficients([site.units for site in sites], device) for kind, sites in targets_of.items()

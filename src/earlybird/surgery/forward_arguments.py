@@ -14,8 +14,8 @@ from transformers.pytorch_utils import Conv1D
 from earlybird.anatomy import AttentionBlock, Block, MlpBlock
 from earlybird.surgery.position_bias import bias_heads
 
-_LENGTH = 6
 _GRID = (2, 3)
+_AREA = _GRID[0] * _GRID[1]
 _POSITIONS = 1024
 
 
@@ -41,26 +41,32 @@ def guessed_arguments(model: nn.Module, block: Block) -> Iterator[dict[str, Any]
         return torch.randn(shape, generator=generator, device="cpu").to(weight.device, weight.dtype)
 
     path = block.query if isinstance(block, AttentionBlock) else block.input
-    size = block.unit_size if isinstance(block, AttentionBlock) else 1
+    size = _rotated(model, block) if isinstance(block, AttentionBlock) else 1
     width = _inputs(model.get_submodule(path))
-    length = torch.arange(_LENGTH, device=weight.device)
-    known: dict[str, Any] = {"position_ids": length[None], "height": _GRID[0], "width": _GRID[1]}
-    known["cu_seqlens"] = torch.tensor([0, _LENGTH], dtype=torch.int32, device=weight.device)
-    known["max_seqlen"] = _LENGTH
+    grid = tuple(side * _stride(module) for side in _GRID)
+    length = grid[0] * grid[1]
+    known: dict[str, Any] = {"position_ids": torch.arange(length, device=weight.device)[None]}
+    known |= {"height": grid[0], "width": grid[1]}
+    known["cu_seqlens"] = torch.tensor([0, length], dtype=torch.int32, device=weight.device)
+    known["max_seqlen"] = length
     known["shared_kv_states"] = {}
-    known["relative_position_embeddings"] = random(1, 2 * _LENGTH - 1, width)
+    known["relative_position_embeddings"] = random(1, 2 * length - 1, width)
     known["rel_embeddings"] = random(_POSITIONS, width)
     if isinstance(block, AttentionBlock):
         if block.bias_argument == "alibi":
-            known["alibi"] = random(bias_heads(model.get_submodule(block.owner), block.units), 1, _LENGTH)
+            known["alibi"] = random(bias_heads(model.get_submodule(block.owner), block.units), 1, length)
         key_width = _inputs(model.get_submodule(block.key))
         if key_width != width or any(word in block.name.lower() for word in ("cross", "encdec", "encoder_attn")):
-            known |= dict.fromkeys(("key_value_states", "encoder_hidden_states"), random(1, _LENGTH, key_width))
-    square = weight.new_ones(1, 1, _LENGTH, _LENGTH)
-    masks = (None, torch.zeros_like(square), weight.new_ones(1, _LENGTH), square)
+            known |= dict.fromkeys(("key_value_states", "encoder_hidden_states"), random(1, length, key_width))
+    square = weight.new_ones(1, 1, length, length)
+    masks = (None, torch.zeros_like(square), weight.new_ones(1, length), square)
     masked = [name for name in names if name in ("mask", "attention_mask", "merged_attention_mask")]
-    windows = [(1, area, width) for area in sorted(_window_areas(module))]
-    for shape in (*windows, (1, _LENGTH, width), (1, *_GRID, width), (_LENGTH, width), (_LENGTH * _LENGTH, 1, width)):
+    shapes: list[tuple[int, ...]] = [(1, area, width) for area in sorted(_window_areas(module))]
+    shapes += [(1, length, width), (1, *grid, width), (length, width), (_AREA * _AREA, 1, width)]
+    if isinstance(block, AttentionBlock) and (outer := _outputs(model.get_submodule(block.output))) != width:
+        # The queries may be made of a latent, which is made of the input.
+        shapes += [(1, length, outer), (length, outer)]
+    for shape in shapes:
         features = random(*shape)
         for mask, unknown, part in itertools.product(
             masks if masked else (None,),
@@ -84,7 +90,7 @@ def _routed(names: list[str], module: nn.Module, block: MlpBlock) -> dict[str, A
     output = module.get_parameter(block.after.parameter)
     width = output.shape[3 - part.dim]
     generator = torch.Generator("cpu").manual_seed(0)
-    features = torch.randn(max(_LENGTH, block.experts), width, generator=generator, device="cpu")
+    features = torch.randn(max(_AREA, block.experts), width, generator=generator, device="cpu")
     first = torch.arange(len(features)) % block.experts
     both = torch.stack([first, (first + 1) % block.experts], dim=1)
     weights = torch.rand(both.shape, generator=generator, device="cpu")
@@ -98,6 +104,21 @@ def _window_areas(module: nn.Module) -> set[int]:
     squares = {(size, size) if type(size) is int else size for size in sizes}
     areas = {size[0] * size[1] for size in squares if isinstance(size, tuple) and len(size) == 2}
     return areas | {area + 1 for area in areas}
+
+
+def _stride(module: nn.Module) -> int:
+    """By how much a convolution makes a grid smaller: the sides must be multiples of that."""
+    return max((part.stride[0] for part in module.modules() if isinstance(part, nn.Conv2d)), default=1)
+
+
+def _rotated(model: nn.Module, block: AttentionBlock) -> int:
+    """Features of a head that a rotation by the position may be for: all, or those that it says (DeepSeek)."""
+    said = vars(model.get_submodule(block.owner)).get("qk_rope_head_dim")
+    return said if type(said) is int else block.unit_size
+
+
+def _outputs(module: nn.Module) -> int:
+    return int(module.nf if isinstance(module, Conv1D) else module.out_features)  # type: ignore[arg-type]
 
 
 def _inputs(module: nn.Module) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from earlybird.anatomy import Anatomy
+from earlybird.anatomy.block_config import BlockConfig
 from earlybird.anatomy.config_fields import parts_of
 from earlybird.anatomy.hugging_face import models_with_own_config, outermost_models
 from earlybird.errors import InputError
@@ -50,7 +51,11 @@ def give_own_configs(module: nn.Module) -> None:
         parts = zip(parts_of(model.config, ""), parts_of(own, ""), strict=True)
         replaced = {id(old): new for (_, old), (_, new) in parts}
         for each in model.modules():
-            if new := replaced.get(id(getattr(each, "config", None))):
+            config = getattr(each, "config", None)
+            if isinstance(config, BlockConfig):
+                if new := replaced.get(id(config.shared)):
+                    each.config = BlockConfig(new, config.counts)  # type: ignore[assignment]
+            elif new := replaced.get(id(config)):
                 each.config = new  # type: ignore[assignment]
 
 

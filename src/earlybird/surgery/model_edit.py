@@ -9,12 +9,14 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from earlybird.anatomy import AttentionBlock, Block
+from earlybird.anatomy.block_config import with_counts
 from earlybird.anatomy.blocks import Counted
 from earlybird.anatomy.paths import below, tensor_at
 from earlybird.anatomy.projections import resize
 from earlybird.anatomy.without_heads import Conv1DWithoutInputs, WithoutHeads
 from earlybird.anatomy.wrappers import is_lora
 from earlybird.surgery.input_width import narrow
+from earlybird.surgery.norms_over_heads import select_features
 from earlybird.surgery.plan import Cut, unread
 from earlybird.surgery.position_bias import is_untied, tie_again, untie
 
@@ -40,6 +42,10 @@ class ModelEdit:
         if not is_untied(self._model.get_submodule(block.owner)):
             untie(self._model, block)
             self._undo.append(lambda: tie_again(self._model, block))
+
+    def select_features(self, block: AttentionBlock) -> None:
+        """Let an attention go on, after a norm over all heads, with the features of the heads that it keeps."""
+        self._undo += [undo for path in block.norms for undo in select_features(self._model.get_submodule(path))]
 
     def narrow(self, block: AttentionBlock) -> None:
         """Make an attention take its width from the heads that it has, not from its input."""
@@ -83,7 +89,10 @@ class ModelEdit:
         }
         for count in block.head_counts:
             path, _, attribute = count.path.rpartition(".")
-            if count.counted == "bias shape":
+            if count.in_config:
+                config = self._model.get_submodule(path).config
+                self._set(path, "config", with_counts(config, {attribute: counts[count.counted]}))
+            elif count.counted == "bias shape":
                 shape = getattr(self._model.get_submodule(path), attribute)
                 self._set(path, attribute, (*shape[:-1], heads))
             else:

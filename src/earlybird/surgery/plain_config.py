@@ -17,7 +17,7 @@ from torch import nn
 
 from earlybird.anatomy import Anatomy, AttentionBlock, MlpBlock
 from earlybird.anatomy.config_fields import CannotSayError, changed, get_field, has_field, parts_of, set_field
-from earlybird.errors import first_line
+from earlybird.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -46,11 +46,11 @@ def say_plainly(model: PreTrainedModel, anatomy: Anatomy) -> None:
     if type(model).__module__.partition(".")[0] != "transformers":
         raise CannotSayError(f"{type(model).__name__} is not a class of transformers")
     said = built(model, model.config)
-    said_anatomy = Anatomy.of(said)
+    said_anatomy = _anatomy_of(said)
     changes = _changes(model, anatomy, said_anatomy)
     if changes:
         said = built(model, changed(model.config, changes))
-        said_anatomy = Anatomy.of(said)
+        said_anatomy = _anatomy_of(said)
     _prove(said, said_anatomy, model, anatomy)
     before = {path: get_field(model.config, path) for path in changes}
     for path, value in changes.items():
@@ -58,6 +58,13 @@ def say_plainly(model: PreTrainedModel, anatomy: Anatomy) -> None:
     if before:
         noted = getattr(model.config, NOTE, None) or {}
         setattr(model.config, NOTE, {"dense": {**before, **noted.get("dense", {})}})
+
+
+def _anatomy_of(said: PreTrainedModel) -> Anatomy:
+    try:
+        return Anatomy.of(said)
+    except InputError as error:
+        raise CannotSayError(f"the {type(said).__name__} that it describes has no blocks that are known") from error
 
 
 def dense_config(config: PreTrainedConfig) -> PreTrainedConfig:
@@ -120,7 +127,9 @@ def fields_of(
             f"{name} has no field head_dim, so that the size of a head is the hidden size over the number of heads"
         )
     yield "num_attention_heads", block.units
-    yield "head_dim", block.unit_size
+    # Where it says something else, a part of a head (DeepSeek), the sizes have fields of their own.
+    if not has_field(config, "head_dim") or config.head_dim in (None, block.unit_size):
+        yield "head_dim", block.unit_size
     if grouped:
         groups = anatomy.key_value_groups
         yield "num_key_value_heads", groups[anatomy.attention.index(block)] if groups else block.units
@@ -185,7 +194,8 @@ def _prove(said: nn.Module, said_anatomy: Anatomy, model: nn.Module, anatomy: An
 
 
 def _shapes(model: nn.Module) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in model.state_dict().items()}
+    # Buffers that are not saved, too: the frequencies of a rotation are as many as a head has features.
+    return {name: value.shape for name, value in (*model.state_dict().items(), *model.named_buffers())}
 
 
 def _numbers(model: nn.Module) -> dict[str, float]:

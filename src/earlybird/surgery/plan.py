@@ -151,6 +151,8 @@ def _cuts(block: Block, mask: NDArray[np.bool_]) -> list[Cut]:
     stays = block.kept(mask)
     stay_whole = unread(block) if not mask.any() else []
     kept = [(part, stays[part.unit_of]) for part in block.parts if part.parameter not in stay_whole]
+    if isinstance(block, AttentionBlock):
+        kept += [(part, np.full(len(part.unit_of), mask.any())) for part in block.shared_parts]
     return [
         Cut(part.parameter, part.dim, torch.from_numpy(_places(entries))) for part, entries in kept if not entries.all()
     ]

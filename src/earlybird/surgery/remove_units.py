@@ -67,6 +67,9 @@ def remove_units(
             edit.refit(path, value)
         for attention in plan.untied:
             edit.untie(attention)
+        for block, _ in plan.changed:
+            if isinstance(block, AttentionBlock):
+                edit.select_features(block)
         expected = parameter_count(model)
         with returns_seen(model, plan.emptied) as seen:
             checks = _output_checks(model, plan, patterns, inputs)
