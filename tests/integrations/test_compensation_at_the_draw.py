@@ -7,6 +7,7 @@ import logging
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from test_either_callback import by_trainer, either, examples
 from tiny_bert import tiny_bert
 from torch.utils.data import DataLoader
@@ -138,6 +139,18 @@ def test_of_large_batches_fewer_are_kept():
     for size in (1, 2, 3, 4, 5):
         model(torch.zeros(size))
     assert [len(call.inputs[0]) for call in kept.calls] == [2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("release", ["0.20", "0.21"])
+def test_a_model_with_adapters_is_refitted(release, tmp_path, caplog):
+    model = tiny_bert()
+    adapted = get_peft_model(model, LoraConfig(r=2, target_modules=["query"], task_type="SEQ_CLS"))
+    if release == "0.20":  # PEFT ran the forward pass of the model inside without calling it
+        adapted.base_model.forward = model.forward
+    arguments = TrainingArguments(str(tmp_path), max_steps=10, save_strategy="no", report_to=[], use_cpu=True)
+    trainer = Trainer(adapted, arguments, train_dataset=examples())
+    train_early_bird(trainer, eb.SearchConfig(**CONFIG, compensation=2), weights="continue")
+    assert "without compensation" not in caplog.text
 
 
 def test_a_model_that_the_training_does_not_call_is_pruned_without_a_refit_and_that_is_told(tmp_path, caplog):

@@ -52,6 +52,21 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
+def called(model: nn.Module) -> nn.Module:
+    """The module that is called with the arguments of the model itself: the model, or PEFT's tuner around it.
+
+    PEFT before 0.21 runs the forward pass of the model inside without calling it, so that none of its hooks is run.
+
+    Raises:
+        InputError: see `unwrapped`.
+    """
+    inner, tuners = unwrapped(model), sys.modules.get("peft.tuners.tuners_utils")
+    if tuners is None:
+        return inner
+    around = (module for module in model.modules() if isinstance(module, tuners.BaseTuner) and module.model is inner)
+    return next(around, inner)
+
+
 def forget_compiled_code() -> None:
     """Let compiled code be compiled anew, wherever it is: by default it does not notice that hooks came or went.
 

@@ -113,7 +113,7 @@ class SearchDriver:
             search, then=then, draw_at_end=draw_at_end, prune_at_end=prune_at_end, follow_weights=follow_weights
         )
         if config.compensation:
-            driver._kept = KeptBatches(unwrapped(model), config.compensation)
+            driver._kept = KeptBatches(model, config.compensation)
         return driver
 
     @property

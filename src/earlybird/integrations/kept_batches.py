@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from earlybird.anatomy.wrappers import called
+
 
 @dataclass(frozen=True)
 class Call:
@@ -36,7 +38,7 @@ class KeptBatches:
     Nothing is read twice from a loader, so that neither its order nor any random state is touched.
 
     Args:
-        model: that trains.
+        model: that trains, with or without what wraps it.
         count: of the calls kept; of accumulated gradients each backward pass has one. Of large batches, as of images,
             fewer are kept, which hold more tokens than a refit needs.
         most_bytes: of all calls kept, unless the newest takes more.
@@ -48,7 +50,7 @@ class KeptBatches:
     def __init__(self, model: nn.Module, count: int, *, most_bytes: int = 1 << 28) -> None:
         self._most_bytes = most_bytes
         self.calls: deque[Call] = deque(maxlen=count)
-        self._handle = model.register_forward_pre_hook(self._keep, with_kwargs=True)
+        self._handle = called(model).register_forward_pre_hook(self._keep, with_kwargs=True)
 
     def close(self) -> None:
         """Keep no more; what was kept stays."""
