@@ -136,6 +136,22 @@ def test_onnx_refuses_what_takes_text_and_images(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_onnx_tells_what_torch_cannot_write_and_a_way_out(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the onnx extra and onnxruntime")
+    model, _ = pruned(build("mixtral"), heads=0.4)
+    with pytest.raises(
+        eb.InputError, match=r'MixtralForCausalLM as ONNX: .*grouped_mm.*set_experts_implementation\("batched_mm"\)'
+    ):
+        eb.export(model, tmp_path, format="onnx")
+    assert not (tmp_path / "model.onnx").exists()
+    model.set_experts_implementation("batched_mm")
+    eb.export(model, tmp_path, format="onnx")
+    ids = torch.arange(5, 45)[None]
+    inputs = {"input_ids": ids.numpy(), "attention_mask": torch.ones_like(ids).numpy()}
+    (logits,) = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(["logits"], inputs)
+    torch.testing.assert_close(torch.from_numpy(logits), model(ids).logits.detach(), rtol=0, atol=1e-4)
+
+
 def test_a_per_layer_config_says_each_layer(tmp_path):
     model, ticket = pruned(tiny_vit(), neurons=0.4)
     eb.export(model, tmp_path, format="per-layer-config")

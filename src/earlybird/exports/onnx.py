@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from earlybird.errors import InputError
+from earlybird.errors import InputError, first_line
 from earlybird.extras import require
 
 FILE = "model.onnx"
@@ -23,7 +23,7 @@ def write_onnx(model: PreTrainedModel, directory: Path) -> None:
 
     Raises:
         InputError: the extra is not installed, the model is an encoder-decoder or takes other inputs than token ids or
-            images, or its weights are bfloat16, for which ONNX lacks operators.
+            images, torch cannot write it, or its weights are bfloat16, for which ONNX lacks operators.
     """
     if model.dtype not in (torch.float32, torch.float16):
         dtype = str(model.dtype).removeprefix("torch.")
@@ -51,8 +51,21 @@ def write_onnx(model: PreTrainedModel, directory: Path) -> None:
             assert program is not None
             directory.mkdir(parents=True, exist_ok=True)
             program.save(directory / FILE)
+    except torch.onnx.OnnxExporterError as error:
+        raise InputError(_refusal(model, error)) from error
     finally:
         model.train(training)
+
+
+def _refusal(model: PreTrainedModel, error: BaseException) -> str:
+    """What torch's exporter does not take, and a way out for a mixture of experts."""
+    # The exporter's own errors are advice to developers; the first one says what is wrong.
+    while error.__cause__ is not None:
+        error = error.__cause__
+    told = f"torch cannot write {type(model).__name__} as ONNX: {first_line(error)}"
+    if "grouped_mm" in told:
+        told += '; call model.set_experts_implementation("batched_mm") before'
+    return told
 
 
 def _example(model: PreTrainedModel) -> dict[str, torch.Tensor]:
