@@ -57,10 +57,10 @@ def write_onnx(model: PreTrainedModel, directory: Path) -> None:
         model.train(training)
 
 
-def _refusal(model: PreTrainedModel, error: BaseException) -> str:
+def _refusal(model: PreTrainedModel, error: Exception) -> str:
     """What torch's exporter does not take, and a way out for a mixture of experts."""
     # The exporter's own errors are advice to developers; the first one says what is wrong.
-    while error.__cause__ is not None:
+    while isinstance(error.__cause__, Exception):
         error = error.__cause__
     told = f"torch cannot write {type(model).__name__} as ONNX: {first_line(error)}"
     if "grouped_mm" in told:
