@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from surroundings import STEPS, batches, classifier, tokenizer, trainer
 from torch import nn
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, LlamaConfig, LlamaForCausalLM
 
 import earlybird
 
@@ -38,6 +38,25 @@ def saving(place: Path) -> dict[str, Any]:
         "ticket": ticket,
         "tokenizer": tokenizer(),
         "AutoModelForSequenceClassification": AutoModelForSequenceClassification,
+    }
+
+
+def elsewhere(place: Path) -> dict[str, Any]:
+    """A decoder, its tokenizer, and an encoder of sentences on disk."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    classifier().bert.save_pretrained(place / "words")
+    tokenizer().save_pretrained(place / "words")
+    words = Transformer(str(place / "words"))
+    SentenceTransformer(modules=[words, Pooling(words.get_embedding_dimension())]).save_pretrained(
+        str(place / "encoder")
+    )
+    return {
+        "model": LlamaForCausalLM(LlamaConfig(vocab_size=50, head_dim=8, num_key_value_heads=2, **sizes)),
+        "tokenizer": tokenizer(),
     }
 
 
@@ -122,6 +141,7 @@ PREPARATIONS: Mapping[str, Callable[[Path], dict[str, Any]]] = MappingProxyType(
         "docs/fine-tune-bert.md": loop,
         "docs/index.md": loop,
         "docs/load-and-serve.md": unpruned,
+        "docs/serve-elsewhere.md": elsewhere,
         "docs/slimming.md": adapted,
         "docs/timm.md": nothing,
         "docs/your-own-loop.md": loop,

@@ -7,12 +7,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from families import build
 from transformers import (
     AutoModelForImageClassification,
     BertConfig,
     BertForSequenceClassification,
     Dinov2Config,
     Dinov2Model,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlamaForSequenceClassification,
+    LlamaModel,
+    MistralConfig,
+    MistralForCausalLM,
     ViTConfig,
     ViTForImageClassification,
 )
@@ -83,6 +90,66 @@ def test_onnx_agrees_for_other_batches_and_lengths(make, tmp_path):
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     (logits,) = session.run(["logits"], {name: value.numpy() for name, value in inputs.items()})
     torch.testing.assert_close(torch.from_numpy(logits), model(**inputs).logits.detach(), rtol=0, atol=1e-4)
+
+
+DECODER = {**SIZES, "head_dim": 8, "num_key_value_heads": 2, "vocab_size": 100, "pad_token_id": 0}
+
+
+UNEVEN = {"heads": 0.4, "neurons": 0.4}
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "ratios"),
+    [
+        (LlamaForCausalLM, LlamaConfig(**DECODER), UNEVEN),
+        (LlamaForCausalLM, LlamaConfig(**DECODER), UNEVEN | {"uniform": True}),
+        (LlamaModel, LlamaConfig(**DECODER), UNEVEN),
+        (LlamaForSequenceClassification, LlamaConfig(**DECODER), UNEVEN),
+        (MistralForCausalLM, MistralConfig(**DECODER, sliding_window=9), UNEVEN),  # the batch below is longer
+    ],
+    ids=["language model", "uniform", "without a head", "classifier", "sliding window"],
+)
+def test_onnx_takes_decoders(family, config, ratios, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the onnx extra and onnxruntime")
+    model, _ = pruned(strong_weights(family(config)), **ratios)
+    ids = torch.randint(5, 100, (3, 13), generator=torch.Generator().manual_seed(1))
+    visible = torch.ones_like(ids)
+    visible[0, :4] = 0
+    visible[1, 9:] = 0
+    ids = ids * visible
+    expected = model(input_ids=ids, attention_mask=visible)[0].detach()
+    eb.export(model, tmp_path, format="onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    assert len(session.get_outputs()) == 1  # no keys and values
+    (output,) = session.run(None, {"input_ids": ids.numpy(), "attention_mask": visible.numpy()})
+    output = torch.from_numpy(output)
+    if output.ndim == 3:  # what stands at padding means nothing
+        output, expected = output[visible.bool()], expected[visible.bool()]
+    torch.testing.assert_close(output, expected, rtol=0, atol=1e-4)
+    assert model.config.use_cache
+
+
+def test_onnx_refuses_what_takes_text_and_images(tmp_path):
+    model, _ = pruned(build("clip"), neurons=0.4)
+    with pytest.raises(eb.InputError, match="token ids alone or images alone, CLIPModel is another"):
+        eb.export(model, tmp_path / "out", format="onnx")
+    assert not (tmp_path / "out").exists()
+
+
+def test_onnx_tells_what_torch_cannot_write_and_a_way_out(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the onnx extra and onnxruntime")
+    model, _ = pruned(build("mixtral"), heads=0.4)
+    with pytest.raises(
+        eb.InputError, match=r'MixtralForCausalLM as ONNX: .*grouped_mm.*set_experts_implementation\("batched_mm"\)'
+    ):
+        eb.export(model, tmp_path, format="onnx")
+    assert not (tmp_path / "model.onnx").exists()
+    model.set_experts_implementation("batched_mm")
+    eb.export(model, tmp_path, format="onnx")
+    ids = torch.arange(5, 45)[None]
+    inputs = {"input_ids": ids.numpy(), "attention_mask": torch.ones_like(ids).numpy()}
+    (logits,) = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(["logits"], inputs)
+    torch.testing.assert_close(torch.from_numpy(logits), model(ids).logits.detach(), rtol=0, atol=1e-4)
 
 
 def test_a_per_layer_config_says_each_layer(tmp_path):

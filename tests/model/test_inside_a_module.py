@@ -254,6 +254,24 @@ def test_a_sentence_transformer_trained_small_in_its_trainer_loads_from_what_it_
         np.testing.assert_allclose(again.encode(["a b c", "x y"]), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("config", [UNEVEN, eb.PruningConfig(neurons=0.4, uniform=True)], ids=["uneven", "uniform"])
+def test_a_pruned_encoder_in_the_format_of_sentence_transformers_gives_its_embeddings(config, tmp_path):
+    encoder, texts = sentence_transformer(tmp_path / "dense"), ["a b c", "x y"]
+    batch = encoder.tokenizer(texts, padding=True, return_tensors="pt")
+    inner = encoder[0].auto_model
+    ticket = eb.Ticket.random(eb.Anatomy.of(inner), config)
+    eb.prune(inner, ticket)
+    states, visible = output(inner, batch), batch["attention_mask"][..., None]
+    pooled = ((states * visible).sum(1) / visible.sum(1)).detach().numpy()
+    encoder.save_pretrained(str(tmp_path / "saved"))
+    np.testing.assert_allclose(SentenceTransformer(str(tmp_path / "saved")).encode(texts), pooled, atol=1e-5)
+    eb.save(inner, tmp_path / "saved", ticket=ticket)  # the same weights with their digest and the error message
+    again = SentenceTransformer(str(tmp_path / "saved"))
+    np.testing.assert_allclose(again.encode(texts), pooled, atol=1e-5)
+    assert eb.Anatomy.of(again).units == eb.Anatomy.of(inner).units
+    assert type(eb.load(tmp_path / "saved")) is BertModel
+
+
 def test_a_refusal_leaves_every_config_alone():
     whole = Classifier(bert())
     before = copy.deepcopy(whole.encoder.config.to_dict())

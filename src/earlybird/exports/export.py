@@ -29,8 +29,9 @@ def export(
 
     - "dense": the original shape, with zeros where units were removed. Whatever loads the original loads it, and
       computes what the pruned model computes; nothing is smaller.
-    - "onnx": model.onnx, for encoders that take input ids or pixel values; it takes batches and sequences of any
-      size. Needs the extra: pip install 'earlybird[onnx]'.
+    - "onnx": model.onnx, for encoders and decoders that take input ids or pixel values; it takes batches and
+      sequences of any size. A decoder's gives the logits of a whole text, without a cache of keys and values. Needs
+      the extra: pip install 'earlybird[onnx]'.
     - "per-layer-config": the pruned weights, and a config.json whose `per_layer_config` says the shape of each layer
       (transformers 5.14 and newer, for servers that read it; transformers' own models refuse it, whatever sizes they
       are told to ignore). Neurons in most families that count their layers from 0 to the last (no encoder-decoders),
