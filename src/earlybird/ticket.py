@@ -183,9 +183,9 @@ class Ticket:
 
         Args:
             seed: of the choice.
-            key_value_groups: `Anatomy.key_value_groups`, where heads share keys and values: then as many groups
+            key_value_groups: of the ticket's attention blocks, where heads share keys and values: then as many groups
                 stay, with as many heads in each.
-            expert_groups: `Anatomy.expert_groups`, where experts share a tensor: then each keeps as many neurons.
+            expert_groups: of the ticket's MLP blocks, where experts share a tensor: then each keeps as many neurons.
         """
         generator = np.random.default_rng(seed)
         masks: dict[Kind, NDArray[np.bool_]] = {}
@@ -201,6 +201,21 @@ class Ticket:
                     masks[kind][block, group * size + chosen] = True
         provenance = {**self.provenance, "how": "random", "seed": seed}
         return replace(self, masks=masks, provenance=provenance)
+
+    def shuffled_on(self, anatomy: Anatomy, seed: int) -> Ticket:
+        """`shuffled` with the groups that a model has.
+
+        Raises:
+            InputError: the ticket is for another model.
+        """
+
+        def groups(kind: Kind, of_model: Sequence[int] | None) -> list[int] | None:
+            if of_model is None or kind not in self.masks:
+                return None
+            return [of_model[row] for row in self.rows(anatomy, kind)]
+
+        heads, neurons = groups("heads", anatomy.key_value_groups), groups("neurons", anatomy.expert_groups)
+        return self.shuffled(seed, heads, neurons)
 
     def kept(self, kind: Kind) -> tuple[int, ...]:
         """Units kept in each block of a kind."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import numpy as np
 import pytest
 import torch
 import transformers as hf
 from families import GROUPED, MIXTURES, build, inputs, without_head_size
+from peft import LoraConfig, get_peft_model
 
 import earlybird as eb
 from earlybird.latency import unit_costs
@@ -206,7 +208,7 @@ def test_a_budget_of_flops_is_met_and_counts_the_experts_that_a_token_goes_to():
 def test_a_shuffled_ticket_keeps_as_many_of_every_expert():
     anatomy = eb.Anatomy.of(mixture("mixtral"))
     ticket = eb.Ticket.random(anatomy, eb.PruningConfig(neurons=0.5), seed=0)
-    other = ticket.shuffled(3, anatomy.key_value_groups, anatomy.expert_groups)
+    other = ticket.shuffled_on(anatomy, 3)
     assert not np.array_equal(other.masks["neurons"], ticket.masks["neurons"])
     for one, two in zip(*(per_expert(anatomy, each.masks["neurons"]) for each in (ticket, other)), strict=True):
         assert one.tolist() == two.tolist()
@@ -258,7 +260,7 @@ def test_experts_cannot_go_whole_and_have_no_table_of_milliseconds():
     anatomy = eb.Anatomy.of(model)
     with pytest.raises(eb.InputError, match="whole_blocks=True is not for the experts of a mixture"):
         eb.Ticket.random(anatomy, eb.PruningConfig(flops=0.7, whole_blocks=True))
-    with pytest.raises(eb.InputError, match="milliseconds of a mixture depend on which experts"):
+    with pytest.raises(eb.InputError, match=r"milliseconds of a mixture depend on which experts.*exclude="):
         unit_costs(model, anatomy, eb.PruningConfig(milliseconds=1, examples=1, tokens=8))
 
 
@@ -267,6 +269,73 @@ def test_a_search_under_float16_autocast_is_refused():
     eb.Search(model, eb.SearchConfig(neurons=0.5, heads=None), total_steps=20)
     with torch.autocast("cpu", torch.float16), pytest.raises(eb.InputError, match="use bfloat16"):
         model(**inputs("mixtral"))
+
+
+@pytest.mark.parametrize("asked", [{"target_modules": "all-linear"}, {"target_parameters": ["experts.down_proj"]}])
+def test_experts_with_adapters_on_them_are_left_out_and_the_rest_is_pruned(asked):
+    model = mixture("mixtral")
+    adapted = get_peft_model(model, LoraConfig(r=4, **asked))
+    anatomy = eb.Anatomy.of(adapted)
+    assert not anatomy.mlp
+    assert all("PEFT's adapters are on its experts" in left.reason for left in anatomy.left_out)
+    ticket = eb.Ticket.random(anatomy, eb.PruningConfig(heads=0.4), seed=0)
+    eb.prune(adapted, ticket)
+    before = logits(adapted)
+    assert torch.allclose(logits(adapted.merge_and_unload()), before, atol=1e-5 * float(before.abs().max()))
+
+
+def test_experts_that_cannot_be_run_by_themselves_are_not_cut():
+    model = mixture("mixtral")
+    ticket = eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(neurons=0.5), seed=0)
+    before = logits(model)
+
+    def breaks(*arguments):
+        if not arguments[0].requires_grad and arguments[0].shape[0] < 18:
+            raise RuntimeError("wants more")
+        return type(experts).forward(experts, *arguments)
+
+    experts = model.model.layers[0].mlp.experts
+    experts.forward = breaks
+    with pytest.raises(eb.InputError, match="cannot be run by itself to check"):
+        eb.prune(model, ticket)
+    assert torch.equal(logits(model), before)
+
+
+def test_what_was_pruned_before_experts_were_known_still_loads(tmp_path):
+    """Its config names the blocks of then: dense ones, and experts that all tokens share."""
+    model = mixture("deepseek_v3")
+    anatomy = eb.Anatomy.of(model, exclude=["*experts", "*self_attn"])
+    eb.save(eb.prune(model, eb.Ticket.random(anatomy, eb.PruningConfig(neurons=0.5), seed=0)), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    said = config["quantization_config"]
+    (row,) = [i for i, name in enumerate(said["blocks"]["neurons"]) if name.endswith("mlp.experts")]
+    for part in (said["blocks"]["neurons"], said["kept"]["neurons"]):
+        del part[row]
+    for part in (said["blocks"], said["kept"]):
+        part.pop("heads", None)
+    said.pop("key_value_groups", None)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for loaded in (eb.load(tmp_path), type(model).from_pretrained(tmp_path)):
+        assert torch.allclose(logits(loaded), logits(model), atol=1e-5)
+    said["blocks"]["neurons"][0] = "model.layers.9.mlp"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(eb.InputError, match="which are not the 3 blocks"):
+        eb.load(tmp_path)
+
+
+def test_a_ticket_of_some_blocks_is_shuffled_in_its_shape():
+    model = mixture("deepseek_v3")
+    anatomy = eb.Anatomy.of(model)
+    ticket = eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(neurons=0.5, exclude=["*experts"]), seed=0)
+    other = ticket.shuffled_on(anatomy, 1)
+    assert other.kept("neurons") == ticket.kept("neurons")
+
+
+def test_a_per_layer_config_of_a_mixture_is_refused(tmp_path):
+    model = mixture("deepseek_v3")
+    eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(neurons=0.5), seed=0))
+    with pytest.raises(eb.InputError, match="cannot describe DeepseekV3ForCausalLM: of a mixture's experts"):
+        eb.export(model, tmp_path, format="per-layer-config")
 
 
 def test_the_anatomy_names_the_experts():

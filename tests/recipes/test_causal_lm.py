@@ -5,7 +5,15 @@ import shutil
 import pytest
 import torch
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from tokenizers.processors import TemplateProcessing
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BertConfig,
+    BertLMHeadModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+)
 
 import earlybird as eb
 from earlybird.errors import InputError
@@ -209,6 +217,77 @@ def test_what_compensation_runs_is_one_forward_pass(tmp_path, tiny_llama):
     assert len(calls) == 1
 
 
+def test_answers_are_greedy_whatever_the_model_would_do(tmp_path, tiny_llama):
+    write(tmp_path, chats(2))
+    found = task(tmp_path, tiny_llama, "metric=f1")
+    batch = found.collate(found.evaluation)
+    model = AutoModelForCausalLM.from_pretrained(tiny_llama).eval()
+    plain = found.predict(model, batch)
+    model.generation_config.repetition_penalty = 5.0
+    model.generation_config.suppress_tokens = [int(plain[0, 3])]
+    model.generation_config.do_sample = True
+    assert torch.equal(found.predict(model, batch), plain)
+    assert model.generation_config.repetition_penalty == 5.0
+
+
+THINKS = """{% for message in messages %}<{{ message['role'] }}>
+{% if message['role'] == 'assistant' %}the the {% endif %}{{ message['content'] }} <system>
+{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"""
+
+
+@pytest.mark.parametrize("template", [THINKS, None])
+def test_answers_are_compared_with_what_the_template_lets_the_model_learn(tmp_path, tiny_llama, template):
+    """With words before the answer, another token at its end than the tokenizer's, or none."""
+    write(tmp_path, chats(1))
+    template = template or AutoTokenizer.from_pretrained(tiny_llama).chat_template.replace(" <end>", "")
+    changed(tiny_llama, tmp_path / "model", chat_template=template)
+
+    class Knows(torch.nn.Module):
+        """Says what the data say."""
+
+        def __init__(self):
+            super().__init__()
+            self.inner = AutoModelForCausalLM.from_pretrained(tiny_llama)
+            self.generation_config = self.inner.generation_config
+
+        def generate(self, input_ids, attention_mask, do_sample):
+            rows = []
+            for row, visible in zip(input_ids, attention_mask, strict=True):
+                prompt = row[visible == 1].tolist()
+                item = next(item for item in found.evaluation if item.numbers[: item.given] == prompt)
+                answer = [*item.numbers[item.given :], *[4] * 9][:7]
+                rows.append([*row.tolist(), *answer])
+            return torch.tensor(rows)
+
+        def forward(self, input_ids, attention_mask):
+            return self.inner(input_ids=input_ids, attention_mask=attention_mask)
+
+    found = task(tmp_path, tmp_path / "model", "metric=exact_match", "generation.max_new_tokens=7")
+    with torch.no_grad():
+        metrics = found.metrics(found.predict(Knows(), found.collate(found.evaluation)).numpy())
+    assert metrics["exact_match"] == 100
+
+
+def test_texts_without_a_word_are_left_out(tmp_path, tiny_llama):
+    write(tmp_path, [{"text": ""}, {"text": "the cat"}, {"text": ""}])
+    found = task(tmp_path, tiny_llama, "data.examples=text")
+    assert len(found.train) == 1
+    write(tmp_path, [{"text": ""}])
+    with pytest.raises(InputError, match="neither this text nor any other"):
+        _ = task(tmp_path, tiny_llama, "data.examples=text").train
+
+
+def test_a_start_token_that_is_the_end_token_stays_in_front(tmp_path, tiny_llama):
+    directory = changed(tiny_llama, tmp_path / "model", bos_token="<end>")
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    tokenizer._tokenizer.post_processor = TemplateProcessing(single="<end> $A", special_tokens=[("<end>", 1)])
+    tokenizer.save_pretrained(directory)
+    write(tmp_path, pairs())
+    item = task(tmp_path, directory, "data.examples=prompt-completion").train[0]
+    assert tokenizer.decode(item.numbers) == "<end> what is the cat red <end>"
+    assert item.given == 5
+
+
 # Bad input
 
 
@@ -237,6 +316,7 @@ def test_what_is_no_conversation_is_refused(tmp_path, tiny_llama, messages, said
         (["data.examples=text", "data.text_column=prompt", "metric=f1"], "plain text has none: choose token_accuracy"),
         (["data.examples=prompt-completion", "model.packing=true"], "packing puts plain texts together"),
         (["data.examples=prompt-completion", "model.max_length=65"], "must be at most 64 tokens"),
+        (["model.lora={init_lora_weights: pissa}"], "'pissa' changes the weights that the adapters are beside"),
         (["model.lora={rank: 8}"], "PEFT's LoraConfig has no 'rank'"),
         (["model.lora={r: 8, bias: odd, use_dora: 3, layers_pattern: x}"], "PEFT takes no"),
     ],
@@ -290,6 +370,38 @@ def test_a_tokenizer_that_cannot_serve_is_refused(tmp_path, tiny_llama, settings
     directory = changed(tiny_llama, tmp_path / "model", **settings)
     with pytest.raises(InputError, match=said):
         task(tmp_path, directory).fetch()
+
+
+def test_an_answer_needs_a_prompt_and_positions_for_what_is_written(tmp_path, tiny_llama):
+    write(tmp_path, [{"prompt": "", "completion": "red"}])
+    asked = ["data.examples=prompt-completion", "metric=f1"]
+    with pytest.raises(InputError, match="1 of 1 evaluation examples have no prompt"):
+        task(tmp_path, tiny_llama, *asked).fetch()
+    write(tmp_path, pairs())
+    config = GPT2Config(vocab_size=60, n_embd=32, n_layer=1, n_head=4, n_positions=24, bos_token_id=1, eos_token_id=1)
+    directory = shutil.copytree(tiny_llama, tmp_path / "gpt2")
+    GPT2LMHeadModel(config).save_pretrained(directory)
+    with pytest.raises(InputError, match=r"max_new_tokens must be at most 20 .* end at 24, behind a prompt of 4"):
+        task(tmp_path, directory, *asked, "generation.max_new_tokens=21").fetch()
+
+
+def test_an_encoder_is_no_decoder(tmp_path, tiny_llama):
+    write(tmp_path, pairs())
+    directory = shutil.copytree(tiny_llama, tmp_path / "bert")
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 64}
+    BertLMHeadModel(BertConfig(vocab_size=60, **sizes)).save_pretrained(directory)
+    with pytest.raises(InputError, match="is no decoder: what BertLMHeadModel says of a token depends on those behind"):
+        task(tmp_path, directory, "data.examples=prompt-completion").fetch()
+
+
+@pytest.mark.parametrize("lora", ["{r: 4, use_dora: true}", "{r: 4, inference_mode: true}"])
+def test_adapters_that_cannot_be_searched_are_refused_before_anything_trains(tmp_path, tiny_llama, lora):
+    write(tmp_path, pairs())
+    wanted = ["data.examples=prompt-completion", f"model.lora={lora}", "search.detector=fixed-time"]
+    job = Job.begin(recipe(tmp_path, tiny_llama, *wanted, f"output={tmp_path / 'run'}"))
+    with pytest.raises(InputError):
+        dict(run_stages(job))
+    assert not job.files.dense.exists()
 
 
 def test_weights_that_are_missing_are_named(tmp_path, tiny_llama):

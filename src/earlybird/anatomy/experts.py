@@ -36,6 +36,11 @@ def experts_at(modules: Mapping[str, nn.Module], name: str) -> MlpBlock | LeftOu
         return None
     if any(is_quantized(own[path]) for path in (entering, OUTPUT)):
         return LeftOut(name, f"its experts are quantized: {WAY_OUT}")
+    if "base_layer" in name.split("."):
+        outer = name[: name.index(".base_layer")]
+        return LeftOut(
+            outer, "PEFT's adapters are on its experts: merge them first (merge_and_unload()), or leave these out"
+        )
     transposed = said["is_transposed"]
     experts, neurons = own[OUTPUT].shape[0], own[OUTPUT].shape[1 if transposed else 2]
     one = np.arange(neurons)

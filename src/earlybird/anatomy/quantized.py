@@ -21,8 +21,11 @@ def is_quantized(weight: Tensor) -> bool:
 def quantized_inside(module: nn.Module) -> str | None:
     """What to say of the first module inside one whose weight is quantized, or None."""
     for name, part in module.named_modules():
-        weight = getattr(part, "weight", None)
-        if isinstance(weight, Tensor) and weight.ndim == 2 and is_quantized(weight):
+        weights = [*part.parameters(recurse=False), getattr(part, "weight", None)]
+        weight = next(
+            (each for each in weights if isinstance(each, Tensor) and each.ndim == 2 and is_quantized(each)), None
+        )
+        if weight is not None:
             kind = f"{type(part).__module__.partition('.')[0]}'s {type(part).__name__}"
             stored = weight.dtype if _of_torch(weight) else type(weight).__name__
             return f"the weight of {name} ({kind}) is quantized, stored as {stored}: {WAY_OUT}"

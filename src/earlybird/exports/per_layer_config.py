@@ -32,6 +32,11 @@ def write_per_layer_config(model: PreTrainedModel, directory: Path) -> None:
             transformers does not read what would be written. Nothing is written then.
     """
     refuse_own_mathematics(model)
+    if Anatomy.of(model).expert_groups is not None:
+        raise InputError(
+            f"per-layer-config cannot describe {type(model).__name__}: of a mixture's experts and of those that all"
+            " tokens share its fields do not say apart how many neurons each keeps"
+        )
     config = dense_config(model.config)
     config.architectures = [type(model).__name__]
     config.dtype = model.dtype

@@ -46,7 +46,7 @@ def unit_costs(model: nn.Module, anatomy: Anatomy, config: PruningConfig) -> Uni
     if anatomy.expert_groups is not None:
         raise InputError(
             "the milliseconds of a mixture depend on which experts its tokens go to: give a budget of flops or of"
-            " parameters"
+            ' parameters, or leave the experts alone, exclude=["*experts*"]'
         )
     assert config.examples is not None
     inner = unwrapped(model)

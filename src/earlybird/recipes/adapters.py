@@ -33,9 +33,12 @@ def with_adapters(model: PreTrainedModel, lora: Mapping[str, Any], seed: int) ->
     set_seed(seed)
     try:
         settings = LoraConfig(**{"target_modules": "all-linear", "task_type": TaskType.CAUSAL_LM, **lora})
-        return get_peft_model(model, settings)
+        adapted = get_peft_model(model, settings)
     except ValueError as error:
         raise InputError(f"model.lora: PEFT cannot put it on {type(model).__name__}: {first_line(error)}") from error
+    if not any(parameter.requires_grad for parameter in adapted.parameters()):
+        raise InputError("model.lora: nothing of these adapters trains: leave out inference_mode")
+    return adapted
 
 
 def has_adapters(model: Any) -> bool:

@@ -14,13 +14,18 @@ from transformers.pytorch_utils import Conv1D
 from earlybird.anatomy import AttentionBlock, Block, MlpBlock
 from earlybird.surgery.position_bias import bias_heads
 
+# Under no name: what each kernel for experts calls otherwise.
+POSITIONAL = ""
 _GRID = (2, 3)
 _AREA = _GRID[0] * _GRID[1]
 _POSITIONS = 1024
 
 
 def guessed_arguments(model: nn.Module, block: Block) -> Iterator[dict[str, Any]]:
-    """Guesses at the arguments of a block's forward pass, the likeliest first; the same for a block at every call."""
+    """Guesses at the arguments of a block's forward pass, the likeliest first; the same for a block at every call.
+
+    What `POSITIONAL` holds comes without names.
+    """
     module = model.get_submodule(block.name)
     weight = next(model.get_submodule(block.after.path).parameters())
     parameters = [
@@ -33,7 +38,7 @@ def guessed_arguments(model: nn.Module, block: Block) -> Iterator[dict[str, Any]
     names = {parameter.name for parameter in parameters}
     required = {parameter.name for parameter in parameters[1:] if parameter.default is parameter.empty}
     if isinstance(block, MlpBlock) and block.experts:
-        yield _routed([parameter.name for parameter in parameters], model.get_submodule(block.name), block)
+        yield {POSITIONAL: _routed(model.get_submodule(block.name), block)}
         return
     generator = torch.Generator("cpu").manual_seed(0)
 
@@ -84,7 +89,7 @@ def guessed_arguments(model: nn.Module, block: Block) -> Iterator[dict[str, Any]
             yield {**chosen, parameters[0].name: features}
 
 
-def _routed(names: list[str], module: nn.Module, block: MlpBlock) -> dict[str, Any]:
+def _routed(module: nn.Module, block: MlpBlock) -> tuple[Tensor, ...]:
     """Features, which experts each goes to, so that each gets some, and by what weights."""
     part = block.entering_output
     output = module.get_parameter(block.after.parameter)
@@ -95,7 +100,7 @@ def _routed(names: list[str], module: nn.Module, block: MlpBlock) -> dict[str, A
     both = torch.stack([first, (first + 1) % block.experts], dim=1)
     weights = torch.rand(both.shape, generator=generator, device="cpu")
     values = (features.to(output.dtype), both, weights.to(output.dtype))
-    return {name: value.to(output.device) for name, value in zip(names, values, strict=False)}
+    return tuple(value.to(output.device) for value in values)
 
 
 def _window_areas(module: nn.Module) -> set[int]:

@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from earlybird.anatomy import AttentionBlock, Block, MlpBlock
+from earlybird.anatomy import Block, MlpBlock
 from earlybird.errors import InputError, first_line
 from earlybird.slimming.scaling import scale_parameter
-from earlybird.surgery.forward_arguments import guessed_arguments
+from earlybird.surgery.forward_arguments import POSITIONAL, guessed_arguments
 from earlybird.surgery.outputs import largest_difference, output_tensors
 
 _WAY_OUT = "leave such blocks out by their names: Anatomy.of(model, exclude=[...])"
@@ -131,11 +131,11 @@ def output_check_of_model(model: nn.Module, inputs: Mapping[str, Any]) -> Output
     return OutputCheck("", inputs, _run(model, inputs))
 
 
-def cannot_be_checked(model: nn.Module, block: AttentionBlock) -> InputError:
-    """What to say of an attention that could not be run by itself."""
+def cannot_be_checked(model: nn.Module, block: Block) -> InputError:
+    """What to say of a block that could not be run by itself."""
     module = type(model.get_submodule(block.name)).__name__
     return InputError(
-        f"{block.name} ({module}) cannot be run by itself to check that its heads can be removed, because its forward"
+        f"{block.name} ({module}) cannot be run by itself to check that its units can be removed, because its forward"
         f" pass wants arguments that are not known; check it on a batch of yours: prune(model, ticket, inputs=batch)"
     )
 
@@ -148,7 +148,8 @@ def check_key(model: nn.Module, block: Block) -> tuple[Any, ...]:
 
 def _run(module: nn.Module, arguments: Mapping[str, Any]) -> list[Tensor]:
     with torch.no_grad(), evaluated(module), _default_device(next(module.parameters()).device):
-        return output_tensors(module(**arguments))
+        named = {name: value for name, value in arguments.items() if name != POSITIONAL}
+        return output_tensors(module(*arguments.get(POSITIONAL, ()), **named))
 
 
 def _same(masked: list[Tensor], removed: list[Tensor]) -> bool:

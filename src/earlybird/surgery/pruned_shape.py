@@ -144,6 +144,9 @@ def ticket_of_shape(
             )
         masks[kind] = np.zeros((len(units), max(units)), dtype=np.bool_)
         for block, row in enumerate(rows):
+            if row is None:  # the version that pruned it did not know this block
+                masks[kind][block, : units[block]] = True
+                continue
             name, full, full_groups = anatomy.names[kind][block], units[block], dense_groups[block]
             mixture = experts is not None and full_groups < full  # whose experts all stay
             count, share = counts[row], full_groups if mixture else kept_groups[row]
@@ -159,12 +162,15 @@ def ticket_of_shape(
     return Ticket.of(anatomy, masks, how="given")
 
 
-def _rows(names: Sequence[str], said: Sequence[str] | None, count: int) -> list[int] | None:
-    """For each block the index of what the config says of it: by name, where a prefix may differ, else in order."""
+def _rows(names: Sequence[str], said: Sequence[str] | None, count: int) -> Sequence[int | None] | None:
+    """For each block the index of what the config says of it: by name, where a prefix may differ, else in order.
+
+    Where all that it names are there, it says nothing of the others.
+    """
     if said is not None and len(said) == count:
         found = [next((i for i, other in enumerate(said) if _same_block(name, other)), None) for name in names]
-        if names and None not in found:
-            return [index for index in found if index is not None]
+        if names and (None not in found or set(found) == {*range(count), None}):
+            return found
     return list(range(count)) if len(names) == count else None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from earlybird.anatomy import Anatomy, AttentionBlock, AttentionPattern
+from earlybird.anatomy import Anatomy, AttentionBlock, AttentionPattern, MlpBlock
 from earlybird.anatomy.flops import parameter_count
 from earlybird.anatomy.shared_parameters import refuse_shared_parameters
 from earlybird.errors import InputError
@@ -122,6 +122,8 @@ def _output_checks(
             sorts[key] = output_check_of(model, block, emptied=block.name in emptied)
             unchecked = sorts[key] is None and inputs is None
             if unchecked and isinstance(block, AttentionBlock) and not block.query.endswith(vouched):
+                raise cannot_be_checked(model, block)
+            if sorts[key] is None and isinstance(block, MlpBlock) and block.experts:
                 raise cannot_be_checked(model, block)
         if inputs is not None:
             sorts[(model,)] = output_check_of_model(model, inputs)

@@ -144,7 +144,7 @@ def write_draw(job: Job, anatomy: Anatomy, ticket: Ticket, verdict: Draw) -> Non
         for stage in (job.files.pruned(weights, "ticket").parent, job.files.trained(weights, "ticket").parent):
             remove_whole(stage)
     ticket.save(job.files.ticket("ticket"))
-    random = ticket.shuffled(job.recipe.seed, anatomy.key_value_groups, anatomy.expert_groups)
+    random = ticket.shuffled_on(anatomy, job.recipe.seed)
     random.save(job.files.ticket("random"))
     write_json(job.files.draw, {**verdict.description(), "versions": ticket.provenance["versions"]})
 

@@ -33,7 +33,7 @@ def tickets_of(recipe: Recipe) -> tuple[Which, ...]:
 
 def run_stages(job: Job) -> Iterator[tuple[str, bool]]:
     """Run stage after stage; yields each one's name and whether there was anything to do."""
-    job.check_detector(job.initial_model())
+    job.check_detector(job.to_train(job.initial_model()))
     if job.recipe.dense:
         yield "dense", train_dense(job)
     yield "search", search(job)

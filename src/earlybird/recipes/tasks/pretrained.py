@@ -108,6 +108,24 @@ def as_it_is(auto_class: Any, name: str) -> PreTrainedModel:
     return model
 
 
+def refuse_seeing_ahead(model: PreTrainedModel, name: str) -> None:
+    """Refuse a model whose prediction of a token depends on later ones: an encoder that has a head for words.
+
+    Raises:
+        InputError: it is one.
+    """
+    words: Any = model.get_input_embeddings()
+    size = words.weight.shape[0]
+    texts = torch.arange(4)[None] % size, torch.tensor([[0, 1, 2, min(4, size - 1)]]) % size
+    with torch.no_grad():
+        first, second = (model.eval()(input_ids=text).logits[:, 0] for text in texts)
+    if not torch.allclose(first, second, rtol=1e-3, atol=1e-4 * float(first.abs().max())):
+        raise InputError(
+            f"{name} is no decoder: what {type(model).__name__} says of a token depends on those behind it, the answer"
+            " among them; choose a model for text generation"
+        )
+
+
 def _refuse_code(name: str) -> None:
     """Raise InputError if there is no such config, or it names code or a file of weights."""
     try:

@@ -23,12 +23,12 @@ class Example:
     """What is given and what is to be learnt.
 
     Attributes:
-        given: the messages before the answer, or a prompt; "" before plain text.
+        given: the messages before the answer, or a prompt; None before plain text.
         learnt: the answer, or the text.
         where: what to call it in messages.
     """
 
-    given: list[Message] | str
+    given: list[Message] | str | None
     learnt: str
     where: str
 
@@ -95,7 +95,7 @@ def _examples(records: Records, where: str, settings: LanguageDataSettings) -> I
         for name, text in zip(settings.columns, values, strict=True):
             if not isinstance(text, str):
                 raise InputError(f"{place}: {name!r} holds {reprlib.repr(text)}, expected a text")
-        yield Example(values[0], values[1], place) if len(values) == 2 else Example("", values[0], place)
+        yield Example(values[0], values[1], place) if len(values) == 2 else Example(None, values[0], place)
 
 
 def _messages(value: Any, column: str, place: str) -> list[Message]:

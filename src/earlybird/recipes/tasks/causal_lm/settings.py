@@ -71,6 +71,12 @@ class LanguageModelSettings(PretrainedSettings):
         for name in value:
             if name not in known:
                 raise ValueError(f"lora: PEFT's LoraConfig has no {name!r}; {nearest(name, known)}")
+        start = value.get("init_lora_weights", True)
+        if start not in (True, False, "gaussian", "orthogonal"):
+            raise ValueError(
+                f"lora: init_lora_weights={start!r} changes the weights that the adapters are beside, which a run that"
+                " saves and loads both cannot keep: leave it out, or give gaussian"
+            )
         try:
             LoraConfig(**value)
         except (TypeError, ValueError, ImportError) as error:

@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from earlybird.anatomy.wrappers import unwrapped
+from earlybird.errors import InputError
 from earlybird.recipes.data.counts import Counts
 from earlybird.recipes.tasks.base import Batch, Metric, Task
 from earlybird.recipes.tasks.causal_lm.examples import LanguageData, read_examples
 from earlybird.recipes.tasks.causal_lm.settings import CausalLMRecipe
 from earlybird.recipes.tasks.causal_lm.tokens import Tokens, tokens_of
-from earlybird.recipes.tasks.pretrained import as_it_is, check_length, decoder_tokenizer
+from earlybird.recipes.tasks.position_limit import position_limit
+from earlybird.recipes.tasks.pretrained import as_it_is, check_length, decoder_tokenizer, refuse_seeing_ahead
 from earlybird.recipes.tasks.squad_metric import answer_scores
 
 _UNLEARNT = -100  # cross_entropy's own
@@ -54,7 +57,13 @@ class CausalLM(Task):
     def evaluation(self) -> list[Tokens]:
         """The evaluation items."""
         model = self._recipe.model
-        return tokens_of(self._data.evaluation, self._tokenizer, model.max_length, packing=model.packing)
+        items = tokens_of(self._data.evaluation, self._tokenizer, model.max_length, packing=model.packing)
+        if self._recipe.writes_answers and (empty := sum(item.given == 0 for item in items)):
+            raise InputError(
+                f"{empty:,} of {len(items):,} evaluation examples have no prompt, after which a model could write an"
+                f" answer: leave them out, or judge by metric=token_accuracy, not {self._recipe.metric}"
+            )
+        return items
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -85,6 +94,14 @@ class CausalLM(Task):
         _ = self._tokenizer
         model = as_it_is(AutoModelForCausalLM, pretrained)
         check_length(model, pretrained, self._recipe.model.max_length)
+        refuse_seeing_ahead(model, pretrained)
+        limit, most = position_limit(model), self._recipe.generation.max_new_tokens
+        longest = max((item.given for item in self.evaluation), default=0)
+        if self._recipe.writes_answers and limit is not None and longest + most > limit:
+            raise InputError(
+                f"generation.max_new_tokens must be at most {limit - longest} for {pretrained}, whose positions end at"
+                f" {limit}, behind a prompt of {longest} tokens, got {most}"
+            )
         return model
 
     def save_companions(self, directory: Path) -> None:
@@ -94,7 +111,8 @@ class CausalLM(Task):
     def collate(self, items: Sequence[Tokens]) -> Batch:
         """Pad: token numbers, which of them are no padding, and the labels, -100 for none; int64 (batch, longest)."""
         longest = max(len(item.numbers) for item in items)
-        numbers = torch.full((len(items), longest), self._padding)
+        # The mask hides what is padded with; a padding token may be none of the model's.
+        numbers = torch.full((len(items), longest), self._tokenizer.eos_token_id)
         mask, labels = torch.zeros_like(numbers), torch.full_like(numbers, _UNLEARNT)
         for row, item in enumerate(items):
             own = torch.tensor(item.numbers)
@@ -105,10 +123,9 @@ class CausalLM(Task):
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The mean cross-entropy of the tokens that are learnt."""
         logits, labels = _next_tokens(model, batch)
+        learnt = labels != _UNLEARNT
         smoothing = self._recipe.training.label_smoothing
-        return nn.functional.cross_entropy(
-            logits.flatten(0, 1), labels.flatten(), ignore_index=_UNLEARNT, label_smoothing=smoothing
-        )
+        return nn.functional.cross_entropy(logits[learnt].float(), labels[learnt], label_smoothing=smoothing)
 
     def forward(self, model: nn.Module, batch: Batch) -> None:
         """One forward pass over the items, without writing answers."""
@@ -121,10 +138,12 @@ class CausalLM(Task):
         ones; then the numbers of the answer's tokens, where one is written, ended by -1.
         """
         logits, labels = _next_tokens(model, batch)
-        counted = labels != _UNLEARNT
-        losses = nn.functional.cross_entropy(logits.mT, labels, ignore_index=_UNLEARNT, reduction="none")
-        right = (logits.argmax(-1) == labels) & counted
-        numbers = torch.stack([losses.double().sum(1), counted.double().sum(1), right.double().sum(1)], dim=1)
+        learnt = labels != _UNLEARNT
+        logits, labels = logits[learnt].float(), labels[learnt]
+        losses = nn.functional.cross_entropy(logits, labels, reduction="none")
+        each = torch.stack([losses, torch.ones_like(losses), (logits.argmax(-1) == labels).float()], dim=1)
+        rows = learnt.nonzero()[:, 0]
+        numbers = each.new_zeros((len(learnt), 3), dtype=torch.float64).index_add(0, rows, each.double())
         if not self._recipe.writes_answers:
             return numbers
         return torch.cat([numbers, self._written(model, batch).double()], dim=1)
@@ -146,34 +165,35 @@ class CausalLM(Task):
         """One example of the greatest length."""
         return {"input_ids": torch.empty((1, self._recipe.model.max_length), dtype=torch.int64, device="meta")}
 
-    @property
-    def _padding(self) -> int:
-        padding = self._tokenizer.pad_token_id
-        return int(self._tokenizer.eos_token_id if padding is None else padding)
+    def _ends(self, model: nn.Module) -> list[int]:
+        """The tokens that end an answer: the tokenizer's, the model's, and that which ends all those in the data."""
+        own = getattr(getattr(unwrapped(model), "generation_config", None), "eos_token_id", None)
+        last = {item.numbers[-1] for item in self.evaluation if not item.cut}
+        said = [own] if isinstance(own, int) else own or []
+        return sorted({self._tokenizer.eos_token_id, *said, *(last if len(last) == 1 else ())})
 
     def _written(self, model: nn.Module, batch: Batch) -> Tensor:
         """The tokens of greedy answers, int64 (batch, most tokens of an answer); -1 behind the end."""
-        most = self._recipe.generation.max_new_tokens
+        most, ends = self._recipe.generation.max_new_tokens, self._ends(model)
         given = [
             row[: int((labels != _UNLEARNT).nonzero()[0])]
             for row, labels in zip(batch["input_ids"], batch["labels"], strict=True)
         ]
         longest = max(len(prompt) for prompt in given)
         # Padded in front, so that every answer begins behind its prompt.
-        prompts = torch.stack([nn.functional.pad(row, (longest - len(row), 0), value=self._padding) for row in given])
+        prompts = torch.stack([nn.functional.pad(row, (longest - len(row), 0), value=ends[0]) for row in given])
         lengths = torch.tensor([len(prompt) for prompt in given], device=prompts.device)
         mask = torch.arange(longest, device=prompts.device) >= longest - lengths[:, None]
-        own = getattr(model, "generation_config", None)
-        ends = self._tokenizer.eos_token_id if own is None or own.eos_token_id is None else own.eos_token_id
-        config = GenerationConfig(
-            max_new_tokens=most, do_sample=False, num_beams=1, pad_token_id=self._padding, eos_token_id=ends
-        )
-        whole = model.generate(  # type: ignore[operator]
-            input_ids=prompts, attention_mask=mask.long(), generation_config=config
-        )
+        decoder: Any = unwrapped(model)
+        own = decoder.generation_config
+        # Its own settings may penalise, forbid or force tokens, and fill in whatever is not said.
+        decoder.generation_config = GenerationConfig(max_new_tokens=most, pad_token_id=ends[0], eos_token_id=ends)
+        try:
+            whole: Tensor = decoder.generate(input_ids=prompts, attention_mask=mask.long(), do_sample=False)
+        finally:
+            decoder.generation_config = own
         answers = whole[:, longest:]
-        all_ends = torch.tensor(ends, device=answers.device).reshape(-1)
-        behind = torch.isin(answers, all_ends).cumsum(1) > 0
+        behind = torch.isin(answers, torch.tensor(ends, device=answers.device)).cumsum(1) > 0
         return nn.functional.pad(answers.masked_fill(behind, -1), (0, most - answers.shape[1]), value=-1)
 
     def _text(self, numbers: NDArray[np.int64]) -> str:
@@ -181,6 +201,6 @@ class CausalLM(Task):
 
 
 def _next_tokens(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Logits of the next token in float32 (batch, tokens - 1, vocabulary), and which one it is (batch, tokens - 1)."""
+    """Logits of the next token (batch, tokens - 1, vocabulary), and which one it is (batch, tokens - 1)."""
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-    return logits[:, :-1].float(), batch["labels"][:, 1:]
+    return logits[:, :-1], batch["labels"][:, 1:]

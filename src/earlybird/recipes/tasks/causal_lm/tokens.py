@@ -16,7 +16,7 @@ from earlybird.recipes.tasks.causal_lm.examples import Example, Message
 class Tokens:
     """One item: its token numbers, of which the first `given` are no part of the loss.
 
-    `learnt` is the text that the rest stands for, whether or not it was cut.
+    `learnt` is what the rest says, before it was cut, as the tokenizer reads an answer that a model has written.
     """
 
     numbers: list[int]
@@ -34,13 +34,21 @@ def tokens_of(
         InputError: a prompt leaves no token of its answer, or the tokenizer has no chat template or one that writes the
             beginning of a conversation differently once its answer is known.
     """
-    items = [_tokens(example, tokenizer, max_length) for example in examples]
+    start = _start(tokenizer)
+    items = [_tokens(example, tokenizer, start, max_length) for example in examples]
     if not packing:
-        return [_cut(item, max_length) for item in items]
+        return _some([_cut(item, max_length) for item in items], examples)
     stream = list(chain.from_iterable(item.numbers for item in items))
     pieces = [stream[first : first + max_length] for first in range(0, len(stream), max_length)]
-    # A piece of one token predicts nothing.
-    return [Tokens(piece, 0, "") for piece in pieces if len(piece) > 1]
+    return _some([Tokens(piece, 0, "") for piece in pieces], examples)
+
+
+def _some(items: Sequence[Tokens], examples: Sequence[Example]) -> list[Tokens]:
+    """Those that predict something: a text without a word holds its end alone."""
+    some = [item for item in items if len(item.numbers) > 1]
+    if not some:
+        raise InputError(f"{examples[0].where}: neither this text nor any other has a token that follows another")
+    return some
 
 
 def _cut(item: Tokens, max_length: int) -> Tokens:
@@ -49,22 +57,29 @@ def _cut(item: Tokens, max_length: int) -> Tokens:
     return Tokens(item.numbers[:max_length], item.given, item.learnt, cut=True)
 
 
-def _tokens(example: Example, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Tokens:
-    if isinstance(example.given, str):
-        start = [number for number in tokenizer("").input_ids if number != tokenizer.eos_token_id]
-        given = [*start, *_encoded(tokenizer, example.given)]
+def _start(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """What a tokenizer puts before a text; what it puts behind one is left out."""
+    whole, plain = tokenizer("a").input_ids, _encoded(tokenizer, "a")
+    places = range(len(whole) - len(plain) + 1)
+    return list(whole[: next((place for place in places if whole[place : place + len(plain)] == plain), 0)])
+
+
+def _tokens(example: Example, tokenizer: PreTrainedTokenizerBase, start: list[int], max_length: int) -> Tokens:
+    if example.given is None or isinstance(example.given, str):
+        given = [*start, *_encoded(tokenizer, example.given or "")]
         learnt = [*_encoded(tokenizer, example.learnt), tokenizer.eos_token_id]
     else:
         prompt, answer = _by_template(example.given, example.learnt, tokenizer, example.where)
         given, learnt = _encoded(tokenizer, prompt), _encoded(tokenizer, answer)
-    if example.given and len(given) >= max_length:
+    if example.given is not None and len(given) >= max_length:
         raise InputError(
             f"{example.where}: what is given takes {len(given):,} tokens and leaves none of"
             f" model.max_length={max_length:,} to its answer: raise that, or shorten the example"
         )
     if not learnt:
         raise InputError(f"{example.where}: its answer is empty, and nothing marks its end: leave the example out")
-    return Tokens([*given, *learnt], len(given) if example.given else 0, example.learnt)
+    text = str(tokenizer.decode(learnt, skip_special_tokens=True))
+    return Tokens([*given, *learnt], 0 if example.given is None else len(given), text)
 
 
 def _encoded(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -91,5 +106,7 @@ def _by_template(given: list[Message], learnt: str, tokenizer: PreTrainedTokeniz
         )
     rest = whole[len(prompt) :]
     end = tokenizer.eos_token
+    if rest.strip() == learnt.strip():
+        return prompt, f"{rest}{end}"  # nothing of the template's own would end it
     # What templates put behind the end of an answer is never generated.
     return prompt, rest[: rest.rindex(end) + len(end)] if isinstance(end, str) and end in rest else rest
