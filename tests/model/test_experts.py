@@ -331,10 +331,12 @@ def test_a_ticket_of_some_blocks_is_shuffled_in_its_shape():
     assert other.kept("neurons") == ticket.kept("neurons")
 
 
-def test_a_per_layer_config_of_a_mixture_is_refused(tmp_path):
+def test_a_per_layer_config_of_experts_beside_other_mlps_is_refused(tmp_path):
     model = mixture("deepseek_v3")
     eb.prune(model, eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(neurons=0.5), seed=0))
-    with pytest.raises(eb.InputError, match="cannot describe DeepseekV3ForCausalLM: of a mixture's experts"):
+    with pytest.raises(
+        eb.InputError, match="cannot describe DeepseekV3ForCausalLM: its fields do not tell the neurons"
+    ):
         eb.export(model, tmp_path, format="per-layer-config")
 
 

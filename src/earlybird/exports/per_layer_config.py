@@ -32,11 +32,6 @@ def write_per_layer_config(model: PreTrainedModel, directory: Path) -> None:
             transformers does not read what would be written. Nothing is written then.
     """
     refuse_own_mathematics(model)
-    if Anatomy.of(model).expert_groups is not None:
-        raise InputError(
-            f"per-layer-config cannot describe {type(model).__name__}: of a mixture's experts and of those that all"
-            " tokens share its fields do not say apart how many neurons each keeps"
-        )
     config = dense_config(model.config)
     config.architectures = [type(model).__name__]
     config.dtype = model.dtype
@@ -103,6 +98,11 @@ def layer_fields(model: PreTrainedModel, dense: Anatomy) -> dict[int, dict[str, 
     anatomy = Anatomy.of(model)
     layers: dict[int, dict[str, Any]] = {}
     pruned = {kind for kind, units in dense.units.items() if units != anatomy.units.get(kind)}
+    if "neurons" in pruned and len({block.experts > 0 for block in anatomy.mlp}) > 1:
+        raise InputError(
+            f"per-layer-config cannot describe {type(model).__name__}: its fields do not tell the neurons of its experts"
+            " from those of its other MLPs"
+        )
     blocks: list[AttentionBlock | MlpBlock] = []
     blocks += anatomy.attention if "heads" in pruned else ()
     blocks += anatomy.mlp if "neurons" in pruned else ()
