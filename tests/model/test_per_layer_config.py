@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 import transformers as hf
-from families import FAMILIES, GROUPED, TEXT, build
+from families import FAMILIES, GROUPED, MIXTURES, TEXT, build
 
 import earlybird as eb
 
@@ -21,15 +21,15 @@ MORE = {
     "starcoder2": (hf.Starcoder2ForCausalLM, hf.Starcoder2Config, GROUPED),
 }
 SAY_HEADS = (
-    *("cohere", "gemma", "gemma2", "gemma3", "granite", "llama", "mistral", "mixtral", "phi"),
+    *("cohere", "gemma", "gemma2", "gemma3", "granite", "llama", "mistral", "phi", *MIXTURES),
     *("phi3", "qwen2", "qwen3", "starcoder2"),
 )
 SAY_NEURONS = (
     *("bert", "roberta", "electra", "distilbert", "mpnet", "deberta-v2", "modernbert", "vit", "deit", "beit"),
     *("beit, one bias for all layers", "clip text", "clip vision", "gpt2", "gpt-neox", "opt", "falcon"),
-    *("falcon, grouped", "falcon, alibi", *(name for name in SAY_HEADS if name != "mixtral"), "olmo2"),
+    *("falcon, grouped", "falcon, alibi", *SAY_HEADS, "olmo2"),
 )
-NEURONS = ("intermediate_size", "hidden_dim", "n_inner", "ffn_dim", "ffn_hidden_size")
+NEURONS = ("moe_intermediate_size", "intermediate_size", "hidden_dim", "n_inner", "ffn_dim", "ffn_hidden_size")
 
 
 def unevenly_pruned(name, kinds):
@@ -72,7 +72,9 @@ def test_what_is_written_is_read_back_in_every_layer_or_refused(name, kinds, tmp
         assert [layer.num_key_value_heads for layer in layers] == list(groups)
     if "neurons" in kinds:
         field = next(field for field in NEURONS if any(hasattr(layer, field) for layer in layers))
-        assert [getattr(layer, field) for layer in layers] == list(anatomy.units["neurons"])
+        assert [getattr(layer, field) for layer in layers] == [
+            block.units // max(1, block.experts) for block in anatomy.mlp
+        ]
 
 
 @pytest.mark.parametrize("format", ["dense", "per-layer-config"])

@@ -100,8 +100,8 @@ def layer_fields(model: PreTrainedModel, dense: Anatomy) -> dict[int, dict[str, 
     pruned = {kind for kind, units in dense.units.items() if units != anatomy.units.get(kind)}
     if "neurons" in pruned and len({block.experts > 0 for block in anatomy.mlp}) > 1:
         raise InputError(
-            f"per-layer-config cannot describe {type(model).__name__}: its fields do not tell the neurons of its experts"
-            " from those of its other MLPs"
+            f"per-layer-config cannot describe {type(model).__name__}: its fields do not tell the neurons of its"
+            " experts from those of its other MLPs"
         )
     blocks: list[AttentionBlock | MlpBlock] = []
     blocks += anatomy.attention if "heads" in pruned else ()
