@@ -34,7 +34,7 @@ def costs(units, groups=None, fixed=0.0, head=HEAD, neuron=NEURON):
 
 
 def rule(budget, units, groups=None, fixed=0.0, **settings):
-    of_kind = {"heads": {"key_value_groups": groups}, "neurons": {"round_to": settings.pop("round_to", 1)}}
+    of_kind = {"heads": {"groups": groups}, "neurons": {"round_to": settings.pop("round_to", 1)}}
     counts = settings.pop("valid_counts", None)
     rules = {
         kind: MaskRule(

@@ -41,6 +41,7 @@ class Counted:
     units: ClassVar = {"heads": (12,) * LAYERS, "neurons": (40,) * LAYERS}
     key_value_groups = None
     valid_head_counts = None
+    expert_groups = None
 
     def __init__(self, known: bool = True) -> None:
         self.known = known

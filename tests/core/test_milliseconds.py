@@ -74,6 +74,7 @@ class Source:
     units = UNITS
     key_value_groups = None
     valid_head_counts = None
+    expert_groups = None
 
     def unit_costs(self, measure, tokens):
         return curved(0)

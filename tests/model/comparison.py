@@ -74,7 +74,7 @@ def a_little(anatomy):
     if anatomy.expert_groups is None:
         return eb.PruningConfig(heads=0.01, neurons=0.1 if anatomy.mlp else None)
     each = anatomy.mlp[0].units // anatomy.mlp[0].experts
-    return eb.PruningConfig(heads=0.01, neurons=7.5 / (each - 1), neurons_scope="layer")
+    return eb.PruningConfig(heads=0.01, neurons=7.5 / (each - 1) if each > 8 else None, neurons_scope="layer")
 
 
 def parameters(model):

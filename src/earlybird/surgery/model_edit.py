@@ -11,7 +11,7 @@ from transformers.pytorch_utils import Conv1D
 from earlybird.anatomy import AttentionBlock, Block
 from earlybird.anatomy.block_config import with_counts
 from earlybird.anatomy.blocks import Counted
-from earlybird.anatomy.paths import below, tensor_at
+from earlybird.anatomy.paths import below, is_in, tensor_at
 from earlybird.anatomy.projections import resize
 from earlybird.anatomy.without_heads import Conv1DWithoutInputs, WithoutHeads
 from earlybird.anatomy.wrappers import is_lora
@@ -114,8 +114,11 @@ class ModelEdit:
             around = below(block.owner, "")
             inside = block.output.removeprefix(around) if block.output.startswith(around) else ""
             attention = self._model.get_submodule(block.owner)
+            # Norms of queries and keys, as of Qwen 3, are as wide as a head and have no head to go with.
+            own = [name for name, value in attention.named_parameters() if value.numel()]
+            own = [name for name in own if not inside or not is_in(name, inside)]
             self._replace(block.owner, WithoutHeads(attention, inside, returned))
-            for path in unread(block):
+            for path in (*unread(block), *(around + name for name in own)):
                 self._freeze(path)
 
     def _freeze(self, path: str) -> None:
