@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import argparse
 import csv
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
-from transformers import AutoTokenizer
 
 import earlybird as eb
 from earlybird.recipes.adapters import load_with_adapters, merged
 from earlybird.recipes.stages.job import Job
-from earlybird.recipes.tasks.squad_metric import answer_scores
+from earlybird.recipes.tasks import task_of
+from earlybird.recipes.tasks.base import Task
 
 BATCH, MOST_TOKENS = 16, 32
 
@@ -51,40 +49,29 @@ def networks(job: Job) -> Iterator[tuple[str, Callable[[], nn.Module]]]:
         yield f"{which}, trained on", lambda trained=trained: eb.load(trained)
 
 
-@torch.no_grad()
 def evaluated(job: Job, model: nn.Module, answers: int) -> dict[str, float]:
-    """Perplexity of all answers, exact match and F1 of some that are written."""
-    task = job.task
-    items = task.evaluation
-    # Of about one length, so that little is padded.
-    order = sorted(range(len(items)), key=lambda place: len(items[place].numbers))
-    sums = np.zeros(3)
-    model.eval()
-    for first in range(0, len(order), BATCH):
-        batch = task.collate([items[place] for place in order[first : first + BATCH]])
-        sums += task.predict(model, batch).sum(0).numpy()
-    tokenizer = AutoTokenizer.from_pretrained(job.files.initial)
-    scores = []
-    for place in sorted(range(min(answers, len(items))), key=lambda place: items[place].given):
-        item = items[place]
-        prompt = torch.tensor([item.numbers[: item.given]])
-        written = model.generate(
-            input_ids=prompt,
-            attention_mask=torch.ones_like(prompt),
-            max_new_tokens=MOST_TOKENS,
-            do_sample=False,
-            pad_token_id=tokenizer.eos_token_id,
-        )[0, item.given :]
-        scores.append(
-            answer_scores(tokenizer.decode(written, skip_special_tokens=True), [item.learnt], no_answers=False)
-        )
-    exact, f1 = 100 * np.mean(scores, axis=0) if scores else (math.nan, math.nan)
+    """Perplexity of all answers, exact match and F1 of the first that are written."""
+    recipe = job.recipe
+    some = recipe.data.model_copy(update={"eval_limit": answers})
+    short = recipe.generation.model_copy(update={"max_new_tokens": MOST_TOKENS})
+    writing = recipe.model_copy(update={"metric": "f1", "data": some, "generation": short})
+    known = metrics_of(job.task, model)
+    written = metrics_of(task_of(writing), model)
     return {
-        "perplexity": round(math.exp(min(sums[0] / sums[1], 700)), 2),
-        "token accuracy": round(100 * sums[2] / sums[1], 1),
-        "exact match": round(float(exact), 1),
-        "F1": round(float(f1), 1),
+        "perplexity": round(known["perplexity"], 2),
+        "token accuracy": round(known["token_accuracy"], 1),
+        "exact match": round(written["exact_match"], 1),
+        "F1": round(written["f1"], 1),
     }
+
+
+@torch.no_grad()
+def metrics_of(task: Task, model: nn.Module) -> dict[str, float]:
+    """What the task says of a model."""
+    items, model = task.evaluation, model.eval()
+    firsts = range(0, len(items), BATCH)
+    predictions = [task.predict(model, task.collate(items[first : first + BATCH])) for first in firsts]
+    return task.metrics(torch.cat(predictions).numpy())
 
 
 def main() -> None:

@@ -76,8 +76,6 @@ def _tokens(example: Example, tokenizer: PreTrainedTokenizerBase, start: list[in
             f"{example.where}: what is given takes {len(given):,} tokens and leaves none of"
             f" model.max_length={max_length:,} to its answer: raise that, or shorten the example"
         )
-    if not learnt:
-        raise InputError(f"{example.where}: its answer is empty, and nothing marks its end: leave the example out")
     text = str(tokenizer.decode(learnt, skip_special_tokens=True))
     return Tokens([*given, *learnt], 0 if example.given is None else len(given), text)
 
