@@ -109,7 +109,7 @@ def test_what_diverges_in_one_process_ends_all_of_them(how, tmp_path):
 def test_the_trainer_script_runs_in_two_processes(tmp_path):
     script = Path(__file__).parents[2] / "examples" / "hugging_face_trainer.py"
     result = subprocess.run(
-        [sys.executable, *TORCHRUN, str(script)],
+        [sys.executable, *TORCHRUN, str(WORKER.with_name("script_worker.py")), str(script)],
         cwd=tmp_path,
         env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
         capture_output=True,

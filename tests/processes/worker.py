@@ -74,10 +74,12 @@ def leave() -> None:
     """End, of several processes, this one when all have done their part: an early end can tear the others' connections.
 
     No destructor runs. The last owner of a group may be DDP's reducer, which waits for the group's threads while it
-    holds the interpreter's lock, and one of them may want that lock to let go of the barrier (torch 2.13).
+    holds the interpreter's lock, and one of them may want that lock to let go of the barrier (torch 2.13). Without the
+    wait, such a thread can abort the process ("terminate called without an active exception").
     """
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
+        sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
 
