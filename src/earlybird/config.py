@@ -23,6 +23,7 @@ from earlybird.vocabulary import (
     KINDS,
     MEASURES,
     SCORES,
+    WEIGHED_KINDS,
     CriterionName,
     Joint,
     Kind,
@@ -64,6 +65,13 @@ class PruningConfig:
         },
     )
     neurons: Ratio = field(default=None, metadata={"help": "Ratio of neurons to prune, in [0, 1)."})
+    experts: Ratio = field(
+        default=None,
+        metadata={
+            "help": "Ratio of a mixture's experts to prune, in [0, 1), in each layer, down to those that a router picks"
+            " for a token. Without it all experts stay."
+        },
+    )
     flops: float | None = field(
         default=None,
         metadata={
@@ -158,7 +166,7 @@ class PruningConfig:
     @property
     def says_amount(self) -> bool:
         """Whether it says how much is pruned: a ratio, also 0, or a budget."""
-        return self.heads is not None or self.neurons is not None or self.budget is not None
+        return any(getattr(self, kind) is not None for kind in KINDS) or self.budget is not None
 
     @property
     def budget(self) -> tuple[Measure, float] | None:
@@ -171,7 +179,7 @@ class PruningConfig:
             return
         if self.uniform:
             raise InputError("uniform keeps the same number in every block, so that none goes whole: give one of them")
-        given = [kind for kind in KINDS if getattr(self, kind)] or list(KINDS)
+        given = [kind for kind in WEIGHED_KINDS if getattr(self, kind)] or list(WEIGHED_KINDS)
         if all(self.scope(kind) == "layer" for kind in given):
             raise InputError(
                 f'a threshold in each layer empties none: with whole_blocks give {given[0]}_scope="global", or a budget'
@@ -219,7 +227,7 @@ class PruningConfig:
 
     def scope(self, kind: Kind) -> Scope:
         """Where a kind's threshold is taken."""
-        return cast(Scope, self.heads_scope if kind == "heads" else self.neurons_scope)
+        return "layer" if kind == "experts" else cast(Scope, getattr(self, f"{kind}_scope"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -336,6 +344,7 @@ class SlimmingConfig:
     )
     l1_heads: float = field(default=1e-4, metadata={"help": "Weight of the L1 penalty on the heads' coefficients."})
     l1_neurons: float = field(default=1e-4, metadata={"help": "Weight of the L1 penalty on the neurons' coefficients."})
+    l1_experts: float = field(default=1e-4, metadata={"help": "Weight of the L1 penalty on the experts' coefficients."})
     learning_rate: float | None = field(
         default=None,
         metadata={
@@ -346,7 +355,7 @@ class SlimmingConfig:
     def __post_init__(self) -> None:
         for name in ("slim", "neuron_slim"):
             _check_name(name, getattr(self, name), get_args(Place))
-        for name in ("l1_heads", "l1_neurons"):
+        for name in ("l1_heads", "l1_neurons", "l1_experts"):
             weight = getattr(self, name)
             if not (is_number(weight) and weight >= 0):
                 raise InputError(f"{name} must be a number of at least 0, got {weight!r}; 0 penalises nothing")

@@ -44,7 +44,8 @@ class Ticket:
     """Which units of which block stay.
 
     Attributes:
-        masks: per kind, (layers, widest block) bool, True = kept; padding is False.
+        masks: per kind, (layers, widest block) bool, True = kept; padding is False, and so are the neurons of an expert
+            that goes.
         units: per kind, the units of each block before pruning.
         blocks: per kind, the blocks' paths in the model.
         provenance: where the masks came from: `how` (as of a `Draw`, "random" or "given"), model, versions, and, of
@@ -58,7 +59,7 @@ class Ticket:
 
     def __post_init__(self) -> None:
         if not self.masks:
-            raise InputError(f"a ticket needs masks of {' or '.join(KINDS)}, or of both; got no masks")
+            raise InputError(f"a ticket needs masks of {', '.join(KINDS[:-1])} or {KINDS[-1]}; got no masks")
         if (other := next((kind for kind in self.masks if kind not in KINDS), None)) is not None:
             raise InputError(f"no kind of unit is called {other!r}; {nearest(str(other), KINDS)}")
         for name in ("units", "blocks"):
@@ -76,6 +77,8 @@ class Ticket:
             for name, count, row in zip(names, counts, mask, strict=True):
                 if row[count:].any():
                     raise InputError(f"the ticket keeps {kind} of {name!r} that are not there: it has {count}")
+        _without_neurons_of_gone_experts(masks, self.units, self.blocks)
+        for mask in masks.values():
             mask.flags.writeable = False
         object.__setattr__(self, "masks", masks)
 
@@ -146,7 +149,7 @@ class Ticket:
                 " neurons=0.4)"
             )
         if not config.says_amount:
-            raise InputError("give a ratio for heads, for neurons or for both, or a budget: there is nothing to prune")
+            raise InputError("give a ratio for heads, neurons or experts, or a budget: there is nothing to prune")
         generator = np.random.default_rng(seed)
         anatomy = anatomy.excluding(config.exclude)
         rule = budget_rule(config, anatomy, costs)
@@ -155,7 +158,7 @@ class Ticket:
             return cls.of(anatomy, chosen, how="random", seed=seed, config=plain_values(config))
         masks: dict[Kind, NDArray[np.bool_]] = {}
         for kind in KINDS:
-            ratio = config.heads if kind == "heads" else config.neurons
+            ratio = getattr(config, kind)
             if ratio is None:
                 continue
             units = anatomy.units.get(kind)
@@ -178,6 +181,7 @@ class Ticket:
         seed: int,
         key_value_groups: Sequence[int] | None = None,
         expert_groups: Sequence[int] | None = None,
+        routing_groups: Sequence[int] | None = None,
     ) -> Ticket:
         """A random ticket of the same shape: as many units in every block, chosen by chance.
 
@@ -186,16 +190,24 @@ class Ticket:
             key_value_groups: of the ticket's attention blocks, where heads share keys and values: then as many groups
                 stay, with as many heads in each.
             expert_groups: of the ticket's MLP blocks, where experts share a tensor: then each keeps as many neurons.
+            routing_groups: of the ticket's mixtures, where routers compare groups: then each keeps as many experts.
         """
         generator = np.random.default_rng(seed)
         masks: dict[Kind, NDArray[np.bool_]] = {}
-        for kind, mask in self.masks.items():
+        every = {"heads": key_value_groups, "neurons": expert_groups, "experts": routing_groups}
+        # The experts that stay are chosen before their neurons.
+        for kind in sorted(self.masks, key=lambda kind: kind == "neurons"):
+            mask, shared = self.masks[kind], every[kind]
             masks[kind] = np.zeros_like(mask)
-            shared = key_value_groups if kind == "heads" else expert_groups
             for block, count in enumerate(self.units[kind]):
                 groups = count if shared is None else shared[block]
                 in_group = mask[block, :count].reshape(groups, -1).sum(1)
-                for group in generator.choice(groups, size=int((in_group > 0).sum()), replace=False):
+                chosen_experts = self._experts_in(masks, self.blocks[kind][block]) if kind == "neurons" else None
+                if chosen_experts is None:
+                    chosen_groups = generator.choice(groups, size=int((in_group > 0).sum()), replace=False)
+                else:
+                    chosen_groups = chosen_experts
+                for group in chosen_groups:
                     size = count // groups
                     chosen = generator.choice(size, size=int(in_group.max()), replace=False) if size > 1 else 0
                     masks[kind][block, group * size + chosen] = True
@@ -214,8 +226,18 @@ class Ticket:
                 return None
             return [of_model[row] for row in self.rows(anatomy, kind)]
 
-        heads, neurons = groups("heads", anatomy.key_value_groups), groups("neurons", anatomy.expert_groups)
-        return self.shuffled(seed, heads, neurons)
+        return self.shuffled(
+            seed,
+            groups("heads", anatomy.key_value_groups),
+            groups("neurons", anatomy.expert_groups),
+            groups("experts", anatomy.routing_groups),
+        )
+
+    def _experts_in(self, masks: Mapping[Kind, NDArray[np.bool_]], name: str) -> NDArray[np.int64] | None:
+        """The experts that masks keep of the mixture of a name; None where they do not speak of one."""
+        if "experts" not in masks or name not in self.blocks["experts"]:
+            return None
+        return np.flatnonzero(masks["experts"][self.blocks["experts"].index(name)])
 
     def kept(self, kind: Kind) -> tuple[int, ...]:
         """Units kept in each block of a kind."""
@@ -320,6 +342,24 @@ def _check_anatomy(anatomy: Any) -> None:
     # By what it can do: its class lies in a room that knows tickets.
     if not hasattr(anatomy, "excluding"):
         raise InputError(f"anatomy must be an Anatomy, got {type(anatomy).__name__}; write Anatomy.of(model)")
+
+
+def _without_neurons_of_gone_experts(
+    masks: Mapping[Kind, NDArray[np.bool_]],
+    units: Mapping[Kind, Sequence[int]],
+    blocks: Mapping[Kind, Sequence[str]],
+) -> None:
+    """Let the neurons of experts that go, go with them, in place."""
+    if not {"neurons", "experts"} <= set(masks):
+        return
+    for name, experts, kept in zip(blocks["experts"], units["experts"], masks["experts"], strict=True):
+        if name not in blocks["neurons"]:
+            continue
+        row = blocks["neurons"].index(name)
+        neurons = units["neurons"][row]
+        if neurons % experts:
+            raise InputError(f"the ticket says that {name} has {neurons} neurons in {experts} experts")
+        masks["neurons"][row, :neurons] &= np.repeat(kept[:experts], neurons // experts)
 
 
 def _as_mask(kind: Kind, mask: Any, units: Sequence[int]) -> NDArray[np.bool_]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-Kind = Literal["heads", "neurons"]
+Kind = Literal["heads", "neurons", "experts"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+# The kinds that every model has, which a budget weighs against each other; experts go by a ratio alone.
+WEIGHED_KINDS: tuple[Kind, ...] = ("heads", "neurons")
+
 # What a detector watches: the units of one kind, or with a budget those of all kinds together.
-Stream = Literal["heads", "neurons", "units"]
+Stream = Literal["heads", "neurons", "experts", "units"]
 
 # What a trajectory records of a coefficient at each step.
 Channel = Literal["deviation", "coefficient", "gradient", "squared-gradient"]

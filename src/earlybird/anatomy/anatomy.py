@@ -14,11 +14,12 @@ from torch import nn
 
 from earlybird.anatomy.attention import attention_at
 from earlybird.anatomy.bias_tables import with_bias_tables
-from earlybird.anatomy.blocks import AttentionBlock, Block, GoneBlock, LeftOut, MlpBlock
+from earlybird.anatomy.blocks import AttentionBlock, Block, GoneBlock, LeftOut, Mixture, MlpBlock
 from earlybird.anatomy.example import known_example
 from earlybird.anatomy.experts import experts_at
 from earlybird.anatomy.head_counts import valid_head_counts
 from earlybird.anatomy.hugging_face import outermost_models
+from earlybird.anatomy.mixtures import mixture_of
 from earlybird.anatomy.mlp import mlp_at
 from earlybird.anatomy.paths import is_in
 from earlybird.anatomy.patterns import ATTENTION_PATTERNS, MLP_PATTERNS, POSITION_MLPS, AttentionPattern, MlpPattern
@@ -27,7 +28,7 @@ from earlybird.anatomy.unknown import nothing_found, unknown_blocks
 from earlybird.anatomy.wrappers import unwrapped
 from earlybird.errors import InputError
 from earlybird.masks.unit_costs import UnitCosts
-from earlybird.vocabulary import Kind, Measure
+from earlybird.vocabulary import KINDS, WEIGHED_KINDS, Kind, Measure
 
 # Why a block is left out that the user has named.
 _EXCLUDED = "excluded by name"
@@ -46,6 +47,7 @@ class Anatomy:
         configs: of the Hugging Face models in it that no other one holds: path -> config.
         source: the model without its wrappers, as long as it lives.
         patterns: of families that earlybird does not know, by which it was found.
+        mixtures: the experts of `mlp` whose router is known, as units.
     """
 
     model: str
@@ -56,6 +58,7 @@ class Anatomy:
     configs: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     source: weakref.ref[nn.Module] | None = field(default=None, repr=False, compare=False)
     patterns: tuple[AttentionPattern | MlpPattern, ...] = field(default=(), repr=False, compare=False)
+    mixtures: tuple[Mixture, ...] = ()
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the model, which a copy in another process does not have."""
@@ -105,6 +108,7 @@ class Anatomy:
             configs,
             weakref.ref(model),
             tuple(patterns),
+            tuple(mixture for block in mlp if (mixture := mixture_of(modules, block)) is not None),
         )
         found = found.excluding(exclude)
         if not found.attention and not found.mlp and not found.gone:
@@ -127,13 +131,23 @@ class Anatomy:
             self,
             attention=tuple(block for block in self.attention if block.name not in excluded),
             mlp=tuple(block for block in self.mlp if block.name not in excluded),
+            mixtures=tuple(block for block in self.mixtures if block.name not in excluded),
             left_out=(*self.left_out, *(LeftOut(name, _EXCLUDED) for name in excluded)),
         )
 
     @property
     def blocks(self) -> tuple[Block, ...]:
-        """All blocks, attention first."""
+        """All blocks, attention first; the experts of a mixture are one by their neurons."""
         return (*self.attention, *self.mlp)
+
+    def of_kind(self, kind: Kind) -> Sequence[Block | Mixture]:
+        """The blocks that hold the units of a kind."""
+        every: dict[Kind, Sequence[Block | Mixture]] = {
+            "heads": self.attention,
+            "neurons": self.mlp,
+            "experts": self.mixtures,
+        }
+        return every[kind]
 
     def unit_costs(self, measure: Measure, tokens: int) -> UnitCosts:
         """What each unit costs, of all blocks.
@@ -156,7 +170,7 @@ class Anatomy:
         if any(sizes[part.parameter][part.dim] != part.unit_of.shape[-1] for part in parts):
             raise InputError(f"{self.model} was changed since its anatomy was made: make it anew by Anatomy.of(model)")
         every: dict[Kind, Sequence[Block]] = {"heads": self.attention, "neurons": self.mlp}
-        blocks = {kind: every[kind] for kind in self.units}
+        blocks = {kind: every[kind] for kind in WEIGHED_KINDS if every[kind]}
         if measure == "parameters":
             return parameters_of_units(model, blocks, tokens)
         if measure == "milliseconds":
@@ -169,15 +183,12 @@ class Anatomy:
     @property
     def units(self) -> dict[Kind, tuple[int, ...]]:
         """Units of each block, per kind that the model has."""
-        counts: dict[Kind, tuple[int, ...]] = {}
-        if self.attention:
-            counts["heads"] = tuple(block.units for block in self.attention)
-        if self.mlp:
-            counts["neurons"] = tuple(block.units for block in self.mlp)
-        return counts
+        return {kind: tuple(b.units for b in self.of_kind(kind)) for kind in KINDS if self.of_kind(kind)}
 
     def lack_of(self, kind: Kind) -> str:
         """What to say where units of a kind are wanted that the model does not have."""
+        if kind == "experts" and any(block.experts for block in self.mlp):
+            return f"{self.model} has experts, but no router beside them that is known (gate or router, with its top_k)"
         left = f" (left out: {'; '.join(map(str, self.left_out[:4]))})" if self.left_out else ""
         return f"{self.model} has no {kind} to search{left}"
 
@@ -196,6 +207,17 @@ class Anatomy:
         return tuple(block.groups for block in self.mlp) if any(block.experts for block in self.mlp) else None
 
     @property
+    def routing_groups(self) -> tuple[int, ...] | None:
+        """Groups of experts that each router compares, each of which keeps equally many; None where none does."""
+        compared = any(block.routing_groups != block.units for block in self.mixtures)
+        return tuple(block.routing_groups for block in self.mixtures) if compared else None
+
+    @property
+    def least_experts(self) -> tuple[int, ...]:
+        """The fewest experts that each router works with."""
+        return tuple(block.least for block in self.mixtures)
+
+    @property
     def valid_head_counts(self) -> tuple[int, ...] | None:
         """The numbers of heads that the models' configs can say where they are the same in all blocks; None: any."""
         accepted: set[int] | None = None
@@ -209,17 +231,16 @@ class Anatomy:
     @property
     def names(self) -> dict[Kind, tuple[str, ...]]:
         """Path of each block, per kind that the model has."""
-        names: dict[Kind, tuple[str, ...]] = {}
-        if self.attention:
-            names["heads"] = tuple(block.name for block in self.attention)
-        if self.mlp:
-            names["neurons"] = tuple(block.name for block in self.mlp)
-        return names
+        return {kind: tuple(b.name for b in self.of_kind(kind)) for kind in KINDS if self.of_kind(kind)}
 
     @property
     def fingerprint(self) -> str:
         """Short hash of all block names and unit counts: models with equal ones take each other's tickets."""
-        content: Mapping[str, Any] = {"names": self.names, "units": self.units}
+        # Experts are counted by their neurons; so a record from before they were units fits still.
+        content: Mapping[str, Any] = {
+            "names": {kind: self.names[kind] for kind in WEIGHED_KINDS if kind in self.names},
+            "units": {kind: self.units[kind] for kind in WEIGHED_KINDS if kind in self.units},
+        }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def __str__(self) -> str:
@@ -229,7 +250,8 @@ class Anatomy:
             rows.append(f"  {block.name}: {block.units} heads of {block.unit_size} features{shared}")
         for mlp in self.mlp:
             shared = f" in {mlp.experts} experts" if mlp.experts else ""
-            rows.append(f"  {mlp.name}: {mlp.units} neurons{shared}")
+            picked = next((f", {each.picked} for every token" for each in self.mixtures if each.name == mlp.name), "")
+            rows.append(f"  {mlp.name}: {mlp.units} neurons{shared}{picked}")
         rows += [f"  {block.name}: no {block.kind} left" for block in self.gone]
         if self.left_out:
             rows.append("left out:")

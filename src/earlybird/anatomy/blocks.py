@@ -194,6 +194,35 @@ class MlpBlock:
         return self.inputs[0]
 
 
+@dataclass(frozen=True)
+class Mixture:
+    """The experts of one layer as units, of which a router picks some for every token.
+
+    The neurons of the same experts are those of the `MlpBlock` of the same name.
+
+    Attributes:
+        name: path of the module that holds the experts in one tensor.
+        units: experts.
+        owner: path of the module that runs the router and the experts.
+        router: path of the router.
+        picked: experts that the router picks for a token (top-k).
+        routing_groups: groups of experts that the router compares; as many as experts where it knows none.
+        least: fewest experts that the router works with.
+        parts: what goes with an expert.
+        counts: paths of the attributes that count experts, each of the module that has it with its name.
+    """
+
+    name: str
+    units: int
+    owner: str
+    router: str
+    picked: int
+    routing_groups: int
+    least: int
+    parts: tuple[Part, ...]
+    counts: tuple[str, ...]
+
+
 Block = AttentionBlock | MlpBlock
 
 

@@ -103,4 +103,4 @@ def _trains_coefficients(config: DetectorConfig) -> bool:
     if not isinstance(config, SlimmingConfig):
         return False
     own = {each.name: each.default for each in fields(SlimmingConfig)}
-    return any(getattr(config, name) != own[name] for name in ("learning_rate", "l1_heads", "l1_neurons"))
+    return any(getattr(config, name) != own[name] for name in ("learning_rate", "l1_heads", "l1_neurons", "l1_experts"))

@@ -12,7 +12,7 @@ from transformers import AutoConfig, PreTrainedModel
 from transformers.integrations.heterogeneity import AmbiguousGlobalPerLayerAttributeError
 from transformers.utils import CONFIG_NAME
 
-from earlybird.anatomy import Anatomy, AttentionBlock, GoneBlock, MlpBlock
+from earlybird.anatomy import Anatomy, GoneBlock
 from earlybird.anatomy.config_fields import CannotSayError
 from earlybird.checkpoint import load_mark
 from earlybird.checkpoint.model_files import moved_in_together
@@ -97,19 +97,18 @@ def layer_fields(model: PreTrainedModel, dense: Anatomy) -> dict[int, dict[str, 
     """Layer -> field -> value, of the kinds that were pruned: {0: {"intermediate_size": 57}, ...}."""
     anatomy = Anatomy.of(model)
     layers: dict[int, dict[str, Any]] = {}
-    pruned = {kind for kind, units in dense.units.items() if units != anatomy.units.get(kind)}
+    pruned = [kind for kind, units in dense.units.items() if units != anatomy.units.get(kind)]
     if "neurons" in pruned and len({block.experts > 0 for block in anatomy.mlp}) > 1:
         raise InputError(
             f"per-layer-config cannot describe {type(model).__name__}: its fields do not tell the neurons of its"
             " experts from those of its other MLPs"
         )
-    blocks: list[AttentionBlock | MlpBlock] = []
-    blocks += anatomy.attention if "heads" in pruned else ()
-    blocks += anatomy.mlp if "neurons" in pruned else ()
     try:
-        for block in blocks:
-            layer = _layer(model, block.name)
-            _add(layers, layer, dict(fields_of(model.config, block, anatomy)))
+        for kind in pruned:
+            before = dict(zip(dense.names[kind], dense.units[kind], strict=True))
+            for block in anatomy.of_kind(kind):
+                said = fields_of(model.config, block, anatomy, before[block.name])
+                _add(layers, _layer(model, block.name), dict(said))
         for left in anatomy.gone:
             _add(layers, _layer(model, left.name), _left_out(model, left))
     except CannotSayError as error:

@@ -25,7 +25,7 @@ from earlybird.masks import UnitCosts, WidthCurve
 from earlybird.masks.unit_groups import unit_groups
 from earlybird.surgery.prune import prune
 from earlybird.ticket import Ticket
-from earlybird.vocabulary import Kind
+from earlybird.vocabulary import WEIGHED_KINDS, Kind
 
 # Of the units, where not every count is measured. Real tickets seldom keep all but a few.
 _SHARES = (0.9375, 0.75, 0.5, 0.375, 0.25, 0.125, 0.0625)
@@ -119,7 +119,7 @@ def measured(model: nn.Module, anatomy: Anatomy, config: PruningConfig) -> UnitC
     dense = _to_time(model)
     clock = Clock(dense, inputs)
     every: dict[Kind, Sequence[Block]] = {"heads": anatomy.attention, "neurons": anatomy.mlp}
-    shares: dict[Kind, dict[int, WidthCurve]] = {kind: {} for kind in anatomy.units}
+    shares: dict[Kind, dict[int, WidthCurve]] = {kind: {} for kind in WEIGHED_KINDS if every[kind]}
     for kind, found in shares.items():
         for equals in _groups(dense, anatomy, kind, every[kind], config, inputs):
             curve = _curve(_to_time(model), anatomy, equals, clock)

@@ -20,7 +20,7 @@ from earlybird.masks.slots import GroupedUnits, Multiples, RoundedGroups, Single
 from earlybird.masks.threshold import Split, valid_units
 from earlybird.masks.unit_costs import UnitCosts
 from earlybird.masks.unit_groups import unit_groups
-from earlybird.vocabulary import KINDS, Kind
+from earlybird.vocabulary import WEIGHED_KINDS, Kind
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -292,7 +292,7 @@ def budget_rule(config: PruningConfig, source: Prunable, costs: UnitCosts | None
                 " it out"
             )
         budget = budget / costs.whole
-    kinds = [kind for kind in KINDS if any(source.units.get(kind, ()))]
+    kinds = [kind for kind in WEIGHED_KINDS if any(source.units.get(kind, ()))]
     if lacking := [kind for kind in costs.units if kind not in kinds]:
         raise InputError(
             f"{measure}={budget} is met by units of all kinds, and the search has recorded no {lacking[0]}: search with"

@@ -196,6 +196,10 @@ class Prunable(Protocol):
     @property
     def expert_groups(self) -> tuple[int, ...] | None: ...  # noqa: D102
     @property
+    def routing_groups(self) -> tuple[int, ...] | None: ...  # noqa: D102
+    @property
+    def least_experts(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
     def valid_head_counts(self) -> tuple[int, ...] | None: ...  # noqa: D102
     def unit_costs(self, measure: Measure, tokens: int) -> UnitCosts: ...  # noqa: D102
 
@@ -213,7 +217,7 @@ def mask_rules(config: PruningConfig, source: Prunable) -> dict[Kind, MaskRule]:
     """
     rules: dict[Kind, MaskRule] = {}
     for kind in KINDS:
-        ratio = config.heads if kind == "heads" else config.neurons
+        ratio = getattr(config, kind)
         if not ratio:
             continue
         if isinstance(ratio, Mapping):
@@ -221,7 +225,7 @@ def mask_rules(config: PruningConfig, source: Prunable) -> dict[Kind, MaskRule]:
         units = source.units.get(kind)
         if not units:
             raise InputError(
-                f"a ratio for {kind} was given ({ratio}), but there are no {kind} to prune: give one for the other kind"
+                f"a ratio for {kind} was given ({ratio}), but there are no {kind} to prune: give one for another kind"
                 " alone"
             )
         rules[kind] = rule_of(kind, ratio, config, source)
@@ -230,7 +234,7 @@ def mask_rules(config: PruningConfig, source: Prunable) -> dict[Kind, MaskRule]:
         except InputError as error:
             raise InputError(f"{kind}: {error}") from error
     if not rules:
-        raise InputError("give a ratio above 0 for heads, for neurons or for both: there is nothing to prune")
+        raise InputError("give a ratio above 0 for heads, neurons or experts: there is nothing to prune")
     return rules
 
 
@@ -242,6 +246,10 @@ def rule_of(kind: Kind, ratio: float, config: PruningConfig, source: Prunable) -
     """
     units, scope = tuple(source.units[kind]), config.scope(kind)
     try:
+        if kind == "experts":
+            rule = MaskRule(ratio, scope, units, config.uniform, source.routing_groups, "within")
+            _refuse_fewer_than_picked(rule, source.least_experts)
+            return rule
         if kind == "neurons":
             if config.whole_blocks and source.expert_groups is not None:
                 raise InputError(
@@ -271,6 +279,25 @@ def rule_of(kind: Kind, ratio: float, config: PruningConfig, source: Prunable) -
         )
     except InputError as error:
         raise InputError(f"{kind}: {error}") from error
+
+
+def _refuse_fewer_than_picked(rule: MaskRule, least: Sequence[int]) -> None:
+    """Refuse a ratio that leaves a router fewer experts than it works with.
+
+    Args:
+        rule: of the experts.
+        least: experts of each block; none where nobody knows them, as of a record.
+
+    Raises:
+        InputError: the message names how many may be left.
+    """
+    kept = rule.masks(np.zeros((len(rule.units), max(rule.units)))).sum(-1)
+    for units, left, fewest in zip(rule.units, kept, least, strict=False):
+        if left < fewest:
+            raise InputError(
+                f"ratio {rule.ratio} leaves {left} of {units} experts, and the router picks among at least {fewest} for"
+                " every token: give a smaller ratio"
+            )
 
 
 def checked_scores(scores: ArrayLike, units: Sequence[int] | None) -> NDArray[np.floating]:

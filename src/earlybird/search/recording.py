@@ -12,7 +12,7 @@ from earlybird.errors import InputError
 from earlybird.masks import UnitCosts
 from earlybird.trajectory import Shape, Trajectory, TrajectoryWriter, discard
 from earlybird.trajectory.files import DESCRIPTION
-from earlybird.vocabulary import Channel
+from earlybird.vocabulary import KINDS, Channel
 
 _CHUNK_BYTES = 1 << 22
 
@@ -87,7 +87,7 @@ def shape_of_record(
         model: fingerprint of its anatomy.
     """
     rules = streams.kinds
-    heads, neurons = rules.get("heads"), rules.get("neurons")
+    heads, neurons, experts = (rules.get(kind) for kind in KINDS)
     return Shape(
         {kind: tuple(rule.units) for kind, rule in rules.items()},
         channels,
@@ -98,4 +98,5 @@ def shape_of_record(
         None if heads is None or heads.valid_counts is None else tuple(heads.valid_counts),
         costs,
         None if neurons is None or neurons.groups is None else tuple(neurons.groups),
+        None if experts is None or experts.groups is None else tuple(experts.groups),
     )

@@ -31,7 +31,7 @@ from earlybird.slimming.slimming import Slimming
 from earlybird.spans import check_run_length
 from earlybird.ticket import Ticket
 from earlybird.trajectory import Trajectory, TrajectoryWriter
-from earlybird.vocabulary import KINDS, Channel, Kind, Place
+from earlybird.vocabulary import KINDS, WEIGHED_KINDS, Channel, Kind, Place
 
 _log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ class Search:
         self._running = {kind: RunningScore(self.detection.score, self._channel) for kind in kinds}
         self._newest: dict[Kind, Scores] = {}
         places: dict[Kind, Place] = {"heads": config.slim, "neurons": config.neuron_slim}
-        self._l1: dict[Kind, float] = {"heads": config.l1_heads, "neurons": config.l1_neurons}
+        self._l1: dict[Kind, float] = {kind: getattr(config, f"l1_{kind}") for kind in KINDS}
         # Before there are coefficients on the model, which does not run on shapes alone with them.
         costs = None if recording is None else self._costs()
         self.slimming = Slimming(model, self.anatomy, kinds=kinds, places=places)
@@ -336,7 +336,9 @@ class Search:
         budget = self.detection.streams.budget
         if budget is not None:
             return budget.costs
-        if "gradient" not in self._channels or set(self.detection.kinds) != set(self.anatomy.units):
+        if "gradient" not in self._channels or set(self.detection.kinds) != set(WEIGHED_KINDS) & set(
+            self.anatomy.units
+        ):
             return None
         # A model whose FLOPs cannot be counted is searched all the same.
         with contextlib.suppress(InputError):

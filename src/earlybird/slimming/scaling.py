@@ -18,6 +18,7 @@ from transformers.pytorch_utils import Conv1D
 
 from earlybird.anatomy.blocks import Part
 from earlybird.anatomy.distributed import replicated_like
+from earlybird.anatomy.experts import OUTPUT
 from earlybird.anatomy.wrappers import is_lora, lora_matrices
 from earlybird.errors import InputError
 
@@ -126,12 +127,52 @@ class ScaleParameter:
         shadow_parameter(module, self.name, self.scale())
 
 
+class ScaleExperts:
+    """Forward pre-hook of a mixture's experts: scales what each expert gives, by the weights that the router says.
+
+    An expert's output is multiplied with its weight, so that the product with its coefficient is that of both.
+
+    Args:
+        deviation: (experts,) float32, a leaf of the autograd graph.
+    """
+
+    def __init__(self, deviation: Tensor) -> None:
+        self.deviation = deviation
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Of (features, experts picked, their weights) the weights, (tokens, picked), scaled.
+
+        Raises:
+            InputError: they are not given by position.
+        """
+        if len(inputs) < len(("features", "picked", "weights")):
+            raise InputError(
+                "experts with slimming coefficients were called without the router's picks and weights by position: let"
+                " the model call them, module(features, picked, weights)"
+            )
+        features, picked, weights, *others = inputs
+        refuse_float16(self.deviation, features.device.type)
+        # A pick beyond the last expert is none.
+        scale = torch.cat([1 + self.deviation, self.deviation.new_ones(1)])[picked]
+        return (features, picked, (weights * scale).to(weights.dtype), *others)
+
+    def fold_into(self, module: nn.Module) -> None:
+        """Multiply the coefficients into what leaves the experts, and the bias added to it."""
+        for name, parameter in module.named_parameters(recurse=False):
+            if name.startswith(OUTPUT):
+                scale = (1 + self.deviation.double()).reshape(-1, *[1] * (parameter.ndim - 1))
+                parameter.copy_(parameter.double() * replicated_like(scale, parameter))
+
+
 class UnshadowParameters:
     """Forward hook, also after an error: takes away what stood in the place of a module's parameters."""
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         """Leave the output as it is."""
         unshadow_parameters(module)
+
+
+_SCALES = (UnitScale, ScaleParameter, ScaleExperts)
 
 
 def refuse_float16(deviation: Tensor, device: str) -> None:
@@ -199,13 +240,18 @@ def scale_parameter(module: nn.Module, name: str, deviation: Tensor, part: Part)
     ]
 
 
+def scale_experts(module: nn.Module, deviation: Tensor) -> list[RemovableHandle]:
+    """Scale what experts give; returns what takes the scale off again. For the arguments see `ScaleExperts`."""
+    return [module.register_forward_pre_hook(ScaleExperts(deviation))]
+
+
 def fold(model: nn.Module) -> None:
     """Multiply all scales into the weights that they act on, and take them off: outputs stay the same."""
     with torch.no_grad():
         for module in model.modules():
             for hooks in (module._forward_pre_hooks, module._forward_hooks):
                 for key, hook in list(hooks.items()):
-                    if not isinstance(hook, (UnitScale, ScaleParameter, UnshadowParameters)):
+                    if not isinstance(hook, (*_SCALES, UnshadowParameters)):
                         continue
                     unshadow_parameters(module)
                     if isinstance(hook, (ScaleInput, ScaleOutput)):
@@ -214,6 +260,8 @@ def fold(model: nn.Module) -> None:
                         parameter = module.get_parameter(hook.name)
                         scale = hook.scale().double()
                         parameter.copy_(parameter.double() * replicated_like(scale, parameter))
+                    elif isinstance(hook, ScaleExperts):
+                        hook.fold_into(module)
                     del hooks[key]
                     module._forward_hooks_always_called.pop(key, None)
 
@@ -241,7 +289,7 @@ def _matrices(module: nn.Module, adapters: str) -> Iterator[nn.Linear | Conv1D]:
 def is_scaled(module: nn.Module) -> bool:
     """Whether a module's inputs or outputs are being scaled."""
     hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
-    return any(isinstance(hook, UnitScale | ScaleParameter) for hook in hooks)
+    return any(isinstance(hook, _SCALES) for hook in hooks)
 
 
 def refuse_while_slimming(model: nn.Module) -> None:

@@ -2,7 +2,8 @@
 
 A head's coefficient scales what the head feeds into the output projection (`slim="after"`: its softmax
 output) or its query (`slim="before"`: its pre-softmax scores); a neuron's scales its activation (`"after"`) or
-what enters the activation function (`"before"`). All four are inputs or outputs of one linear module, LoRA's
+what enters the activation function (`"before"`). An expert's scales what it gives, by the weight that the router
+multiplies that with. The first four are inputs or outputs of one linear module, LoRA's
 matrices beside it included, so they work under any attention kernel, and folding multiplies the coefficients into
 that module's weights. docs/slimming.md says what they can be combined with.
 
@@ -34,6 +35,7 @@ from earlybird.slimming.coefficients import SlimmingCoefficients
 from earlybird.slimming.scaling import (
     fold,
     is_scaled,
+    scale_experts,
     scale_input,
     scale_output,
     scale_parameter,
@@ -46,14 +48,14 @@ from earlybird.vocabulary import Kind, Place
 class _Target:
     """Where a block's coefficients act: the input features (after) or output features (before) of a module.
 
-    Or, of experts, a parameter of it, of which a part says where their units lie.
+    Or, of experts' neurons, a parameter of it, of which a part says where they lie; or the experts themselves.
     """
 
     path: str
     module: nn.Module
     units: int
-    unit_of: NDArray[np.int64]
-    place: Place
+    unit_of: NDArray[np.int64] | None = None
+    place: Place = "after"
     parameter: str = ""
     part: Part | None = None
 
@@ -88,7 +90,7 @@ class Slimming:
             raise InputError(f"the model's blocks lie on several devices ({', '.join(map(str, devices))}); use one")
         if any(is_scaled(site.module) for sites in targets_of.values() for site in sites):
             raise InputError("the model has slimming coefficients already: finish or detach the search that owns them")
-        blocks = [block for kind in kinds for block in (anatomy.attention if kind == "heads" else anatomy.mlp)]
+        blocks = [block for kind in kinds for block in anatomy.of_kind(kind)]
         own = {name for name, _ in self._model.named_parameters(remove_duplicate=False)}
         parts = [part.parameter for block in blocks for part in block.parts]
         refuse_shared_parameters(self._model, (name for name in parts if name in own))
@@ -102,9 +104,11 @@ class Slimming:
             for site, leaf in zip(sites, self.coefficients[kind].leaves, strict=True):
                 if site.part is not None:
                     self._handles += scale_parameter(site.module, site.parameter, leaf, site.part)
-                    continue
-                scale = scale_input if site.place == "after" else scale_output
-                self._handles += scale(site.module, leaf, site.unit_of)
+                elif site.unit_of is None:
+                    self._handles += scale_experts(site.module, leaf)
+                else:
+                    scale = scale_input if site.place == "after" else scale_output
+                    self._handles += scale(site.module, leaf, site.unit_of)
         forget_compiled_code()
 
     @property
@@ -160,6 +164,8 @@ class Slimming:
 def _targets(model: nn.Module, anatomy: Anatomy, kind: Kind, place: Place) -> list[_Target]:
     if kind not in anatomy.units:
         raise InputError(anatomy.lack_of(kind))
+    if kind == "experts":
+        return [_Target(block.name, model.get_submodule(block.name), block.units) for block in anatomy.mixtures]
     places = []
     for block in anatomy.attention if kind == "heads" else anatomy.mlp:
         site = block.after if place == "after" else block.before

@@ -15,6 +15,7 @@ from earlybird.anatomy.projections import projection_at
 from earlybird.anatomy.wrappers import unwrapped
 from earlybird.slimming.scaling import refuse_while_slimming
 from earlybird.surgery.plan import plan_surgery
+from earlybird.surgery.router_mask import mask_router
 from earlybird.ticket import Ticket
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -24,7 +25,8 @@ Patterns = Sequence[AttentionPattern | MlpPattern]
 def apply_mask(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Model:
     """Mask the pruned units in place: same shapes, they contribute exactly 0; returns the model.
 
-    Zeroes the columns of the output projections that the pruned units feed.
+    Zeroes the columns of the output projections that the pruned units feed. A router passes over pruned experts by a
+    hook, which no state dict holds.
 
     Args:
         model: as it is before pruning.
@@ -44,6 +46,8 @@ def apply_mask(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Mode
                 weight = tensor_at(inner, part.parameter)
                 pruned = torch.from_numpy(~mask[part.unit_of]).reshape(part.shape(weight.ndim))
                 weight.masked_fill_(pruned.to(weight.device), 0)
+    for mixture, mask in plan.mixtures:
+        mask_router(inner, mixture, mask)
     return model
 
 

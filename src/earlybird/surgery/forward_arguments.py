@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from earlybird.anatomy import AttentionBlock, Block, MlpBlock
+from earlybird.anatomy.blocks import Mixture
+from earlybird.anatomy.paths import is_in, tensor_at
 from earlybird.surgery.position_bias import bias_heads
 
 # Under no name: what each kernel for experts calls otherwise.
@@ -87,6 +89,20 @@ def guessed_arguments(model: nn.Module, block: Block) -> Iterator[dict[str, Any]
             here = {**known, **dict.fromkeys(masked, mask), "position_embeddings": rotation}
             chosen = {name: here.get(name, unknown) for name in names if name in here or name in required}
             yield {**chosen, parameters[0].name: features}
+
+
+def guessed_arguments_of_mixture(model: nn.Module, mixture: Mixture) -> Iterator[dict[str, Any]]:
+    """Guesses at the arguments of the module that runs a router and its experts: features, as a batch and in a row."""
+    router = next(part for part in mixture.parts if is_in(part.parameter, mixture.router) and part.dim == 0)
+    weight = tensor_at(model, router.parameter)
+    experts = next(model.get_submodule(mixture.name).parameters())
+    generator = torch.Generator("cpu").manual_seed(0)
+    tokens = max(_AREA, 2 * mixture.units)
+    features = torch.randn(tokens, weight.shape[-1], generator=generator, device="cpu").to(
+        experts.device, experts.dtype
+    )
+    yield {POSITIONAL: (features[None],)}
+    yield {POSITIONAL: (features,)}
 
 
 def _routed(module: nn.Module, block: MlpBlock) -> tuple[Tensor, ...]:

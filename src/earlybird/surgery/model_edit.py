@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from earlybird.anatomy import AttentionBlock, Block
 from earlybird.anatomy.block_config import with_counts
-from earlybird.anatomy.blocks import Counted
+from earlybird.anatomy.blocks import Counted, Mixture
+from earlybird.anatomy.mixtures import counts_of_experts
 from earlybird.anatomy.paths import below, is_in, tensor_at
 from earlybird.anatomy.projections import resize
 from earlybird.anatomy.without_heads import Conv1DWithoutInputs, WithoutHeads
@@ -97,6 +100,23 @@ class ModelEdit:
                 self._set(path, attribute, (*shape[:-1], heads))
             else:
                 self._set(path, attribute, counts[count.counted])
+
+    def count_experts(self, mixtures: Sequence[tuple[Mixture, NDArray[np.bool_]]]) -> None:
+        """Let every attribute that counts the experts of mixtures say the new number.
+
+        So do those of the modules around them, which balance the load of all (a model for causal language), where all
+        mixtures in them keep equally many.
+        """
+        for mixture, mask in mixtures:
+            for count in mixture.counts:
+                path, _, attribute = count.rpartition(".")
+                self._set(path, attribute, int(mask.sum()))
+        for path, module in self._model.named_modules():
+            inside = [(mixture, int(mask.sum())) for mixture, mask in mixtures if is_in(mixture.owner, path)]
+            if len({(mixture.units, kept) for mixture, kept in inside}) == 1 and path != inside[0][0].owner:
+                mixture, kept = inside[0]
+                for attribute in counts_of_experts(module, mixture.units):
+                    self._set(path, attribute, kept)
 
     def stand_in(self, block: Block, returned: int) -> None:
         """Let a block that has no unit left give the bias of its output projection.

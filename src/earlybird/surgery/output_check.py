@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from earlybird.anatomy import Block, MlpBlock
+from earlybird.anatomy.blocks import Mixture
 from earlybird.errors import InputError, first_line
 from earlybird.slimming.scaling import scale_parameter
-from earlybird.surgery.forward_arguments import POSITIONAL, guessed_arguments
+from earlybird.surgery.forward_arguments import POSITIONAL, guessed_arguments, guessed_arguments_of_mixture
 from earlybird.surgery.outputs import largest_difference, output_tensors
+from earlybird.surgery.router_mask import mask_router
 
 _WAY_OUT = "leave such blocks out by their names: Anatomy.of(model, exclude=[...])"
 # Largest difference that rounding explains, relative to the largest output.
@@ -94,9 +96,14 @@ class _Masking:
 
 
 @contextlib.contextmanager
-def masked(model: nn.Module, masks: Iterable[tuple[Block, NDArray[np.bool_]]]) -> Iterator[None]:
-    """The model with pruned units masked, its weights untouched."""
+def masked(
+    model: nn.Module,
+    masks: Iterable[tuple[Block, NDArray[np.bool_]]],
+    mixtures: Iterable[tuple[Mixture, NDArray[np.bool_]]] = (),
+) -> Iterator[None]:
+    """The model with pruned units masked, its weights as they were in the end."""
     handles = []
+    undo = [put_back for mixture, mask in mixtures for put_back in mask_router(model, mixture, mask)]
     for block, mask in masks:
         output = model.get_submodule(block.after.path)
         if isinstance(block, MlpBlock) and block.experts:
@@ -110,6 +117,21 @@ def masked(model: nn.Module, masks: Iterable[tuple[Block, NDArray[np.bool_]]]) -
     finally:
         for handle in handles:
             handle.remove()
+        for put_back in undo:
+            put_back()
+
+
+def output_check_of_mixture(model: nn.Module, mixture: Mixture) -> OutputCheck | None:
+    """Run a mixture whose router passes over pruned experts, or None where it cannot be run by itself."""
+    module = model.get_submodule(mixture.owner)
+    for arguments in guessed_arguments_of_mixture(model, mixture):
+        try:
+            outputs = _run(module, arguments)[:1]
+        except Exception:  # it cannot be run like that: no evidence
+            continue
+        if outputs and (outputs[0].is_meta or outputs[0].isfinite().all()):
+            return OutputCheck(mixture.owner, arguments, outputs, experts=True)
+    return None
 
 
 def output_check_of(model: nn.Module, block: Block, *, emptied: bool = False) -> OutputCheck | None:
@@ -131,7 +153,7 @@ def output_check_of_model(model: nn.Module, inputs: Mapping[str, Any]) -> Output
     return OutputCheck("", inputs, _run(model, inputs))
 
 
-def cannot_be_checked(model: nn.Module, block: Block) -> InputError:
+def cannot_be_checked(model: nn.Module, block: Block | Mixture) -> InputError:
     """What to say of a block that could not be run by itself."""
     module = type(model.get_submodule(block.name)).__name__
     return InputError(
@@ -144,6 +166,11 @@ def check_key(model: nn.Module, block: Block) -> tuple[Any, ...]:
     """Blocks with equal keys need one check between them."""
     shapes = tuple((part.dim, part.unit_of.shape) for part in block.parts)
     return type(model.get_submodule(block.name)), type(block), block.units, shapes
+
+
+def mixture_key_of(model: nn.Module, mixture: Mixture) -> tuple[Any, ...]:
+    """Mixtures with equal keys need one check between them."""
+    return type(model.get_submodule(mixture.owner)), Mixture, mixture.units, mixture.routing_groups
 
 
 def _run(module: nn.Module, arguments: Mapping[str, Any]) -> list[Tensor]:

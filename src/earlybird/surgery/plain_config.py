@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from earlybird.anatomy import Anatomy, AttentionBlock, MlpBlock
+from earlybird.anatomy import Anatomy, Block, MlpBlock
+from earlybird.anatomy.blocks import Mixture
 from earlybird.anatomy.config_fields import CannotSayError, changed, get_field, has_field, parts_of, set_field
+from earlybird.anatomy.mixtures import counts_of_experts
 from earlybird.errors import InputError, first_line
 
 if TYPE_CHECKING:
@@ -95,25 +97,42 @@ def _changes(model: PreTrainedModel, anatomy: Anatomy, said: Anatomy) -> dict[st
     if anatomy.names != said.names:
         raise CannotSayError(f"{type(model).__name__} has other blocks than its config says")
     for kind, units in anatomy.units.items():
-        if units == said.units[kind]:
+        if units == said.units[kind] or (kind == "neurons" and _neurons_of_each(anatomy) == _neurons_of_each(said)):
             continue
-        for block in anatomy.attention if kind == "heads" else anatomy.mlp:
+        for block, dense in zip(anatomy.of_kind(kind), said.units[kind], strict=True):
             prefix, config = _governing(model, block.name)
-            for field, value in fields_of(config, block, anatomy):
+            for field, value in fields_of(config, block, anatomy, dense):
                 if changes.setdefault(prefix + field, value) != value:
                     raise CannotSayError(f"the blocks keep different numbers of {kind}, and {field} says one for all")
     return {path: value for path, value in changes.items() if get_field(model.config, path) != value}
 
 
+def _neurons_of_each(anatomy: Anatomy) -> list[int]:
+    """Neurons of each MLP or expert."""
+    return [block.units // (block.experts or 1) for block in anatomy.mlp]
+
+
 def fields_of(
-    config: PreTrainedConfig, block: AttentionBlock | MlpBlock, anatomy: Anatomy
+    config: PreTrainedConfig, block: Block | Mixture, anatomy: Anatomy, dense: int
 ) -> Iterator[tuple[str, int]]:
     """The fields that speak of a block, and what they must say.
+
+    Args:
+        config: that governs it.
+        block: as it is now.
+        anatomy: that it is of.
+        dense: its units by the config as it is.
 
     Raises:
         CannotSayError: there are none.
     """
     name = type(config).__name__
+    if isinstance(block, Mixture):
+        fields = counts_of_experts(config, dense)
+        if not fields:
+            raise CannotSayError(f"{name} has no field for the number of experts")
+        yield from ((field, block.units) for field in fields)
+        return
     if isinstance(block, MlpBlock):
         if block.experts:
             own = has_field(config, "moe_intermediate_size")

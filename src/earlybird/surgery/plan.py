@@ -14,12 +14,13 @@ from torch import Tensor
 
 from earlybird.anatomy import Anatomy, AttentionBlock, Block, MlpBlock
 from earlybird.anatomy.bias_tables import copied_table, untied
+from earlybird.anatomy.blocks import Mixture
 from earlybird.anatomy.paths import is_in
 from earlybird.errors import InputError
 from earlybird.ticket import Ticket
 from earlybird.vocabulary import Kind
 
-B = TypeVar("B", bound=Block)
+B = TypeVar("B", bound=Block | Mixture)
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,14 @@ class SurgeryPlan:
             layers keep.
         copies: parameters that they get by it as copies of others: name -> name of the original.
         cuts: of parameters and buffers, also of those that come by untying; only those that remove something.
+        mixtures: of which experts go, each with its mask (experts,); their neurons go by `blocks`.
     """
 
     blocks: tuple[tuple[Block, NDArray[np.bool_]], ...]
     untied: tuple[AttentionBlock, ...]
     copies: Mapping[str, str]
     cuts: tuple[Cut, ...]
+    mixtures: tuple[tuple[Mixture, NDArray[np.bool_]], ...] = ()
 
     @property
     def changed(self) -> list[tuple[Block, NDArray[np.bool_]]]:
@@ -82,7 +85,8 @@ def plan_surgery(anatomy: Anatomy, ticket: Ticket) -> SurgeryPlan:
         ticket: which units stay.
 
     Raises:
-        InputError: it is no ticket, or one for another model, or it takes key/value groups apart.
+        InputError: it is no ticket, or one for another model, or it takes key/value groups apart, or leaves a router
+            fewer experts than it works with.
     """
     if not isinstance(ticket, Ticket):
         raise InputError(
@@ -93,8 +97,15 @@ def plan_surgery(anatomy: Anatomy, ticket: Ticket) -> SurgeryPlan:
     neurons = _masked(anatomy.mlp, "neurons", anatomy, ticket)
     for block, mask in heads:
         _refuse_uneven_groups(block, mask)
+    mixtures = [
+        (block, mask) for block, mask in _masked(anatomy.mixtures, "experts", anatomy, ticket) if not mask.all()
+    ]
+    experts = {block.name: mask for block, mask in mixtures}
+    neurons = [(mlp, _without_experts(mlp, mask, experts.get(mlp.name))) for mlp, mask in neurons]
+    for mixture, mask in mixtures:
+        _refuse_too_few_experts(mixture, mask)
     for mlp, mask in neurons:
-        _refuse_uneven_experts(mlp, mask)
+        _refuse_uneven_experts(mlp, mask, experts.get(mlp.name))
     loses_heads = any(not mask.all() for _, mask in heads)
     apart = tuple(block for block in anatomy.attention if block.bias_argument) if loses_heads else ()
     if loses_heads:
@@ -104,7 +115,11 @@ def plan_surgery(anatomy: Anatomy, ticket: Ticket) -> SurgeryPlan:
         blocks=blocks,
         untied=apart,
         copies=dict(copied for block in apart if (copied := copied_table(block)) is not None),
-        cuts=tuple(cut for block, mask in blocks for cut in _cuts(block, mask)),
+        cuts=(
+            *(cut for mixture, mask in mixtures for cut in _cuts_of_experts(mixture, mask)),
+            *(cut for block, mask in blocks for cut in _cuts(block, mask, experts.get(block.name))),
+        ),
+        mixtures=tuple(mixtures),
     )
 
 
@@ -138,19 +153,50 @@ def _refuse_uneven_groups(block: AttentionBlock, mask: NDArray[np.bool_]) -> Non
         )
 
 
-def _refuse_uneven_experts(block: MlpBlock, mask: NDArray[np.bool_]) -> None:
-    per_expert = mask.reshape(block.groups, -1).sum(1)
-    if block.experts and (per_expert.min() != per_expert.max() or not per_expert.min()):
+def _without_experts(block: MlpBlock, mask: NDArray[np.bool_], experts: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """A mask of neurons without those of the experts that go."""
+    return mask if experts is None else mask & np.repeat(experts, block.units // block.experts)
+
+
+def _refuse_too_few_experts(block: Mixture, mask: NDArray[np.bool_]) -> None:
+    left = int(mask.sum())
+    if left < block.least:
+        raise InputError(
+            f"the ticket leaves {left} of {block.units} experts in {block.name}, and the router picks among at least"
+            f" {block.least} for every token"
+        )
+    per_group = mask.reshape(block.routing_groups, -1).sum(1)
+    if block.routing_groups < block.units and per_group.min() != per_group.max():
+        raise InputError(
+            f"the router of {block.name} compares {block.routing_groups} groups of experts, which would keep"
+            f" {per_group.tolist()}: every group must keep equally many"
+        )
+
+
+def _refuse_uneven_experts(block: MlpBlock, mask: NDArray[np.bool_], experts: NDArray[np.bool_] | None) -> None:
+    if not block.experts:
+        return
+    per_expert = mask.reshape(block.experts, -1).sum(1)
+    stays = per_expert if experts is None else per_expert[experts]
+    if stays.min() != stays.max() or not stays.min():
         raise InputError(
             f"{block.name} holds {block.experts} experts in one tensor, which would keep {per_expert.tolist()} neurons:"
             " every expert must keep equally many, and at least one"
         )
 
 
-def _cuts(block: Block, mask: NDArray[np.bool_]) -> list[Cut]:
+def _cuts_of_experts(mixture: Mixture, mask: NDArray[np.bool_]) -> list[Cut]:
+    kept = torch.from_numpy(np.flatnonzero(mask))
+    return [Cut(part.parameter, part.dim, kept) for part in mixture.parts]
+
+
+def _cuts(block: Block, mask: NDArray[np.bool_], experts: NDArray[np.bool_] | None) -> list[Cut]:
+    """The cuts of a block, of experts those of the neurons of such as stay."""
     stays = block.kept(mask)
     stay_whole = unread(block) if not mask.any() else []
     kept = [(part, stays[part.unit_of]) for part in block.parts if part.parameter not in stay_whole]
+    if experts is not None:
+        kept = [(part, entries[experts]) for part, entries in kept]
     if isinstance(block, AttentionBlock):
         kept += [(part, np.full(len(part.unit_of), mask.any())) for part in block.shared_parts]
     return [

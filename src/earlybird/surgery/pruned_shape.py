@@ -127,17 +127,14 @@ def ticket_of_shape(
         InputError: the counts do not fit the model.
     """
     masks: dict[Kind, NDArray[np.bool_]] = {}
-    for kind in KINDS:
+    # The experts that stay say whose neurons do.
+    for kind in ("heads", "experts", "neurons"):
         if kind not in kept:
             continue
         units, counts = anatomy.units.get(kind, ()), list(kept[kind])
-        shared = anatomy.key_value_groups if kind == "heads" else None
-        experts = anatomy.expert_groups if kind == "neurons" else None
-        dense_groups = shared or experts or units
-        # Where nothing is shared, every head is a group of its own.
-        kept_groups = list(key_value_groups or counts) if shared else counts
         rows = _rows(anatomy.names.get(kind, ()), (blocks or {}).get(kind), len(counts))
-        if rows is None or len(kept_groups) != len(counts):
+        shared = list(key_value_groups or counts) if kind == "heads" and anatomy.key_value_groups else None
+        if rows is None or (shared is not None and len(shared) != len(counts)):
             raise InputError(
                 f"the config says how many {kind} were kept in {len(counts)} blocks, which are not the {len(units)}"
                 f" blocks of {anatomy.model}"
@@ -147,19 +144,51 @@ def ticket_of_shape(
             if row is None:  # the version that pruned it did not know this block
                 masks[kind][block, : units[block]] = True
                 continue
-            name, full, full_groups = anatomy.names[kind][block], units[block], dense_groups[block]
-            mixture = experts is not None and full_groups < full  # whose experts all stay
-            count, share = counts[row], full_groups if mixture else kept_groups[row]
-            if type(count) is int and count == 0:
+            if type(counts[row]) is int and counts[row] == 0:
                 continue
-            fits = type(count) is int and type(share) is int and 0 < count <= full and 0 < share <= full_groups
-            if not fits or count % share or count // share > full // full_groups:
-                grouped = f" in {share} key/value groups" if shared else ""
-                raise InputError(f"the config says that {name} kept {count} {kind}{grouped}, but the model has {full}")
-            unit = np.arange(full)
-            per_group = full // full_groups
-            masks[kind][block, :full] = (unit // per_group < share) & (unit % per_group < count // share)
+            grouped = "" if shared is None else f" in {shared[row]} key/value groups"
+            stays = _groups_that_stay(anatomy, kind, block, counts[row] if shared is None else shared[row], masks)
+            mask = _first_of_every_group(stays, units[block], counts[row])
+            if mask is None:
+                raise InputError(
+                    f"the config says that {anatomy.names[kind][block]} kept {counts[row]} {kind}{grouped}, but the"
+                    f" model has {units[block]}"
+                )
+            masks[kind][block, : units[block]] = mask
     return Ticket.of(anatomy, masks, how="given")
+
+
+def _groups_that_stay(
+    anatomy: Anatomy, kind: Kind, block: int, first: Any, masks: Mapping[Kind, NDArray[np.bool_]]
+) -> NDArray[np.bool_]:
+    """Which groups of a block's units keep some, (groups,): the first, or all of those that must keep equally many.
+
+    Args:
+        anatomy: of the dense model.
+        kind: of the units; a unit that shares nothing is a group of its own.
+        block: which of them.
+        first: groups that stay where they can go.
+        masks: of the kinds before, of which those of experts say whose neurons stay.
+    """
+    units = anatomy.units[kind][block]
+    if kind == "neurons" and anatomy.mlp[block].experts:
+        name, mixtures = anatomy.mlp[block].name, anatomy.names.get("experts", ())
+        stays = np.ones(anatomy.mlp[block].experts, dtype=np.bool_)
+        if "experts" in masks and name in mixtures:
+            stays &= masks["experts"][mixtures.index(name)][: len(stays)]
+        return stays
+    if kind == "experts" and anatomy.mixtures[block].routing_groups < units:
+        return np.ones(anatomy.mixtures[block].routing_groups, dtype=np.bool_)
+    groups = anatomy.attention[block].groups if kind == "heads" else units
+    return np.arange(groups) < (first if type(first) is int and first <= groups else 0)
+
+
+def _first_of_every_group(stays: NDArray[np.bool_], units: int, count: Any) -> NDArray[np.bool_] | None:
+    """A mask (units,) of the first of every group that stays, equally many and `count` in all; None: that cannot be."""
+    share, size = int(stays.sum()), units // len(stays)
+    if type(count) is not int or not 0 < count <= share * size or count % share:
+        return None
+    return np.repeat(stays, size) & (np.arange(units) % size < count // share)
 
 
 def _rows(names: Sequence[str], said: Sequence[str] | None, count: int) -> Sequence[int | None] | None:

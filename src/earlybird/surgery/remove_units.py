@@ -21,7 +21,9 @@ from earlybird.surgery.output_check import (
     cannot_be_checked,
     check_key,
     masked,
+    mixture_key_of,
     output_check_of,
+    output_check_of_mixture,
     output_check_of_model,
 )
 from earlybird.surgery.plan import SurgeryPlan
@@ -75,6 +77,7 @@ def remove_units(
             checks = _output_checks(model, plan, patterns, inputs)
         for cut in plan.cuts:
             expected -= edit.cut(cut)
+        edit.count_experts(plan.mixtures)
         for block, mask in plan.changed:
             if isinstance(block, AttentionBlock):
                 edit.count_heads(block, int(mask.sum()), int(block.kept(mask)[block.units :].sum()))
@@ -115,8 +118,16 @@ def _output_checks(
         return []
     vouched = tuple(pattern.query for pattern in patterns if isinstance(pattern, AttentionPattern))
     sorts: dict[tuple[Any, ...], OutputCheck | None] = {}
-    with masked(model, plan.changed):
+    routed = {mixture.name for mixture, _ in plan.mixtures}
+    with masked(model, plan.changed, plan.mixtures):
+        for mixture, _ in plan.mixtures:
+            if (mixture_key := mixture_key_of(model, mixture)) not in sorts:
+                sorts[mixture_key] = output_check_of_mixture(model, mixture)
+                if sorts[mixture_key] is None and inputs is None:
+                    raise cannot_be_checked(model, mixture)
         for block, _ in plan.changed:
+            if block.name in routed:
+                continue
             if (key := (*check_key(model, block), block.name in emptied)) in sorts:
                 continue
             sorts[key] = output_check_of(model, block, emptied=block.name in emptied)
@@ -134,6 +145,13 @@ def _refuse_other_counts(model: nn.Module, after: Anatomy, plan: SurgeryPlan) ->
     """Refuse unless a model just pruned is found again block by block, with the counts that were to be kept."""
     found = {(type(block), block.name): block for block in after.blocks}
     gone = {(block.kind, block.name) for block in after.gone}
+    experts = {mixture.name: mixture.units for mixture in after.mixtures}
+    for mixture, mask in plan.mixtures:
+        if experts.get(mixture.name) != int(mask.sum()):
+            raise InputError(
+                f"{type(model).__name__} cannot be pruned: after surgery {mixture.name} has"
+                f" {experts.get(mixture.name, 'no')} experts where it should have {int(mask.sum())}"
+            )
     for block, mask in plan.blocks:
         expected = int(mask.sum())
         if not expected and ("heads" if isinstance(block, AttentionBlock) else "neurons", block.name) in gone:

@@ -17,7 +17,7 @@ from earlybird.vocabulary import CHANNELS, KINDS, MEASURES, Channel, Kind
 FORMAT_VERSION = 1
 DESCRIPTION = "trajectory.json"
 CHUNKS = "chunks.jsonl"
-_COUNTS = ("key_value_groups", "valid_head_counts", "expert_groups")
+_COUNTS = ("key_value_groups", "valid_head_counts", "expert_groups", "routing_groups")
 _FORMER_NAMES = {"valid_head_counts": "admitted_heads"}  # as earlier records have them
 _LARGEST_STEP = 1 << 33  # bytes; a description that claims more is lying, not large
 _MOST_COST = 1e30
@@ -81,10 +81,19 @@ def read_description(path: Path) -> Shape:
             kind: tuple(data["units"][kind]) for kind in KINDS if kind in data["units"]
         }
         channels: tuple[Channel, ...] = tuple(channel for channel in CHANNELS if channel in data["channels"])
-        groups, valid, experts = (_counts(data, name) for name in _COUNTS)
+        groups, valid, experts, routing = (_counts(data, name) for name in _COUNTS)
         costs = UnitCosts.from_plain(data["costs"]) if "costs" in data else None
         shape = Shape(
-            units, channels, data["total_steps"], data["steps_per_epoch"], data["model"], groups, valid, costs, experts
+            units,
+            channels,
+            data["total_steps"],
+            data["steps_per_epoch"],
+            data["model"],
+            groups,
+            valid,
+            costs,
+            experts,
+            routing,
         )
         counts: Sequence[Any] = [count for row in units.values() for count in row]
         plausible = (
@@ -100,6 +109,7 @@ def read_description(path: Path) -> Shape:
             and isinstance(shape.model, str)
             and (groups is None or _divide(groups, units.get("heads", ())))
             and (experts is None or _divide(experts, units.get("neurons", ())))
+            and (routing is None or _divide(routing, units.get("experts", ())))
             and all(type(count) is int and count > 0 for count in valid or ())
             and (costs is None or _fit(costs, units, groups))
             and sum(record_bytes(shape, kind) for kind in units) <= _LARGEST_STEP

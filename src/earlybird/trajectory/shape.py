@@ -16,6 +16,7 @@ class Shape:
 
     `key_value_groups` are those of each attention block, given where any of them shares keys and values;
     `expert_groups` the experts of each MLP block, given where a mixture stores them as one tensor;
+    `routing_groups` the groups that each mixture's router compares, given where any does;
     `valid_head_counts` the numbers of heads that a uniform ticket may keep, given where the search asked for one;
     `costs` what a unit costs, given where there are gradients, of which a ticket can be drawn at any budget.
     """
@@ -29,6 +30,12 @@ class Shape:
     valid_head_counts: tuple[int, ...] | None = None
     costs: UnitCosts | None = None
     expert_groups: tuple[int, ...] | None = None
+    routing_groups: tuple[int, ...] | None = None
+
+    @property
+    def least_experts(self) -> tuple[int, ...]:
+        """None: how many experts a router works with, the model knows."""
+        return ()
 
     def unit_costs(self, measure: Measure, tokens: int) -> UnitCosts:
         """What each unit costs.

@@ -50,6 +50,7 @@ class Trajectory:
         *,
         heads: ArrayLike | None = None,
         neurons: ArrayLike | None = None,
+        experts: ArrayLike | None = None,
         total_steps: int | None = None,
         steps_per_epoch: float | None = None,
         channel: Channel = "coefficient",
@@ -59,6 +60,7 @@ class Trajectory:
         Args:
             heads: (steps, layers, units) floats.
             neurons: (steps, layers, units) floats.
+            experts: (steps, layers, units) floats.
             total_steps: the planned length of the run; by default what is recorded.
             steps_per_epoch: needed only where spans are given in epochs.
             channel: what the numbers are: the coefficients, their "deviation" from 1, or of their gradients the
@@ -73,7 +75,11 @@ class Trajectory:
                 f"channel must be one of {', '.join(CHANNELS)}, got {channel!r}; {nearest(str(channel), CHANNELS)}"
             )
         arrays: dict[Kind, NDArray[np.floating]] = {}
-        given: tuple[tuple[Kind, ArrayLike | None], ...] = (("heads", heads), ("neurons", neurons))
+        given: tuple[tuple[Kind, ArrayLike | None], ...] = (
+            ("heads", heads),
+            ("neurons", neurons),
+            ("experts", experts),
+        )
         for kind, values in given:
             if values is None:
                 continue
@@ -88,7 +94,7 @@ class Trajectory:
                 )
         lengths = {kind: len(values) for kind, values in arrays.items()}
         if len(set(lengths.values())) != 1:
-            raise InputError(f"heads and neurons must have equally many steps, at least one kind given, got {lengths}")
+            raise InputError(f"the kinds must have equally many steps, at least one kind given, got {lengths}")
         steps = next(iter(lengths.values()))
         total = steps if total_steps is None else total_steps
         check_run_length(total, steps_per_epoch)
