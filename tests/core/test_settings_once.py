@@ -19,8 +19,10 @@ NO_SETTINGS = {
     ("anatomy/anatomy.py", "of", "exclude"),  # what the setting is handed to
     ("cli/tools.py", "import_recordings", "heads"),  # files
     ("cli/tools.py", "import_recordings", "neurons"),
+    ("anatomy/blocks.py", "MlpBlock", "experts"),  # how many there are
     ("trajectory/trajectory.py", "from_arrays", "heads"),  # recordings
     ("trajectory/trajectory.py", "from_arrays", "neurons"),
+    ("trajectory/trajectory.py", "from_arrays", "experts"),
     ("trajectory/trajectory.py", "from_npy", "heads"),
     ("trajectory/trajectory.py", "from_npy", "neurons"),
     ("recipes/settings.py", "RetrainingSettings", "learning_rate"),  # the weights'

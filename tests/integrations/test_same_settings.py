@@ -275,8 +275,8 @@ def test_the_configs_leave_little_at_its_default():
         for each in fields(plain)
         if all(getattr(plain, each.name) == getattr(config, each.name) for config in CONFIGS.values())
     ]
-    # No heads share keys and values; a budget is in one measure.
-    assert same == ["parameters", "milliseconds", "examples", "kv_groups"]
+    # There are no experts, no heads share keys and values, and a budget is in one measure.
+    assert same == ["experts", "parameters", "milliseconds", "examples", "kv_groups", "l1_experts"]
 
 
 def test_a_ticket_says_what_it_was_drawn_by(config_and_ticket):

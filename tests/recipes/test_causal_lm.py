@@ -7,12 +7,15 @@ import torch
 from safetensors import safe_open
 from tokenizers.processors import TemplateProcessing
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     BertConfig,
     BertLMHeadModel,
     GPT2Config,
     GPT2LMHeadModel,
+    MixtralConfig,
+    MixtralForCausalLM,
 )
 
 import earlybird as eb
@@ -90,6 +93,49 @@ def test_a_run_learns_answers_to_the_report(tmp_path, tiny_llama, run_recipe, lo
         assert sum(eb.Anatomy.of(eb.load(directory)).units["neurons"]) < 128
     adapters = job.files.pruned("continue", "ticket") / "adapters" / "adapter_model.safetensors"
     assert adapters.is_file() == (lora != "null")
+
+
+def test_a_mixture_loses_experts_by_a_recipe(tmp_path, tiny_llama, run_recipe):
+    directory = shutil.copytree(tiny_llama, tmp_path / "mixture")
+    said = AutoConfig.from_pretrained(tiny_llama)
+    sizes = {name: getattr(said, name) for name in ("vocab_size", "num_attention_heads", "num_key_value_heads")}
+    MixtralForCausalLM(
+        MixtralConfig(
+            **sizes,
+            hidden_size=32,
+            num_hidden_layers=2,
+            intermediate_size=32,
+            num_local_experts=8,
+            max_position_embeddings=64,
+            initializer_range=0.3,
+            bos_token_id=None,
+            eos_token_id=1,
+            pad_token_id=None,
+        )
+    ).save_pretrained(directory)
+    write(tmp_path, chats(20), chats(1))
+    job, summary = run_recipe(
+        "causal-lm",
+        f"data.source={tmp_path}",
+        f"model.pretrained={directory}",
+        *SMALL,
+        "training.epochs=4",
+        "search.experts=0.5",
+        "search.heads=0.25",
+        "search.score=coefficient",
+        "search.detector=hamming",
+        "search.record=all",
+    )
+    assert summary["ticket"]["experts_ratio"] == 0.5
+    assert summary["ticket"]["parameters"] < summary["dense"]["parameters"]
+    assert summary["ticket"]["flops"] < summary["dense"]["flops"]  # by its heads: a token goes to two experts still
+    for which in ("ticket", "random"):
+        loaded = AutoModelForCausalLM.from_pretrained(job.files.trained(which))
+        assert loaded.config.num_local_experts == 4
+    page = (job.files.root / "report.html").read_text(encoding="utf-8")
+    assert "8 of 16 experts are kept. A coloured cell is a kept expert, a pale one is pruned." in page
+    assert "50% of the experts to prune, per layer" in page
+    assert "Coefficients of the experts" in page
 
 
 def test_a_run_through_adapters_that_was_interrupted_ends_as_one_that_was_not(tmp_path, tiny_llama, monkeypatch):

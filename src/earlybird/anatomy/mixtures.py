@@ -32,7 +32,7 @@ def mixture_of(modules: Mapping[str, nn.Module], block: MlpBlock) -> Mixture | N
     if not block.experts or router is None:
         return None
     inside = [path for path in modules if path == router or path.startswith(f"{router}.")]
-    parts = list(_parts(modules, [block.name], block.experts, every=True))
+    parts = list(_parts(modules, [block.name], block.experts, of_all=True))
     routed = list(_parts(modules, [owner, *inside], block.experts))
     if not any(part.dim == 0 and _tensor(modules, part).ndim == 2 for part in routed):
         return None
@@ -71,7 +71,7 @@ def counts_of_experts(source: Any, experts: int) -> list[str]:
 
 
 def _parts(
-    modules: Mapping[str, nn.Module], paths: Sequence[str], experts: int, *, every: bool = False
+    modules: Mapping[str, nn.Module], paths: Sequence[str], experts: int, *, of_all: bool = False
 ) -> Iterator[Part]:
     """Of the tensors that modules have themselves, those with an entry for each expert.
 
@@ -79,14 +79,14 @@ def _parts(
         modules: of the model, by path.
         paths: of those whose tensors are wanted.
         experts: how many there are.
-        every: whether each tensor must have one.
+        of_all: whether each tensor must have one.
     """
     for path in paths:
         module = modules[path]
         own = {**dict(module.named_parameters(recurse=False)), **dict(module.named_buffers(recurse=False))}
         for name, tensor in own.items():
             dims = [dim for dim in (0, tensor.ndim - 1) if tensor.ndim and tensor.shape[dim] == experts]
-            if dims and (every or tensor.ndim < 3):
+            if dims and (of_all or tensor.ndim < 3):
                 yield Part(below(path, name), dims[0], np.arange(experts))
 
 

@@ -23,7 +23,7 @@ _HUB_NAME = re.compile(r"[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?")
 # What a ticket's provenance says of its draw, in the order of the card.
 _ORIGIN = (
     *("how", "draw_step", "draw_fraction", "detector", "score", "statistic", "threshold"),
-    *("heads_ratio", "neurons_ratio", "heads_scope", "neurons_scope", "seed", "total_steps"),
+    *("heads_ratio", "neurons_ratio", "experts_ratio", "heads_scope", "neurons_scope", "seed", "total_steps"),
 )
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from earlybird.detectors.comparison import Verdict
 from earlybird.recipes.metric_names import deciding_metric, metric_title
 from earlybird.report.amount import amount
-from earlybird.vocabulary import KINDS
+from earlybird.vocabulary import KINDS, WEIGHED_KINDS
 
 _ROWS = {
     "dense": "dense",
@@ -71,10 +71,11 @@ def verdicts_table(verdicts: Mapping[str, Verdict], steps: int, total_steps: int
 
     table = Table(caption=f"{steps:,} recorded steps of {total_steps:,}", caption_justify="left")
     table.add_column("detector", no_wrap=True)
-    for heading in (*KINDS, "draw", "statistic", "threshold", ""):
+    kinds = [kind for kind in KINDS if kind in WEIGHED_KINDS or any(kind in each.settled for each in verdicts.values())]
+    for heading in (*kinds, "draw", "statistic", "threshold", ""):
         table.add_column(heading, overflow="fold")
     for name, verdict in verdicts.items():
-        settled = [when(verdict.settled[kind].step) if kind in verdict.settled else "" for kind in KINDS]
+        settled = [when(verdict.settled[kind].step) if kind in verdict.settled else "" for kind in kinds]
         last = max(verdict.settled.values(), key=lambda kind: kind.step, default=None)
         table.add_row(
             name,

@@ -61,6 +61,11 @@ def dense_model(model: PreTrainedModel, ticket: Ticket | None = None) -> PreTrai
             " for it"
         )
     plan = plan_surgery(anatomy, ticket)
+    if plan.mixtures:
+        raise InputError(
+            f"the dense model cannot be made: {plan.mixtures[0][0].name} has lost experts, and zeros in a router do not"
+            " keep it from picking them"
+        )
     for name, part in lists.items():
         index = next((cut.index for cut in plan.cuts if cut.parameter == name), torch.arange(len(part.unit_of)))
         if not torch.equal(small[name], index):

@@ -10,7 +10,6 @@ from typing import Self, get_args
 import torch
 from torch import nn
 
-from earlybird.anatomy import Block
 from earlybird.anatomy.distributed import is_first, several
 from earlybird.anatomy.paths import tensor_at
 from earlybird.anatomy.wrappers import unwrapped
@@ -242,8 +241,7 @@ def _refuse_what_cannot_follow(optimizer: torch.optim.Optimizer, model: nn.Modul
         InputError: see `cannot_follow`, of the parameters that may be cut.
     """
     model, kinds = unwrapped(model), search.slimming.coefficients.keys()
-    blocks: list[Block] = [block for block in search.anatomy.attention if "heads" in kinds]
-    blocks += [block for block in search.anatomy.mlp if "neurons" in kinds]
+    blocks = [block for kind in kinds for block in search.anatomy.of_kind(kind)]
     names = dict.fromkeys(part.parameter for block in blocks for part in block.parts)
     refuse_gradient_hooks(model, names)
     tensors = {name: tensor_at(model, name) for name in names}

@@ -17,9 +17,9 @@ from earlybird.report.amount import percent
 from earlybird.report.run import read_run
 from earlybird.ticket import Ticket
 from earlybird.trajectory import Shape, Trajectory
-from earlybird.vocabulary import KINDS, MEASURES, Kind
+from earlybird.vocabulary import KINDS, MEASURES, WEIGHED_KINDS, Kind
 
-COLUMNS = ("cost", "kept of the evidence", "at random", *KINDS)
+COLUMNS = ("cost", "kept of the evidence", "at random", *WEIGHED_KINDS)
 
 
 def curve_of(
@@ -90,7 +90,7 @@ def table_rows(curve: tuple[BudgetPoint, ...], shape: Shape) -> tuple[tuple[str,
             percent(point.cost),
             percent(point.worth),
             percent(point.chance),
-            *(f"{point.kept[kind]:,} of {units[kind]:,}" if kind in point.kept else "" for kind in KINDS),
+            *(f"{point.kept[kind]:,} of {units[kind]:,}" if kind in point.kept else "" for kind in WEIGHED_KINDS),
         )
         for point in curve
     )

@@ -40,13 +40,13 @@ Coefficients = CoefficientLines | CoefficientQuantiles
 
 
 def coefficients(trajectory: Trajectory, kind: Kind) -> Coefficients:
-    """A line for each head where they can be told apart, otherwise the quantiles.
+    """A line for each head or expert where they can be told apart, otherwise the quantiles.
 
     Raises:
         InputError: the trajectory did not record coefficients.
     """
     total = sum(trajectory.shape.units[kind])
-    if kind == "heads" and total <= _MOST_LINES:
+    if kind != "neurons" and total <= _MOST_LINES:
         most = min(1000, max(100, _MOST_POINTS // max(1, total)))
         steps = sampled_steps(trajectory.steps, most)
         return CoefficientLines(steps, coefficients_at(trajectory, kind, steps), trajectory.shape.units[kind])

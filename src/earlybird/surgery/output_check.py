@@ -39,14 +39,14 @@ class OutputCheck:
         arguments: of its forward pass.
         masked: its outputs, of a block the first one.
         emptied: whether it is an attention that loses its last head.
-        experts: whether it is the experts of a mixture.
+        of_experts: whether it is the experts of a mixture.
     """
 
     name: str
     arguments: Mapping[str, Any]
     masked: list[Tensor]
     emptied: bool = False
-    experts: bool = False
+    of_experts: bool = False
 
     def check(self, model: nn.Module) -> None:
         """Run the module again, now that the units are removed.
@@ -61,7 +61,7 @@ class OutputCheck:
         except Exception as error:
             if self.emptied:
                 raise self._not_its_bias_alone(called) from error
-            if self.experts:
+            if self.of_experts:
                 raise InputError(
                     f"{called} does not run with so many neurons in an expert ({first_line(error)}): keep a multiple of"
                     ' 8 (round_to=8), or compute without that kernel, model.set_experts_implementation("eager")'
@@ -130,7 +130,7 @@ def output_check_of_mixture(model: nn.Module, mixture: Mixture) -> OutputCheck |
         except Exception:  # it cannot be run like that: no evidence
             continue
         if outputs and (outputs[0].is_meta or outputs[0].isfinite().all()):
-            return OutputCheck(mixture.owner, arguments, outputs, experts=True)
+            return OutputCheck(mixture.owner, arguments, outputs, of_experts=True)
     return None
 
 

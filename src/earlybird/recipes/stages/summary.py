@@ -90,6 +90,7 @@ def _draw(files: RunDirectory) -> dict[str, Any]:
         **({"search_other_cores": search["other_cores"]} if "other_cores" in search else {}),
         "heads_ratio": draw.get("heads_ratio"),
         "neurons_ratio": draw.get("neurons_ratio"),
+        **({"experts_ratio": draw["experts_ratio"]} if "experts_ratio" in draw else {}),
         "detector": draw.get("detector"),
         "how": draw["how"],
     }

@@ -20,7 +20,7 @@ from earlybird.recipes.stages.run import weights_of
 from earlybird.recipes.sweep.directory import SweepDirectory
 from earlybird.recipes.sweep.settings import DENSE, FINAL, RANDOM, SweepSettings
 from earlybird.spans import Span
-from earlybird.vocabulary import KINDS, MEASURES, Weights
+from earlybird.vocabulary import KINDS, MEASURES, WEIGHED_KINDS, Weights
 
 Coefficients = Literal["trained", "fixed"]
 
@@ -212,7 +212,7 @@ def _cells(
         wanted = recipe.search
         labels = {
             "draw": draw,
-            "ratio": {kind: getattr(wanted, kind) or 0.0 for kind in KINDS}
+            "ratio": {kind: ratio or 0.0 for kind in KINDS if (ratio := getattr(wanted, kind)) or kind in WEIGHED_KINDS}
             if wanted.budget is None
             else dict([wanted.budget]),
             "score": wanted.score,

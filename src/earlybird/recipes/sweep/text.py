@@ -15,6 +15,7 @@ from earlybird.recipes.run_directory import write_json
 from earlybird.recipes.sweep.directory import SweepDirectory
 from earlybird.recipes.sweep.plan import named_ratio, written_ratio
 from earlybird.recipes.sweep.table import Row, Spread, Table
+from earlybird.vocabulary import KINDS, WEIGHED_KINDS
 
 Grid = tuple[list[str], list[list[str]]]
 
@@ -134,9 +135,11 @@ def _csv(table: Table) -> str:
     text = io.StringIO()
     spreads = list(_spreads(table.rows[0], table))
     columns = [f"{name}_{part}" for name in spreads for part in ("mean", "deviation")]
-    labels = [*table.axes, "draw", "score", "coefficients", "start", "heads_ratio", "neurons_ratio"]
+    labels = [*table.axes, "draw", "score", "coefficients", "start"]
+    pruned = {kind for row in table.rows for kind in row.labels["ratio"] or {}}
+    kinds = [kind for kind in KINDS if kind in WEIGHED_KINDS or kind in pruned]
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*labels, "cells", "planned", "settled", *columns])
+    writer.writerow([*labels, *(f"{kind}_ratio" for kind in kinds), "cells", "planned", "settled", *columns])
     for row in table.rows:
         ratio: Mapping[str, float] = row.labels["ratio"] or {}
         values: Sequence[Any] = [
@@ -144,7 +147,7 @@ def _csv(table: Table) -> str:
             for spread in _spreads(row, table).values()
             for value in ((None, None) if spread is None else (spread.mean, spread.deviation))
         ]
-        own = [row.labels[key] for key in labels[:-2]]
+        own = [row.labels[key] for key in labels]
         counts = [len(row.cells), row.planned, row.settled]
-        writer.writerow([*own, ratio.get("heads"), ratio.get("neurons"), *counts, *values])
+        writer.writerow([*own, *(ratio.get(kind) for kind in kinds), *counts, *values])
     return text.getvalue()

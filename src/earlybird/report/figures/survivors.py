@@ -8,11 +8,12 @@ from matplotlib.colors import ListedColormap
 from earlybird.report.figures.figure_with_data import FigureWithData
 from earlybird.report.figures.record import Record
 from earlybird.report.figures.style import frameless, plain, titled_figure
+from earlybird.report.one_by_one import one_by_one, one_of
 from earlybird.report.palette import LIGHT
 
 
 def survivors(record: Record) -> FigureWithData | None:
-    """Heads one by one, neurons as a share of each layer; the data names each unit. None where nothing was drawn."""
+    """Heads and experts one by one, neurons as a share of each layer; the data names each. None without a draw."""
     ticket = record.ticket
     kinds = [] if ticket is None else [kind for kind in record.kinds if kind in ticket.masks]
     if ticket is None or not kinds:
@@ -24,7 +25,7 @@ def survivors(record: Record) -> FigureWithData | None:
     for axes, kind in zip(grid.flat, kinds, strict=True):
         units, mask = ticket.units[kind], ticket.masks[kind]
         kept = ticket.kept(kind)
-        if kind == "heads":
+        if one_by_one(kind, units):
             real = np.arange(mask.shape[1]) < np.asarray(units)[:, None]
             shown = np.where(real, mask.astype(float), np.nan)
             axes.imshow(shown, cmap=ListedColormap([LIGHT["pruned"], LIGHT[kind]]), vmin=0, vmax=1, aspect="auto")
@@ -33,7 +34,7 @@ def survivors(record: Record) -> FigureWithData | None:
             axes.grid(which="minor", color=LIGHT["ground"], linewidth=2)
             frameless(axes)
             axes.set_xticks(range(0, mask.shape[1], max(1, mask.shape[1] // 12)))
-            axes.set_xlabel("head", color=LIGHT["muted"])
+            axes.set_xlabel(one_of(kind), color=LIGHT["muted"])
         else:
             plain(axes)
             share = 100 * np.array(kept) / np.maximum(units, 1)

@@ -6,28 +6,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earlybird.report.analysis import Analysis
+from earlybird.report.one_by_one import one_by_one, one_of
 from earlybird.report.page.plots.plot import Plot, Spec, base_layout, layer_axis, layers_height, small_table, value_axis
-from earlybird.report.page.plots.survivors import MOST_HEADS
 from earlybird.report.palette import variable
 from earlybird.report.series import MaskSeries
 from earlybird.vocabulary import Kind
 
-# What is written into a head's cell, by state.
+# What is written into a unit's cell, by state.
 _SIGNS = ("", "", "\N{MINUS SIGN}", "+")
 
 
 def masks_plot(analysis: Analysis, kind: Kind) -> Plot | None:
-    """Which heads are kept, or the share of each layer's neurons, now and by the last recorded mask."""
+    """Which heads or experts are kept, or the share of each layer's neurons, now and by the last recorded mask."""
     series = analysis.masks.get(kind)
     if series is None:
         return None
     layers = len(series.units)
     layout = base_layout(8, hovermode="closest")
     layout["yaxis"] = layer_axis(layers)
-    if kind == "heads" and max(series.units) <= MOST_HEADS:
+    if one_by_one(kind, series.units):
         data = _cells(kind)
         steps: list[Spec] = [{"cells": cells} for cells in _digits(series)]
-        layout["xaxis"] = value_axis("head") | {
+        layout["xaxis"] = value_axis(one_of(kind)) | {
             "showgrid": False,
             "dtick": max(1, -(-max(series.units) // 16)),
             "tick0": 0,
@@ -48,7 +48,7 @@ def masks_plot(analysis: Analysis, kind: Kind) -> Plot | None:
 
 
 def _cells(kind: Kind) -> list[Spec]:
-    """A trace for each of what a head can be: now, and in the last mask."""
+    """A trace for each of what a unit can be: now, and in the last mask."""
     states = (
         ("pruned, and at the end", "pruned"),
         ("kept, and at the end", kind),
@@ -66,7 +66,7 @@ def _cells(kind: Kind) -> list[Spec]:
             "hoverongaps": False,
             "texttemplate": "%{text}",
             "textfont": {"size": 16, "color": variable("ink")},
-            "hovertemplate": f"layer %{{y}}, head %{{x}}: {words}<extra></extra>",
+            "hovertemplate": f"layer %{{y}}, {one_of(kind)} %{{x}}: {words}<extra></extra>",
         }
         for words, colour in states
     ]

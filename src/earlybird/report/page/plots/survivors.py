@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from earlybird.report.one_by_one import one_by_one, one_of
 from earlybird.report.page.plots.plot import Plot, Spec, base_layout, layer_axis, layers_height, value_axis
 from earlybird.report.palette import variable
 from earlybird.ticket import Ticket
 from earlybird.vocabulary import Kind
 
-# A cell of its own for each head of a layer, up to this many.
-MOST_HEADS = 128
-
 
 def survivors_plot(ticket: Ticket, kind: Kind) -> Plot | None:
-    """Which units of each layer are kept: each head, or the share of the neurons."""
+    """Which units of each layer are kept: each head or expert, or the share of the neurons."""
     if kind not in ticket.masks:
         return None
     units, kept = ticket.units[kind], ticket.kept(kind)
@@ -22,7 +20,7 @@ def survivors_plot(ticket: Ticket, kind: Kind) -> Plot | None:
     names = [f"layer {layer}" for layer in range(layers)]
     layout = base_layout(8, hovermode="closest")
     layout["yaxis"] = layer_axis(layers)
-    if kind == "heads" and max(units) <= MOST_HEADS:
+    if one_by_one(kind, units):
         mask = np.where(
             np.arange(max(units)) < np.asarray(units)[:, None], ticket.masks[kind].astype(np.float64), np.nan
         )
@@ -39,10 +37,10 @@ def survivors_plot(ticket: Ticket, kind: Kind) -> Plot | None:
                 "xgap": 3,
                 "ygap": 3,
                 "hoverongaps": False,
-                "hovertemplate": "layer %{y}, head %{x}: %{text}<extra></extra>",
+                "hovertemplate": f"layer %{{y}}, {one_of(kind)} %{{x}}: %{{text}}<extra></extra>",
             }
         ]
-        layout["xaxis"] = value_axis("head") | {
+        layout["xaxis"] = value_axis(one_of(kind)) | {
             "showgrid": False,
             "dtick": max(1, -(-max(units) // 16)),
             "tick0": 0,

@@ -83,7 +83,7 @@ _AGREEMENT = (
     " coefficients (1: as good a choice; 0: no better than chance). Dotted: overlap, the share of kept units in common."
 )
 _CELLS = (
-    "A coloured cell is a kept head, a grey one is pruned; a paler one with a minus sign is kept at this step and"
+    "A coloured cell is a kept unit, a grey one is pruned; a paler one with a minus sign is kept at this step and"
     " pruned by the last recorded mask, a plus sign marks a pruned one that the last mask keeps."
 )
 _BARS = (

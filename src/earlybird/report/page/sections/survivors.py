@@ -5,13 +5,14 @@ from __future__ import annotations
 from earlybird.report.amount import percent
 from earlybird.report.analysis import Analysis
 from earlybird.report.budgets import example_options
+from earlybird.report.one_by_one import one_of
 from earlybird.report.page.frames import framed, missing
 from earlybird.report.page.markup import Markup, element
 from earlybird.report.page.plots.budgets import budgets_plot
 from earlybird.report.page.plots.plot import Plot
 from earlybird.report.page.plots.survivors import survivors_plot
 from earlybird.report.run import Run
-from earlybird.vocabulary import KINDS, Kind
+from earlybird.vocabulary import KINDS, WEIGHED_KINDS, Kind
 
 
 def survivors(run: Run, analysis: Analysis, plots: list[Plot]) -> list[Markup]:
@@ -20,15 +21,18 @@ def survivors(run: Run, analysis: Analysis, plots: list[Plot]) -> list[Markup]:
         return [missing(run.missing["ticket"])]
     parts: list[Markup] = []
     for kind in KINDS:
+        if kind not in (*WEIGHED_KINDS, *run.ticket.masks):
+            continue
         plot = survivors_plot(run.ticket, kind)
         if plot is None:
-            parts.append(element("p", f"All {kind} are kept."))
+            if kind != "neurons" or "experts" not in run.ticket.masks:
+                parts.append(element("p", f"All {kind} are kept."))
             continue
         plots.append(plot)
         kept, units = sum(run.ticket.kept(kind)), sum(run.ticket.units[kind])
         sentences = [f"{kept:,} of {units:,} {kind} are kept."]
         if plot.spec["data"][0]["type"] == "heatmap":
-            sentences.append("A coloured cell is a kept head, a pale one is pruned.")
+            sentences.append(f"A coloured cell is a kept {one_of(kind)}, a pale one is pruned.")
         sentences += [*_kept_by_minimum(run, kind), *_shared(run, kind)]
         parts.append(framed(plot, f"{kind.capitalize()} kept per layer", " ".join(sentences)))
     return [*parts, *_budgets(run, analysis, plots)]
