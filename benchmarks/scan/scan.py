@@ -1,11 +1,11 @@
-"""Prune heads and neurons of every architecture that transformers ships, at random, and see what comes out.
+"""Prune heads, neurons and experts of every architecture that transformers ships, at random, and see what comes out.
 
     python benchmarks/scan/scan.py [MODEL_TYPE ...] [--output DIRECTORY]
 
 Each kind of each architecture that can be built tiny and run is one of
     exact     the pruned model's outputs are the masked one's, within 1e-4 of the largest output
     refused   earlybird says why it does not prune the kind (none of its blocks)
-    none      the architecture has nothing of the kind: no module calls itself attention, or MLP
+    none      the architecture has nothing of the kind: no module calls itself attention, MLP or experts
     wrong     the outputs differ
     crashed   anything else was raised
 """
@@ -32,19 +32,20 @@ import earlybird as eb
 from earlybird.anatomy.unknown import ATTENTION_WORDS, MLP_WORDS
 from earlybird.surgery.outputs import largest_difference, output_tensors
 
-RATIOS = {"heads": 0.4, "neurons": 0.4}
+RATIOS = {"heads": 0.4, "neurons": 0.4, "experts": 0.4}
+WORDS = {"heads": ATTENTION_WORDS, "neurons": MLP_WORDS, "experts": ("experts",)}
 SECONDS = 60
 
 
 def outcome(model: nn.Module, inputs: dict[str, Any], kind: str) -> tuple[str, str]:
     """What pruning one kind comes to, and a remark."""
-    words = ATTENTION_WORDS if kind == "heads" else MLP_WORDS
     try:
         anatomy = eb.Anatomy.of(model)
         left = [str(out) for out in anatomy.left_out]
         if kind not in anatomy.units:
-            named = any(word in type(m).__name__.lower() for m in model.modules() for word in words)
-            return ("refused", "; ".join(left[:1])) if named else ("none", "")
+            named = any(word in type(m).__name__.lower() for m in model.modules() for word in WORDS[kind])
+            reason = anatomy.lack_of(kind) if kind == "experts" else "; ".join(left[:1])
+            return ("refused", reason) if named else ("none", "")
         ticket = eb.Ticket.random(anatomy, eb.PruningConfig(**{kind: RATIOS[kind]}), seed=1)
     except eb.InputError as error:
         return "refused", str(error)
@@ -124,7 +125,7 @@ def main() -> None:
         finally:
             limit(0)
         row = {"model_type": model_type, "class": type(model).__name__}
-        for kind in ("heads", "neurons"):
+        for kind in RATIOS:
             limit(SECONDS)
             row[kind], row[f"{kind}_remark"] = outcome(model, inputs, kind)
             limit(0)
@@ -133,7 +134,7 @@ def main() -> None:
             print(row)
     if not arguments.model_types:
         write(arguments.output, rows, unbuilt)
-    for kind in ("heads", "neurons"):
+    for kind in RATIOS:
         print(kind, dict(Counter(row[kind] for row in rows)))
     print(f"{len(rows)} architectures in {time.monotonic() - start:.0f} s, {len(unbuilt)} not built", file=sys.stderr)
 
@@ -141,27 +142,27 @@ def main() -> None:
 def write(directory: Path, rows: list[dict[str, str]], unbuilt: dict[str, str]) -> None:
     """The table for people, and its content for machines."""
     directory.mkdir(parents=True, exist_ok=True)
-    counts = {kind: Counter(row[kind] for row in rows) for kind in ("heads", "neurons")}
+    counts = {kind: Counter(row[kind] for row in rows) for kind in RATIOS}
     names = ("exact", "refused", "none", "wrong", "crashed")
     lines = [
         "# Every architecture of transformers, pruned",
         "",
         f"transformers {transformers.__version__}, torch {torch.__version__.split('+')[0]}. Made by `make scan`: each"
-        f" base model built tiny from its config, {RATIOS['heads']:.0%} of its heads and then"
-        f" {RATIOS['neurons']:.0%} of its neurons pruned at random, the outputs compared with those of the model whose"
-        " units were only masked.",
+        f" base model built tiny from its config, {RATIOS['heads']:.0%} of its heads, of its neurons and of its experts"
+        " pruned at random in turn, the outputs compared with those of the model whose units were only masked.",
         "",
         "| | " + " | ".join(names) + " |",
         "| --- | " + " | ".join("---" for _ in names) + " |",
         *(f"| {kind} | " + " | ".join(str(counts[kind][name]) for name in names) + " |" for kind in counts),
         "",
-        "| architecture | heads | neurons | remark |",
-        "| --- | --- | --- | --- |",
+        f"| architecture | {' | '.join(RATIOS)} | remark |",
+        f"| --- {'| --- ' * len(RATIOS)}| --- |",
     ]
     for row in rows:
         remark = "; ".join(dict.fromkeys(row[f"{kind}_remark"] for kind in counts if row[f"{kind}_remark"]))
         remark = remark.replace("|", "/").replace("\n", " ")
-        lines.append(f"| {row['model_type']} | {row['heads']} | {row['neurons']} | {remark[:300]} |")
+        outcomes = " | ".join(row[kind] for kind in RATIOS)
+        lines.append(f"| {row['model_type']} | {outcomes} | {remark[:300]} |")
     lines += ["", f"Not built from generic sizes and inputs ({len(unbuilt)}): {', '.join(unbuilt)}.", ""]
     (directory / "README.md").write_text("\n".join(lines), encoding="utf-8")
     (directory / "scan.json").write_text(

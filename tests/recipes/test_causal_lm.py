@@ -130,7 +130,7 @@ def test_a_mixture_loses_experts_by_a_recipe(tmp_path, tiny_llama, run_recipe):
     assert summary["ticket"]["parameters"] < summary["dense"]["parameters"]
     assert summary["ticket"]["flops"] < summary["dense"]["flops"]  # by its heads: a token goes to two experts still
     for which in ("ticket", "random"):
-        loaded = AutoModelForCausalLM.from_pretrained(job.files.trained(which))
+        loaded = AutoModelForCausalLM.from_pretrained(job.files.trained("continue", which) / "model")
         assert loaded.config.num_local_experts == 4
     page = (job.files.root / "report.html").read_text(encoding="utf-8")
     assert "8 of 16 experts are kept. A coloured cell is a kept expert, a pale one is pruned." in page
