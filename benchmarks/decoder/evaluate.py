@@ -1,10 +1,11 @@
 """Perplexity and written answers of a run's decoders: before the cut, after it, refitted, and trained on.
 
-    python benchmarks/decoder/evaluate.py RUN... --answers 120 --output DIRECTORY
+    python benchmarks/decoder/evaluate.py RUN... --examples 60 --answers 60 --output DIRECTORY
 
-Each RUN is a directory of `earlybird run causal-lm`. Perplexity is that of the answers of the run's own evaluation
-examples; exact match and F1, by the rules of SQuAD, are of the answers to the first so many of them, written greedily
-with 32 tokens at most. Writes DIRECTORY/RUN.csv, one row a network; networks that are there already are not run again.
+Each RUN is a directory of `earlybird run causal-lm`. Perplexity and token accuracy are of the answers to the first
+evaluation examples of the run; exact match and F1, by the rules of SQuAD, of the answers to the first so many of them,
+written greedily with 32 tokens at most. Writes DIRECTORY/RUN.csv, one row a network; networks that are there already
+are not run again.
 """
 
 from __future__ import annotations
@@ -39,23 +40,23 @@ def networks(job: Job) -> Iterator[tuple[str, Callable[[], nn.Module]]]:
         if which == "ticket":
             yield "at the draw, before the cut", lambda: merged(load_with_adapters(files.drawn))
 
-        def cut(which: str = which) -> nn.Module:
-            model = merged(load_with_adapters(files.drawn))
-            return eb.prune(model, eb.Ticket.load(files.ticket(which)))
+            def cut() -> nn.Module:
+                return eb.prune(merged(load_with_adapters(files.drawn)), eb.Ticket.load(files.ticket("ticket")))
 
-        yield f"{which}, cut", cut
-        if job.recipe.search.compensation:
-            yield f"{which}, cut and refitted", lambda pruned=pruned: merged(load_with_adapters(pruned))
+            yield "ticket, cut", cut
+            if job.recipe.search.compensation:
+                yield "ticket, cut and refitted", lambda pruned=pruned: merged(load_with_adapters(pruned))
         yield f"{which}, trained on", lambda trained=trained: eb.load(trained)
 
 
-def evaluated(job: Job, model: nn.Module, answers: int) -> dict[str, float]:
-    """Perplexity of all answers, exact match and F1 of the first that are written."""
+def evaluated(job: Job, model: nn.Module, examples: int, answers: int) -> dict[str, float]:
+    """Perplexity of the answers to examples, exact match and F1 of the first that are written."""
     recipe = job.recipe
+    shown = recipe.data.model_copy(update={"eval_limit": examples})
     some = recipe.data.model_copy(update={"eval_limit": answers})
     short = recipe.generation.model_copy(update={"max_new_tokens": MOST_TOKENS})
     writing = recipe.model_copy(update={"metric": "f1", "data": some, "generation": short})
-    known = metrics_of(job.task, model)
+    known = metrics_of(task_of(recipe.model_copy(update={"data": shown})), model)
     written = metrics_of(task_of(writing), model)
     return {
         "perplexity": round(known["perplexity"], 2),
@@ -77,7 +78,8 @@ def metrics_of(task: Task, model: nn.Module) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--answers", type=int, default=120)
+    parser.add_argument("--examples", type=int, default=60)
+    parser.add_argument("--answers", type=int, default=60)
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -89,7 +91,7 @@ def main() -> None:
             if name in [row["network"] for row in rows]:
                 continue
             model = make()
-            row = {"network": name, **job.costs(model), **evaluated(job, model, arguments.answers)}
+            row = {"network": name, **job.costs(model), **evaluated(job, model, arguments.examples, arguments.answers)}
             rows.append(row)
             print(run.name, row, flush=True)
             with path.open("w", newline="") as file:

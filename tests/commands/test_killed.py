@@ -23,7 +23,7 @@ from earlybird.recipes.stages import search
 from earlybird.recipes.stages.job import Job
 from earlybird.search.search import Search
 
-KILLS = 20
+KILLS = 12
 RECIPE = [
     "digits",
     "training.epochs=3",
@@ -84,9 +84,9 @@ def test_kill_nine_at_random_moments(processes: ForkServerContext, tmp_path: Pat
     while len(finished) < KILLS:
         process = processes.Process(target=run, args=(killed,))
         process.start()
-        # The first ones before anything is trained, the others somewhere in the next eighth of the run.
+        # The first ones before anything is trained, the others somewhere in the next fifth of the run.
         early = len(finished) < 3
-        process.join(moments.random() * starting if early else starting + moments.random() * taken / 8)
+        process.join(moments.random() * starting if early else starting + moments.random() * taken / 5)
         process.kill()
         process.join()
         if process.exitcode == -signal.SIGKILL:

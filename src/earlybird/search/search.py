@@ -130,7 +130,7 @@ class Search:
         self._l1: dict[Kind, float] = {kind: getattr(config, f"l1_{kind}") for kind in KINDS}
         # Before there are coefficients on the model, which does not run on shapes alone with them.
         costs = None if recording is None else self._costs()
-        self.slimming = Slimming(model, self.anatomy, kinds=kinds, places=places)
+        self.slimming = Slimming(model, self.anatomy, kinds=kinds, places=places, fixed=not self._trained)
         self._missing_gradients = MissingGradients(self.slimming, self.anatomy.names)
         parameters = [coefficients.values for coefficients in self.slimming.coefficients.values()]
         self._optimizer = torch.optim.Adam(parameters, lr=self.learning_rate)
@@ -184,6 +184,7 @@ class Search:
             )
         for coefficients in self.slimming.coefficients.values():
             coefficients.check_gradients()
+        self.slimming.follow_weights()
         self.slimming.average_gradients()
         self._missing_gradients.look()
         evidence: dict[tuple[Kind, Channel], Tensor] = {}

@@ -164,6 +164,25 @@ class ScaleExperts:
                 parameter.copy_(parameter.double() * replicated_like(scale, parameter))
 
 
+class RefuseFloat16:
+    """Forward pre-hook of a module whose coefficients' gradients are read from its weights: nothing acts on it.
+
+    Args:
+        deviation: (units,) float32, a leaf of the autograd graph that stays 0.
+    """
+
+    def __init__(self, deviation: Tensor) -> None:
+        self.deviation = deviation
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """Leave the inputs as they are.
+
+        Raises:
+            InputError: autocast computes in float16 and gradients are wanted.
+        """
+        refuse_float16(self.deviation, self.deviation.device.type)
+
+
 class UnshadowParameters:
     """Forward hook, also after an error: takes away what stood in the place of a module's parameters."""
 
@@ -172,7 +191,7 @@ class UnshadowParameters:
         unshadow_parameters(module)
 
 
-_SCALES = (UnitScale, ScaleParameter, ScaleExperts)
+_SCALES = (UnitScale, ScaleParameter, ScaleExperts, RefuseFloat16)
 
 
 def refuse_float16(deviation: Tensor, device: str) -> None:
@@ -243,6 +262,11 @@ def scale_parameter(module: nn.Module, name: str, deviation: Tensor, part: Part)
 def scale_experts(module: nn.Module, deviation: Tensor) -> list[RemovableHandle]:
     """Scale what experts give; returns what takes the scale off again. For the arguments see `ScaleExperts`."""
     return [module.register_forward_pre_hook(ScaleExperts(deviation))]
+
+
+def refuse_float16_in(module: nn.Module, deviation: Tensor) -> RemovableHandle:
+    """Refuse what trains under float16 autocast; returns what takes that off again."""
+    return module.register_forward_pre_hook(RefuseFloat16(deviation))
 
 
 def fold(model: nn.Module) -> None:

@@ -15,18 +15,17 @@ around 1 a bfloat16 steps by 0.008 and a coefficient would never move (network s
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from earlybird.anatomy import Anatomy, MlpBlock
-from earlybird.anatomy.blocks import Part
 from earlybird.anatomy.distributed import average
 from earlybird.anatomy.shared_parameters import refuse_shared_parameters
 from earlybird.anatomy.wrappers import forget_compiled_code, unwrapped
@@ -35,29 +34,16 @@ from earlybird.slimming.coefficients import SlimmingCoefficients
 from earlybird.slimming.scaling import (
     fold,
     is_scaled,
+    refuse_float16_in,
     scale_experts,
     scale_input,
     scale_output,
     scale_parameter,
     unshadow_parameters,
 )
+from earlybird.slimming.target import Target
+from earlybird.slimming.weight_gradients import ReadGradient, is_read, read_gradients, scaled_parameters
 from earlybird.vocabulary import Kind, Place
-
-
-@dataclass(frozen=True)
-class _Target:
-    """Where a block's coefficients act: the input features (after) or output features (before) of a module.
-
-    Or, of experts' neurons, a parameter of it, of which a part says where they lie; or the experts themselves.
-    """
-
-    path: str
-    module: nn.Module
-    units: int
-    unit_of: NDArray[np.int64] | None = None
-    place: Place = "after"
-    parameter: str = ""
-    part: Part | None = None
 
 
 class Slimming:
@@ -68,6 +54,8 @@ class Slimming:
         anatomy: of the model.
         kinds: which kinds of unit get coefficients.
         places: where the coefficients of each kind act; by default after the softmax and the activation function.
+        fixed: whether they stay at 1, and only their gradients are wanted. Where the weight that they would scale has
+            a gradient of its own, theirs is read from it, see `weight_gradients`.
 
     Raises:
         InputError: the model is spread over several devices, has coefficients already, shares a parameter that would be
@@ -82,6 +70,7 @@ class Slimming:
         *,
         kinds: Sequence[Kind] = ("heads", "neurons"),
         places: Mapping[Kind, Place] = MappingProxyType({}),
+        fixed: bool = False,
     ) -> None:
         self._model = unwrapped(model)
         targets_of = {kind: _targets(self._model, anatomy, kind, places.get(kind, "after")) for kind in kinds}
@@ -98,23 +87,18 @@ class Slimming:
         self.coefficients = {
             kind: SlimmingCoefficients([site.units for site in sites], device) for kind, sites in targets_of.items()
         }
-        self._targets = [site for sites in targets_of.values() for site in sites]
-        self._handles: list[RemovableHandle] = []
-        for kind, sites in targets_of.items():
-            for site, leaf in zip(sites, self.coefficients[kind].leaves, strict=True):
-                if site.part is not None:
-                    self._handles += scale_parameter(site.module, site.parameter, leaf, site.part)
-                elif site.unit_of is None:
-                    self._handles += scale_experts(site.module, leaf)
-                else:
-                    scale = scale_input if site.place == "after" else scale_output
-                    self._handles += scale(site.module, leaf, site.unit_of)
+        self._fixed = fixed
+        self._attached = [
+            self._attach(site, leaf)
+            for kind, sites in targets_of.items()
+            for site, leaf in zip(sites, self.coefficients[kind].leaves, strict=True)
+        ]
         forget_compiled_code()
 
     @property
     def attached(self) -> bool:
         """Whether the coefficients act on the model: not any more once they were folded or taken off."""
-        return bool(self._handles)
+        return bool(self._attached)
 
     def check_attached(self) -> None:
         """Refuse if a projection is no longer the module that its coefficients were attached to.
@@ -122,7 +106,7 @@ class Slimming:
         Raises:
             InputError: an adapter was put around it, or merged into it, in the meantime.
         """
-        for target in self._targets:
+        for target in (each.target for each in self._attached):
             if self._model.get_submodule(target.path) is not target.module:
                 raise InputError(
                     f"{target.path} is another module than the one that the slimming coefficients were attached to: put"
@@ -145,27 +129,80 @@ class Slimming:
         Raises:
             InputError: see `check_attached`.
         """
-        if self._handles:
+        if self._attached:
             self.check_attached()
             fold(self._model)
-            self._handles.clear()
-            forget_compiled_code()
+            self._take_off()
 
     def detach(self) -> None:
         """Take the coefficients off the model without folding them."""
-        for handle in self._handles:
-            handle.remove()
-        for target in self._targets:
-            unshadow_parameters(target.module)
-        self._handles.clear()
+        for each in self._attached:
+            unshadow_parameters(each.target.module)
+        self._take_off()
+
+    def follow_weights(self) -> None:
+        """Where a weight whose gradients are read was frozen or replaced, look for the coefficients' gradients anew.
+
+        Those of the step in which that is found are missing.
+        """
+        for place, each in enumerate(self._attached):
+            if not all(is_read(reader) for reader in each.readers):
+                each.remove()
+                self._attached[place] = self._attach(each.target, each.leaf)
+                forget_compiled_code()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Coefficients on a copied model; its parameters come without the hooks that read their gradients."""
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        vars(copied).update({name: copy.deepcopy(value, memo) for name, value in vars(self).items()})
+        copied.follow_weights()
+        return copied
+
+    def _attach(self, target: Target, leaf: Tensor) -> _Attached:
+        scaled = scaled_parameters(target) if self._fixed else ()
+        if not scaled:
+            return _Attached(target, leaf, _scale(target, leaf))
+        readers = read_gradients(scaled, leaf)
+        handles = [reader.handle for reader in readers]
+        return _Attached(target, leaf, [*handles, refuse_float16_in(target.module, leaf)], tuple(readers))
+
+    def _take_off(self) -> None:
+        for each in self._attached:
+            each.remove()
+        self._attached.clear()
         forget_compiled_code()
 
 
-def _targets(model: nn.Module, anatomy: Anatomy, kind: Kind, place: Place) -> list[_Target]:
+@dataclass(frozen=True, eq=False)
+class _Attached:
+    """The coefficients of a block on a model: what takes them off, and what reads their gradients, if a weight does."""
+
+    target: Target
+    leaf: Tensor
+    handles: list[RemovableHandle]
+    readers: tuple[ReadGradient, ...] = ()
+
+    def remove(self) -> None:
+        """Take them off."""
+        for handle in self.handles:
+            handle.remove()
+
+
+def _scale(site: Target, leaf: Tensor) -> list[RemovableHandle]:
+    """Let coefficients act at a site; returns what takes them off again."""
+    if site.part is not None:
+        return scale_parameter(site.module, site.parameter, leaf, site.part)
+    if site.unit_of is None:
+        return scale_experts(site.module, leaf)
+    return (scale_input if site.place == "after" else scale_output)(site.module, leaf, site.unit_of)
+
+
+def _targets(model: nn.Module, anatomy: Anatomy, kind: Kind, place: Place) -> list[Target]:
     if kind not in anatomy.units:
         raise InputError(anatomy.lack_of(kind))
     if kind == "experts":
-        return [_Target(block.name, model.get_submodule(block.name), block.units) for block in anatomy.mixtures]
+        return [Target(block.name, model.get_submodule(block.name), block.units) for block in anatomy.mixtures]
     places = []
     for block in anatomy.attention if kind == "heads" else anatomy.mlp:
         site = block.after if place == "after" else block.before
@@ -176,5 +213,5 @@ def _targets(model: nn.Module, anatomy: Anatomy, kind: Kind, place: Place) -> li
             )
         module = model.get_submodule(site.path)
         part = block.entering_output if isinstance(block, MlpBlock) and block.experts else None
-        places.append(_Target(site.path, module, block.units, site.unit_of, place, site.parameter, part))
+        places.append(Target(site.path, module, block.units, site.unit_of, place, site.parameter, part))
     return places

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from earlybird.errors import InputError
+from earlybird.slimming.weight_gradients import ReadGradient
 
 
 def refuse_gradient_hooks(model: nn.Module, names: Iterable[str]) -> None:
@@ -18,7 +19,10 @@ def refuse_gradient_hooks(model: nn.Module, names: Iterable[str]) -> None:
     parameters = dict(model.named_parameters(remove_duplicate=False))
     for name in names:
         parameter = parameters.get(name)
-        if parameter is not None and (parameter._backward_hooks or parameter._post_accumulate_grad_hooks):
+        if parameter is None:
+            continue
+        after = (parameter._post_accumulate_grad_hooks or {}).values()
+        if parameter._backward_hooks or any(not isinstance(hook, ReadGradient) for hook in after):
             raise InputError(
                 f"{name} has a hook on its gradient, which the smaller parameter in its place would not have: remove it"
                 " (handle.remove()), prune, and register it on the new parameter"

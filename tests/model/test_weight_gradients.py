@@ -1,0 +1,181 @@
+"""Gradients of fixed coefficients, read from the weights' own: equal to scaling's, without an operation in the pass."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import pytest
+import torch
+from families import FAMILIES, build, inputs
+from peft import LoraConfig, get_peft_model
+from test_slimming_families import GATED, NOT_BEFORE
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import earlybird as eb
+from earlybird.slimming.slimming import Slimming
+from earlybird.surgery.outputs import output_tensors
+
+PLACES = {"after": {}, "before": {"heads": "before", "neurons": "before"}}
+# Its projections are of a class of its own.
+SCALED_STILL = ("falcon", "falcon, grouped", "falcon, alibi")
+
+
+class CountedOperations(TorchDispatchMode):
+    """What torch launches while it is entered."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+def squares(model, name, batch):
+    return sum(t.float().square().sum() for t in output_tensors(model(**batch)) if t.is_floating_point())
+
+
+def gradients(name, *, fixed, place="after", backward=lambda model, loss: loss().backward(), kinds=None):
+    """The coefficients' gradients of two batches in one step, and how many hooks wait on weights."""
+    model = build(name)
+    anatomy = eb.Anatomy.of(model)
+    slimming = Slimming(model, anatomy, kinds=kinds or list(anatomy.units), places=PLACES[place], fixed=fixed)
+    for masked in (True, False):
+        backward(model, lambda masked=masked: squares(model, name, inputs(name, masked=masked)))
+    waiting = sum(len(each._post_accumulate_grad_hooks or ()) for each in model.parameters())
+    return {kind: values.task_gradient.clone() for kind, values in slimming.coefficients.items()}, waiting
+
+
+def assert_equal(found, expected, tolerance=1e-5):
+    for kind, gradient in expected.items():
+        assert float(gradient.abs().max()) > 0
+        assert torch.allclose(found[kind], gradient, rtol=0, atol=tolerance * float(gradient.abs().max()))
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [(name, "after") for name in FAMILIES]
+    + [(name, "before") for name in FAMILIES if name not in (*NOT_BEFORE, *GATED)],
+)
+def test_what_the_weights_say_is_what_scaling_says(name, place):
+    """Over two accumulated batches, for heads, neurons and experts."""
+    expected, none = gradients(name, fixed=False, place=place)
+    found, waiting = gradients(name, fixed=True, place=place)
+    assert_equal(found, expected)
+    assert none == 0
+    assert (waiting > 0) == (name not in SCALED_STILL)
+
+
+@pytest.mark.parametrize("name", ["bert", "llama", "qwen3_moe", "vit"])
+def test_the_forward_pass_launches_nothing_more(name):
+    counts = []
+    for searching in (False, True):
+        model = build(name).train()
+        if searching:
+            eb.Search(model, eb.SearchConfig(heads=0.4, neurons=0.4), total_steps=20)
+        with CountedOperations() as counted:
+            output_tensors(model(**inputs(name)))
+        counts.append(counted.names)
+    assert counts[0] == counts[1]
+
+
+def test_under_bfloat16_autocast_they_agree_to_its_rounding():
+    def backward(model, loss):
+        with torch.autocast("cpu", torch.bfloat16):
+            value = loss()
+        value.backward()
+
+    expected, _ = gradients("bert", fixed=False, backward=backward)
+    found, _ = gradients("bert", fixed=True, backward=backward)
+    assert_equal(found, expected, tolerance=0.03)
+
+
+def test_a_frozen_weight_leaves_them_to_scaling_and_one_frozen_later_too():
+    reference, _ = gradients("bert", fixed=False)
+
+    model = build("bert")
+    for block in eb.Anatomy.of(model).mlp:
+        model.get_submodule(block.output).weight.requires_grad_(False)
+    slimming = Slimming(model, eb.Anatomy.of(model), fixed=True)
+    for masked in (True, False):
+        squares(model, "bert", inputs("bert", masked=masked)).backward()
+    assert_equal({kind: values.task_gradient for kind, values in slimming.coefficients.items()}, reference)
+
+    model = build("bert")
+    slimming = Slimming(model, eb.Anatomy.of(model), fixed=True)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    slimming.follow_weights()
+    for masked in (True, False):
+        squares(model, "bert", inputs("bert", masked=masked)).backward()
+    assert_equal({kind: values.task_gradient for kind, values in slimming.coefficients.items()}, reference)
+
+
+def test_a_weight_that_is_replaced_is_followed():
+    reference, _ = gradients("llama", fixed=False)
+    model = build("llama")
+    slimming = Slimming(model, eb.Anatomy.of(model), fixed=True)
+    model.load_state_dict({name: value.clone() for name, value in model.state_dict().items()}, assign=True)
+    slimming.follow_weights()
+    for masked in (True, False):
+        squares(model, "llama", inputs("llama", masked=masked)).backward()
+    assert_equal({kind: values.task_gradient for kind, values in slimming.coefficients.items()}, reference)
+
+
+def test_beside_adapters_the_coefficients_scale_as_before():
+    found = []
+    for fixed in (False, True):
+        model = get_peft_model(build("llama"), LoraConfig(r=4, target_modules="all-linear", init_lora_weights=True))
+        slimming = Slimming(model, eb.Anatomy.of(model), fixed=fixed)
+        squares(model, "llama", inputs("llama")).backward()
+        found.append({kind: values.task_gradient.clone() for kind, values in slimming.coefficients.items()})
+    assert_equal(found[1], found[0])
+
+
+def test_a_hook_of_the_users_that_changes_a_gradient_does_not_change_the_evidence():
+    reference, _ = gradients("bert", fixed=False)
+    model = build("bert")
+    for block in eb.Anatomy.of(model).mlp:
+        model.get_submodule(block.output).weight.register_hook(torch.zeros_like)
+    slimming = Slimming(model, eb.Anatomy.of(model), fixed=True)
+    for masked in (True, False):
+        squares(model, "bert", inputs("bert", masked=masked)).backward()
+    assert_equal({kind: values.task_gradient for kind, values in slimming.coefficients.items()}, reference)
+
+
+@pytest.mark.parametrize("end", ["finish", "detach"])
+def test_the_end_of_a_search_leaves_no_hook(end):
+    model = build("qwen3_moe").train()
+    search = eb.Search(model, eb.SearchConfig(heads=0.3, neurons=0.4, experts=0.4), total_steps=20)
+    squares(model, "qwen3_moe", inputs("qwen3_moe")).backward()
+    search.step()
+    getattr(search, end)()
+    assert not any(parameter._post_accumulate_grad_hooks for parameter in model.parameters())
+    assert not any(module._forward_pre_hooks or module._forward_hooks for module in model.modules())
+
+
+def test_two_searches_on_one_model_are_refused_and_so_is_pruning_it():
+    model = build("bert").train()
+    eb.Search(model, eb.SearchConfig(neurons=0.4), total_steps=20)
+    with pytest.raises(eb.InputError, match="has slimming coefficients already"):
+        eb.Search(model, eb.SearchConfig(neurons=0.4), total_steps=20)
+    ticket = eb.Ticket.random(eb.Anatomy.of(model), eb.PruningConfig(neurons=0.4))
+    with pytest.raises(eb.InputError, match="slimming coefficients are still attached"):
+        eb.prune(model, ticket)
+
+
+def test_a_copied_search_reads_the_gradients_of_the_copied_model():
+    model = build("bert").train()
+    search = eb.Search(model, eb.SearchConfig(neurons=0.4, heads=0.4), total_steps=20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        its, other = copy.deepcopy((model, search))
+    for each, by in ((model, search), (its, other)):
+        squares(each, "bert", inputs("bert")).backward()
+        found = {kind: values.task_gradient.clone() for kind, values in by.slimming.coefficients.items()}
+        by.step()
+        if by is search:
+            expected = found
+    assert_equal(found, expected)
