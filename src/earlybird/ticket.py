@@ -22,7 +22,7 @@ from earlybird.config import PruningConfig, plain_values
 from earlybird.errors import InputError, nearest
 from earlybird.masks.budget import budget_rule
 from earlybird.masks.by_name import mask_by_name
-from earlybird.masks.rule import rule_of
+from earlybird.masks.rule import refuse_fewer_than_picked, rule_of
 from earlybird.masks.unit_costs import UnitCosts
 from earlybird.vocabulary import KINDS, Kind
 
@@ -169,6 +169,8 @@ class Ticket:
                 masks[kind] = mask_by_name(scores, ratio, anatomy.names[kind], rule_of(kind, 0.0, config, anatomy))
             else:
                 masks[kind] = rule_of(kind, ratio, config, anatomy).masks(scores)
+            if kind == "experts":
+                refuse_fewer_than_picked(masks[kind], anatomy, ratio)
             given = ratio.values() if isinstance(ratio, Mapping) else (ratio,)
             if any(given) and masks[kind].sum() == sum(units):
                 _log.warning("%s=%s prunes nothing of %s: every block keeps its last unit", kind, ratio, anatomy.model)
@@ -201,13 +203,12 @@ class Ticket:
             masks[kind] = np.zeros_like(mask)
             for block, count in enumerate(self.units[kind]):
                 groups = count if shared is None else shared[block]
+                experts = self._experts_in(masks, self.blocks[kind][block]) if kind == "neurons" else None
+                if experts is not None:
+                    groups = len(experts)
                 in_group = mask[block, :count].reshape(groups, -1).sum(1)
-                chosen_experts = self._experts_in(masks, self.blocks[kind][block]) if kind == "neurons" else None
-                if chosen_experts is None:
-                    chosen_groups = generator.choice(groups, size=int((in_group > 0).sum()), replace=False)
-                else:
-                    chosen_groups = chosen_experts
-                for group in chosen_groups:
+                some = generator.choice(groups, size=int((in_group > 0).sum()), replace=False)
+                for group in some if experts is None else np.flatnonzero(experts):
                     size = count // groups
                     chosen = generator.choice(size, size=int(in_group.max()), replace=False) if size > 1 else 0
                     masks[kind][block, group * size + chosen] = True
@@ -233,11 +234,12 @@ class Ticket:
             groups("experts", anatomy.routing_groups),
         )
 
-    def _experts_in(self, masks: Mapping[Kind, NDArray[np.bool_]], name: str) -> NDArray[np.int64] | None:
-        """The experts that masks keep of the mixture of a name; None where they do not speak of one."""
+    def _experts_in(self, masks: Mapping[Kind, NDArray[np.bool_]], name: str) -> NDArray[np.bool_] | None:
+        """Which experts masks keep of the mixture of a name, (experts,); None where they do not speak of one."""
         if "experts" not in masks or name not in self.blocks["experts"]:
             return None
-        return np.flatnonzero(masks["experts"][self.blocks["experts"].index(name)])
+        row = self.blocks["experts"].index(name)
+        return masks["experts"][row, : self.units["experts"][row]]
 
     def kept(self, kind: Kind) -> tuple[int, ...]:
         """Units kept in each block of a kind."""

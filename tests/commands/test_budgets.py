@@ -14,7 +14,7 @@ from earlybird.cli.commands import app
 from earlybird.errors import InputError
 from earlybird.recipes.recipe_file import SHIPPED, read_recipe
 from earlybird.recipes.stages.job import Job
-from earlybird.recipes.sweep.plan import plan_sweep
+from earlybird.recipes.sweep.plan import plan_sweep, written_ratio
 from earlybird.recipes.sweep.settings import sweep_settings
 
 SMALL = [
@@ -206,3 +206,19 @@ def test_a_sweep_takes_budgets_as_an_axis_and_names_them(tmp_path):
     for overrides, axis in ((["search.flops=0.5"], []), ([], ["search.flops=0.3,0.5"])):
         with pytest.raises(InputError, match=r"--ratio and search.flops both say"):
             plan_sweep("bert-glue", overrides, sweep_settings({"ratios": "0.5"}, axis), tmp_path)
+
+
+def test_a_ratio_of_experts_takes_the_place_of_a_recipes_budget():
+    recipe = read_recipe("causal-lm", ["search.experts=0.5"])
+    assert (recipe.search.experts, recipe.search.heads, recipe.search.budget) == (0.5, None, None)
+
+
+def test_the_ratios_of_a_sweep_leave_those_of_its_experts(tmp_path):
+    said_of = ["search.neurons=0.25", "search.experts=0.4"]
+    plan = plan_sweep("causal-lm", said_of, sweep_settings({"ratios": "0.5,0.6"}, []), tmp_path)
+    assert [cell.labels["ratio"] for cell in plan.cells.values()] == [
+        {"heads": 0.0, "neurons": ratio, "experts": 0.4} for ratio in (0.5, 0.6)
+    ]
+    assert [written_ratio(cell.labels["ratio"]) for cell in plan.cells.values()] == [
+        f"{ratio}, experts=0.4" for ratio in (0.5, 0.6)
+    ]

@@ -140,7 +140,7 @@ def test_the_default_leaves_half_of_the_flops(adapter, tmp_path):
         (PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2), r"get_base_model\(\)"),
         (
             LoraConfig(r=4, target_modules=["q_proj"], modules_to_save=["down_proj"]),
-            r"has no neurons to search .* give a ratio for the other kind alone",
+            r"has no neurons to search .* give a ratio for the other kinds alone",
         ),
     ],
     ids=["dora", "ia3", "prompts", "copied modules"],

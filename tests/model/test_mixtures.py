@@ -305,3 +305,176 @@ def test_a_router_that_compares_in_another_way_is_refused_and_the_model_left_as_
         eb.prune(model, ticket)
     gate.__class__ = hf.models.mixtral.modeling_mixtral.MixtralTopKRouter
     assert torch.equal(logits(model), before)
+
+
+# What a hostile reader tried
+
+
+def test_any_shuffle_keeps_as_many_of_every_block():
+    ticket = random_ticket(mixture("mixtral"), experts=0.4, neurons=0.5)
+    other = ticket.shuffled(5)
+    assert other.kept("neurons") == ticket.kept("neurons") == (64, 64)
+    assert other.kept("experts") == ticket.kept("experts")
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_code_compiled_before_sees_the_mask(in_place):
+    model = mixture("mixtral")
+    ticket = random_ticket(model, experts=0.4)
+    expected = logits(eb.apply_mask(copy.deepcopy(model), ticket))
+    if in_place:
+        model.compile(backend="eager")
+    compiled = model if in_place else torch.compile(model, backend="eager")
+    logits(compiled)
+    assert torch.allclose(logits(eb.apply_mask(compiled, ticket)), expected, atol=1e-5)
+
+
+def test_code_compiled_before_does_not_hide_the_comparison_of_a_batch():
+    model = mixture("mixtral")
+    ticket = random_ticket(model, experts=0.4, neurons=0.5, heads=0.3)
+    expected = logits(eb.apply_mask(copy.deepcopy(model), ticket))
+    model.compile(backend="eager")
+    logits(model)
+    assert torch.allclose(logits(eb.prune(model, ticket, inputs={"input_ids": IDS})), expected, atol=1e-5)
+
+
+def test_a_model_counts_its_experts_where_all_layers_hold_equally_many():
+    model = mixture("olmoe")
+    eb.prune(model, random_ticket(model, experts={"*.layers.0.*": 0.6, "*": 0.25}))
+    assert (eb.Anatomy.of(model).units["experts"], model.num_experts) == ((3, 6), 8)
+    mask = np.ones((2, 6), dtype=bool)
+    mask[0, 3:] = False
+    mask[1, :3] = False
+    eb.prune(model, eb.Ticket.of(eb.Anatomy.of(model), {"experts": mask}))
+    assert (eb.Anatomy.of(model).units["experts"], model.num_experts) == ((3, 3), 3)
+    assert model(input_ids=IDS, labels=IDS, output_router_logits=True).aux_loss.isfinite()
+
+
+def test_numbers_of_the_users_stay_and_so_do_those_of_a_model_beside():
+    pair = torch.nn.ModuleDict({"a": mixture("mixtral"), "b": mixture("mixtral")})
+    pair.num_experts, pair["a"].num_experts_to_log = 4, 4
+    eb.prune(pair, eb.Ticket.random(eb.Anatomy.of(pair), eb.PruningConfig(experts=0.4, exclude=("b.*",))))
+    assert (pair.num_experts, pair["a"].num_experts_to_log) == (4, 4)
+    assert (pair["a"].num_experts, pair["b"].num_experts) == (2, 4)
+
+
+@pytest.mark.parametrize("name", ["qwen3_moe", "mixtral", "deepseek_v3"])
+def test_a_per_layer_config_says_experts_that_went_evenly(name, tmp_path):
+    model = mixture(name)
+    small = eb.prune(model, random_ticket(model, experts=0.25))
+    eb.export(small, tmp_path, format="per-layer-config")
+    said = json.loads((tmp_path / "config.json").read_text())["per_layer_config"]
+    layers = [block.name.split(".")[2] for block in eb.Anatomy.of(small).mixtures]
+    units = eb.Anatomy.of(small).units["experts"]
+    assert [value for layer in layers for value in said[layer].values()] == list(units)
+
+
+def with_router_in_the_layer():
+    """Gemma 4, whose layer itself runs the router and the experts, and cannot be run by itself."""
+    torch.manual_seed(0)
+    config = hf.Gemma4TextConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=40,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        global_head_dim=8,
+        enable_moe_block=True,
+        num_experts=8,
+        top_k_experts=2,
+        moe_intermediate_size=16,
+        hidden_size_per_layer_input=0,
+        num_kv_shared_layers=0,
+    )
+    model = hf.Gemma4ForCausalLM(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.2)
+    return model
+
+
+def test_a_router_in_the_layer_itself_is_checked_with_its_experts():
+    model = with_router_in_the_layer()
+    ticket = random_ticket(model, experts=0.4)
+    masked = logits(eb.apply_mask(copy.deepcopy(model), ticket))
+    assert torch.allclose(logits(eb.prune(model, ticket)), masked, atol=1e-5 * float(masked.abs().max()))
+
+
+def test_an_interrupt_within_a_masked_router_leaves_torch_as_it_was():
+    model = mixture("mixtral")
+    eb.apply_mask(model, random_ticket(model, experts=0.4))
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    gate = model.model.layers[0].mlp.gate
+    gate.act = torch.nn.Identity()
+    handle = gate.register_forward_pre_hook(interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        logits(model)
+    handle.remove()
+    assert torch.nn.Linear(3, 4)(torch.randn(2, 3)).isfinite().all()
+
+
+def test_a_router_whose_logits_are_not_seen_is_not_masked_in_silence():
+    model = mixture("mixtral")
+    gate = model.model.layers[0].mlp.gate
+
+    class ByMatrixProduct(type(gate)):
+        def forward(self, hidden_states):
+            scores = hidden_states @ self.weight.t()
+            weights, places = scores.softmax(-1).topk(self.top_k)
+            return scores, weights, places
+
+    gate.__class__ = ByMatrixProduct
+    ticket = random_ticket(model, experts=0.4)
+    with pytest.raises(eb.InputError, match="ByMatrixProduct compares experts in a way that earlybird does not know"):
+        logits(eb.apply_mask(copy.deepcopy(model), ticket))
+    before = logits(model)
+    with pytest.raises(eb.InputError, match="cannot be run by itself"):
+        eb.prune(model, ticket)
+    assert torch.equal(logits(model), before)
+
+
+@pytest.mark.parametrize("name", ["gpt_oss", "deepseek_v3"])
+def test_a_mask_changes_no_tensor_of_a_router_and_goes_through_a_copy_and_a_file(name, tmp_path):
+    model = with_correction_bias(mixture(name))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    masked = eb.apply_mask(model, random_ticket(model, experts=0.5))
+    after = masked.state_dict()
+    of_routers = [key for key in before if ".gate." in key or ".router." in key]
+    assert of_routers
+    assert all(torch.equal(after[key], before[key]) for key in of_routers)
+    torch.save(masked, tmp_path / "masked.pt")
+    for other in (copy.deepcopy(masked), torch.load(tmp_path / "masked.pt", weights_only=False)):
+        assert torch.equal(logits(other), logits(masked))
+    with pytest.raises(eb.InputError, match="passes over experts by apply_mask, which no file holds"):
+        eb.save(masked, tmp_path / "saved")
+
+
+def test_a_masked_model_is_pruned_as_the_plain_one():
+    model = mixture("mixtral")
+    ticket = random_ticket(model, experts=0.4)
+    expected = logits(eb.prune(copy.deepcopy(model), ticket))
+    assert torch.allclose(logits(eb.prune(eb.apply_mask(model, ticket), ticket)), expected, atol=1e-5)
+
+
+def test_ratios_by_name_leave_as_many_as_a_router_picks():
+    with pytest.raises(eb.InputError, match="leaves 1 of 4 experts"):
+        random_ticket(mixture("mixtral"), experts={"*": 0.9})
+
+
+def test_whole_blocks_are_not_for_experts():
+    with pytest.raises(eb.InputError, match="whole_blocks=True is not for experts"):
+        random_ticket(mixture("mixtral"), experts=0.4, whole_blocks=True)
+
+
+def test_a_scale_of_as_many_features_as_experts_is_not_cut():
+    model = with_router_in_the_layer()
+    config = copy.deepcopy(model.config)
+    config.num_experts = config.hidden_size
+    model = hf.Gemma4ForCausalLM(config).eval()
+    small = eb.prune(model, random_ticket(model, experts=0.5))
+    assert eb.Anatomy.of(small).units["experts"] == (16, 16)

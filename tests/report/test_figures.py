@@ -160,7 +160,7 @@ def test_the_command_prints_what_it_wrote_and_names_the_nearest_figure(finished:
 
 def test_a_trajectory_by_itself_has_the_figures_of_its_run(finished: Path, record: Record, tmp_path: Path) -> None:
     source = finished / "search/trajectory"
-    with pytest.raises(InputError, match="give --heads, --neurons or both"):
+    with pytest.raises(InputError, match="give a ratio "):
         write_figures(source, tmp_path)
     ratios = {f"--{kind}": str(rule.ratio) for kind, rule in record.rules.items()}
     options = [text for option in ratios.items() for text in option]

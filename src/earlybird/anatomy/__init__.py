@@ -1,4 +1,4 @@
-"""Finds the blocks of a model: which modules hold its attention heads and its MLP neurons."""
+"""Finds the blocks of a model: which modules hold its attention heads, its MLP neurons and its experts."""
 
 from earlybird.anatomy.anatomy import Anatomy
 from earlybird.anatomy.blocks import AttentionBlock, Block, GoneBlock, LeftOut, MlpBlock

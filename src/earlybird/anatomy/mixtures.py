@@ -12,6 +12,8 @@ from earlybird.anatomy.blocks import Mixture, MlpBlock, Part
 from earlybird.anatomy.paths import below
 
 ROUTER_NAMES = ("gate", "router")
+# What a model for causal language counts the experts of its layers by, to balance their load.
+COUNTS_IN_MODELS = ("num_experts", "num_local_experts", "n_routed_experts")
 _PICKED_NAMES = ("top_k", "num_experts_per_tok", "top_k_experts")
 _GROUP_NAMES = ("num_group", "n_group")
 _PICKED_GROUP_NAMES = ("topk_group",)
@@ -86,6 +88,9 @@ def _parts(
         own = {**dict(module.named_parameters(recurse=False)), **dict(module.named_buffers(recurse=False))}
         for name, tensor in own.items():
             dims = [dim for dim in (0, tensor.ndim - 1) if tensor.ndim and tensor.shape[dim] == experts]
+            # A scale of the features is none of the experts where there are equally many.
+            if not of_all and tensor.ndim == 1 and not any(word in name for word in ("expert", "bias")):
+                continue
             if dims and (of_all or tensor.ndim < 3):
                 yield Part(below(path, name), dims[0], np.arange(experts))
 

@@ -52,7 +52,8 @@ def write_card(
     )
     sections = [
         f"# {_plain(type(model).__name__)}",
-        f"{parameter_count(model):,} parameters. Written by earlybird, which removes attention heads and MLP neurons.",
+        f"{parameter_count(model):,} parameters. Written by earlybird, which removes attention heads, MLP neurons and"
+        " experts of mixtures.",
         _pruned(model),
         *([] if ticket is None else [_origin(ticket)]),
         *([] if accuracy is None else [f"## Accuracy\n\n{accuracy:.2f}%"]),

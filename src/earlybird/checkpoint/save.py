@@ -21,6 +21,7 @@ from earlybird.config import is_number
 from earlybird.errors import InputError
 from earlybird.slimming.scaling import refuse_while_slimming
 from earlybird.surgery.pruned_shape import PrunedShape, record_shape
+from earlybird.surgery.router_mask import refuse_masked_routers
 from earlybird.ticket import Ticket
 
 _log = logging.getLogger(__name__)
@@ -144,6 +145,7 @@ def writable(model: Any) -> PreTrainedModel:
         )
     refuse_sharded(inner)
     refuse_while_slimming(inner)
+    refuse_masked_routers(inner)
     adapted = next((name for name, module in inner.named_modules() if is_adapted(module)), None)
     if adapted is not None:
         raise InputError(

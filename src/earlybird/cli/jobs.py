@@ -123,7 +123,7 @@ def prune(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove the pruned heads and neurons from the initial weights, or from those at the draw."""
+    """Remove the pruned units from the initial weights, or from those at the draw."""
     job = _open(run_path)
     from earlybird.recipes.stages.prune import prune_run
     from earlybird.recipes.stages.run import weights_of

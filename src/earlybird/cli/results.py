@@ -42,8 +42,8 @@ def figures(
 ) -> None:
     """Write the study's figures and tables of a recorded search, each as PNG, SVG and its data as CSV.
 
-    A trajectory by itself needs --heads, --neurons or both; of a run its ticket says what is pruned and by what, before
-    the draw its recipe. A run under other settings than these needs --output.
+    A trajectory by itself needs a ratio (--heads, --neurons, --experts); of a run its ticket says what is pruned
+    and by what, before the draw its recipe. A run under other settings than these needs --output.
     """
     _require_report("earlybird figures")
     from earlybird.report.figures.listing import write_figures

@@ -52,7 +52,7 @@ def inspect(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print a model's attention heads and MLP neurons, block by block, its parameters and FLOPs; and pruned.
+    """Print a model's attention heads, MLP neurons and experts, block by block, its parameters and FLOPs; and pruned.
 
     Of a run, print what its record says of every budget: what is kept of the evidence against what it costs.
     """

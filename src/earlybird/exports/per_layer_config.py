@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from transformers import AutoConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.integrations.heterogeneity import AmbiguousGlobalPerLayerAttributeError
 from transformers.utils import CONFIG_NAME
 
@@ -18,7 +18,7 @@ from earlybird.checkpoint import load_mark
 from earlybird.checkpoint.model_files import moved_in_together
 from earlybird.errors import InputError, first_line
 from earlybird.exports.foreign import refuse_own_mathematics
-from earlybird.surgery.plain_config import built, dense_config, fields_of, neuron_field
+from earlybird.surgery.plain_config import built, dense_config, fields_of, neuron_field, neurons_of_each
 
 # Some families' configs read fields when they are made, to validate them. With this, they get the dense value.
 _READ_AT_ONCE = "allow_global_per_layer_attribute_access"
@@ -41,7 +41,7 @@ def write_per_layer_config(model: PreTrainedModel, directory: Path) -> None:
             f"per-layer-config cannot describe {type(model).__name__}: {own[0]} came with the heads kept, and no field"
             " says it"
         )
-    layers = layer_fields(model, Anatomy.of(dense))
+    layers = layer_fields(model, Anatomy.of(dense), config)
     # Beside the config, not in it: with it, transformers refuses to write some families'.
     content = {**json.loads(config.to_json_string()), "per_layer_config": layers}
     if layers:
@@ -93,11 +93,19 @@ def _write(content: dict[str, Any], directory: Path) -> None:
     (directory / CONFIG_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def layer_fields(model: PreTrainedModel, dense: Anatomy) -> dict[int, dict[str, Any]]:
-    """Layer -> field -> value, of the kinds that were pruned: {0: {"intermediate_size": 57}, ...}."""
+def layer_fields(model: PreTrainedModel, dense: Anatomy, config: PreTrainedConfig) -> dict[int, dict[str, Any]]:
+    """Layer -> field -> value, of the kinds that were pruned: {0: {"intermediate_size": 57}, ...}.
+
+    Args:
+        model: pruned.
+        dense: anatomy of the model before.
+        config: of the model before.
+    """
     anatomy = Anatomy.of(model)
     layers: dict[int, dict[str, Any]] = {}
     pruned = [kind for kind, units in dense.units.items() if units != anatomy.units.get(kind)]
+    if "neurons" in pruned and neurons_of_each(anatomy) == neurons_of_each(dense):
+        pruned.remove("neurons")  # they went with their experts
     if "neurons" in pruned and len({block.experts > 0 for block in anatomy.mlp}) > 1:
         raise InputError(
             f"per-layer-config cannot describe {type(model).__name__}: its fields do not tell the neurons of its"
@@ -107,7 +115,7 @@ def layer_fields(model: PreTrainedModel, dense: Anatomy) -> dict[int, dict[str, 
         for kind in pruned:
             before = dict(zip(dense.names[kind], dense.units[kind], strict=True))
             for block in anatomy.of_kind(kind):
-                said = fields_of(model.config, block, anatomy, before[block.name])
+                said = fields_of(config, block, anatomy, before[block.name])
                 _add(layers, _layer(model, block.name), dict(said))
         for left in anatomy.gone:
             _add(layers, _layer(model, left.name), _left_out(model, left))

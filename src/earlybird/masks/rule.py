@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -247,8 +247,10 @@ def rule_of(kind: Kind, ratio: float, config: PruningConfig, source: Prunable) -
     units, scope = tuple(source.units[kind]), config.scope(kind)
     try:
         if kind == "experts":
+            if config.whole_blocks:
+                raise InputError("whole_blocks=True is not for experts, of which a router picks some: leave it out")
             rule = MaskRule(ratio, scope, units, config.uniform, source.routing_groups, "within")
-            _refuse_fewer_than_picked(rule, source.least_experts)
+            refuse_fewer_than_picked(rule.masks(np.zeros((len(units), max(units)))), source, ratio)
             return rule
         if kind == "neurons":
             if config.whole_blocks and source.expert_groups is not None:
@@ -281,21 +283,21 @@ def rule_of(kind: Kind, ratio: float, config: PruningConfig, source: Prunable) -
         raise InputError(f"{kind}: {error}") from error
 
 
-def _refuse_fewer_than_picked(rule: MaskRule, least: Sequence[int]) -> None:
-    """Refuse a ratio that leaves a router fewer experts than it works with.
+def refuse_fewer_than_picked(masks: NDArray[np.bool_], source: Prunable, ratio: Any) -> None:
+    """Refuse masks that leave a router fewer experts than it works with.
 
     Args:
-        rule: of the experts.
-        least: experts of each block; none where nobody knows them, as of a record.
+        masks: of the experts, (layers, experts).
+        source: of the experts; a record does not know how many a router picks.
+        ratio: that they were made by.
 
     Raises:
-        InputError: the message names how many may be left.
+        InputError: the message names how many would be left.
     """
-    kept = rule.masks(np.zeros((len(rule.units), max(rule.units)))).sum(-1)
-    for units, left, fewest in zip(rule.units, kept, least, strict=False):
+    for units, left, fewest in zip(source.units["experts"], masks.sum(-1), source.least_experts, strict=False):
         if left < fewest:
             raise InputError(
-                f"ratio {rule.ratio} leaves {left} of {units} experts, and the router picks among at least {fewest} for"
+                f"ratio {ratio} leaves {left} of {units} experts, and the router picks among at least {fewest} for"
                 " every token: give a smaller ratio"
             )
 

@@ -59,5 +59,7 @@ def config_for_record(source: Path, settings: Mapping[str, Any]) -> SearchConfig
         InputError: there is no ratio, or a value is out of bounds.
     """
     if not {*KINDS, *MEASURES} & set(settings):
-        raise InputError(f"{source} is a trajectory without a recipe: give --heads, --neurons or both, or a budget")
+        raise InputError(
+            f"{source} is a trajectory without a recipe: give a ratio (--heads, --neurons, --experts), or a budget"
+        )
     return SearchConfig(**settings)

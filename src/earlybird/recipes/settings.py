@@ -23,6 +23,7 @@ from earlybird.errors import InputError
 from earlybird.recipes.data.settings import SourceSettings
 from earlybird.recipes.settings_base import Settings
 from earlybird.spans import Span
+from earlybird.vocabulary import KINDS
 
 RECIPE_VERSION = 1
 
@@ -100,8 +101,8 @@ class SearchSettings(DetectorConfig, CompensationConfig, PruningConfig):
         PruningConfig.__post_init__(self)
         CompensationConfig.__post_init__(self)
         DetectorConfig.__post_init__(self)
-        if not self.heads and not self.neurons and self.budget is None:
-            raise InputError("heads and neurons are both 0, and there is no budget: there is nothing to prune")
+        if not any(getattr(self, kind) for kind in KINDS) and self.budget is None:
+            raise InputError(f"{', '.join(KINDS)} are all 0, and there is no budget: there is nothing to prune")
         detector, score = detector_and_score(self)
         detector_factory(self)  # which refuses a name that there is not
         for name, value in (("detector", detector), ("score", score)):

@@ -101,11 +101,11 @@ class Search:
             recording.refuse_to_replace()
         self.anatomy = (Anatomy.of(model) if anatomy is None else anatomy).excluding(config.exclude)
         if not self.anatomy.units:
-            raise InputError(f"{self.anatomy.model} has neither heads nor neurons left to search")
+            raise InputError(f"{self.anatomy.model} has no units left to search")
         self.config = config = with_defaults(with_amount(config, self.anatomy))
         for kind in KINDS:
             if getattr(config, kind) and kind not in self.anatomy.units:
-                raise InputError(f"{self.anatomy.lack_of(kind)}: give a ratio for the other kind alone")
+                raise InputError(f"{self.anatomy.lack_of(kind)}: give a ratio for the other kinds alone")
         self.learning_rate = _LEARNING_RATE if config.learning_rate is None else config.learning_rate
         self.ticket: Ticket | None = None
         self.draw: Draw | None = None

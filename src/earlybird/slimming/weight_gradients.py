@@ -57,6 +57,7 @@ class ReadGradient:
         self.handle: RemovableHandle = parameter.register_post_accumulate_grad_hook(self)
         self.read = torch.zeros_like(target)
         self._target = target
+        self._over = [dim for dim in range(parameter.ndim) if dim not in scaled.dims]
         self._readers = readers
         units, unit_of = len(target), scaled.unit_of
         self._in_a_row = np.array_equal(unit_of, np.repeat(np.arange(units), len(unit_of) // units))
@@ -68,15 +69,17 @@ class ReadGradient:
         gradient = parameter.grad
         if gradient is None:  # given away in the same backward pass, as optimizers that step in it do
             return
+        # On a GPU every operation costs more than its numbers.
         with torch.no_grad():
-            product = parameter.detach() * gradient
-            over = [dim for dim in range(product.ndim) if dim not in self.scaled.dims]
-            entries = (product.sum(over, dtype=torch.float32) if over else product.float()).reshape(-1)
+            product = parameter * gradient
+            entries = product.sum(self._over, dtype=torch.float32) if self._over else product.float()
+            into = self._target if len(self._readers) == 1 else self.read
             if self._in_a_row:
-                self.read = entries.reshape(len(self._target), -1).sum(1)
+                torch.sum(entries.reshape(len(into), -1), 1, out=into)
             else:
-                self.read = entries.new_zeros(len(self._target) + 1).index_add_(0, self._places, entries)[:-1]
-            self._target.copy_(torch.stack([reader.read for reader in self._readers]).sum(0))
+                into.copy_(entries.new_zeros(len(into) + 1).index_add_(0, self._places, entries.reshape(-1))[:-1])
+            if into is self.read:
+                torch.sum(torch.stack([reader.read for reader in self._readers]), 0, out=self._target)
 
 
 def scaled_parameters(target: Target) -> tuple[Scaled, ...]:

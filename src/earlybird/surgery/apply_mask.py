@@ -12,7 +12,7 @@ from earlybird.anatomy import Anatomy, AttentionPattern, Block, MlpBlock, MlpPat
 from earlybird.anatomy.blocks import Part
 from earlybird.anatomy.paths import tensor_at
 from earlybird.anatomy.projections import projection_at
-from earlybird.anatomy.wrappers import unwrapped
+from earlybird.anatomy.wrappers import forget_compiled_code, unwrapped
 from earlybird.slimming.scaling import refuse_while_slimming
 from earlybird.surgery.plan import plan_surgery
 from earlybird.surgery.router_mask import mask_router
@@ -26,7 +26,7 @@ def apply_mask(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Mode
     """Mask the pruned units in place: same shapes, they contribute exactly 0; returns the model.
 
     Zeroes the columns of the output projections that the pruned units feed. A router passes over pruned experts by a
-    hook, which no state dict holds.
+    class of its own, which no state dict holds.
 
     Args:
         model: as it is before pruning.
@@ -48,6 +48,8 @@ def apply_mask(model: Model, ticket: Ticket, *, patterns: Patterns = ()) -> Mode
                 weight.masked_fill_(pruned.to(weight.device), 0)
     for mixture, mask in plan.mixtures:
         mask_router(inner, mixture, mask)
+    if plan.mixtures:
+        forget_compiled_code()
     return model
 
 

@@ -93,8 +93,8 @@ def guessed_arguments(model: nn.Module, block: Block) -> Iterator[dict[str, Any]
 
 def guessed_arguments_of_mixture(model: nn.Module, mixture: Mixture) -> Iterator[dict[str, Any]]:
     """Guesses at the arguments of the module that runs a router and its experts: features, as a batch and in a row."""
-    router = next(part for part in mixture.parts if is_in(part.parameter, mixture.router) and part.dim == 0)
-    weight = tensor_at(model, router.parameter)
+    own = (tensor_at(model, part.parameter) for part in mixture.parts if is_in(part.parameter, mixture.router))
+    weight = next(tensor for tensor in own if tensor.ndim == 2)
     experts = next(model.get_submodule(mixture.name).parameters())
     generator = torch.Generator("cpu").manual_seed(0)
     tokens = max(_AREA, 2 * mixture.units)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from transformers.pytorch_utils import Conv1D
 from earlybird.anatomy import AttentionBlock, Block
 from earlybird.anatomy.block_config import with_counts
 from earlybird.anatomy.blocks import Counted, Mixture
-from earlybird.anatomy.mixtures import counts_of_experts
+from earlybird.anatomy.mixtures import COUNTS_IN_MODELS
 from earlybird.anatomy.paths import below, is_in, tensor_at
 from earlybird.anatomy.projections import resize
 from earlybird.anatomy.without_heads import Conv1DWithoutInputs, WithoutHeads
@@ -22,6 +22,7 @@ from earlybird.surgery.input_width import narrow
 from earlybird.surgery.norms_over_heads import select_features
 from earlybird.surgery.plan import Cut, unread
 from earlybird.surgery.position_bias import is_untied, tie_again, untie
+from earlybird.surgery.router_mask import MaskedRouter
 
 
 class ModelEdit:
@@ -101,22 +102,33 @@ class ModelEdit:
             else:
                 self._set(path, attribute, counts[count.counted])
 
-    def count_experts(self, mixtures: Sequence[tuple[Mixture, NDArray[np.bool_]]]) -> None:
+    def count_experts(self, mixtures: Sequence[Mixture], masks: Mapping[str, NDArray[np.bool_]]) -> None:
         """Let every attribute that counts the experts of mixtures say the new number.
 
-        So do those of the modules around them, which balance the load of all (a model for causal language), where all
-        mixtures in them keep equally many.
+        So do those of the Hugging Face models around them, which balance the load of all, where all mixtures in them
+        hold equally many.
+
+        Args:
+            mixtures: of the model, as they were.
+            masks: of those that lose experts, by name.
         """
-        for mixture, mask in mixtures:
+        left = {each.name: int(masks[each.name].sum()) if each.name in masks else each.units for each in mixtures}
+        for mixture in mixtures:
+            if mixture.name not in masks:
+                continue
             for count in mixture.counts:
                 path, _, attribute = count.rpartition(".")
-                self._set(path, attribute, int(mask.sum()))
+                self._set(path, attribute, left[mixture.name])
+            router = self._model.get_submodule(mixture.router)
+            if isinstance(router, MaskedRouter):
+                self._set(mixture.router, "gone", router.gone[torch.from_numpy(np.flatnonzero(masks[mixture.name]))])
         for path, module in self._model.named_modules():
-            inside = [(mixture, int(mask.sum())) for mixture, mask in mixtures if is_in(mixture.owner, path)]
-            if len({(mixture.units, kept) for mixture, kept in inside}) == 1 and path != inside[0][0].owner:
-                mixture, kept = inside[0]
-                for attribute in counts_of_experts(module, mixture.units):
-                    self._set(path, attribute, kept)
+            inside = {left[each.name] for each in mixtures if is_in(each.owner, path)}
+            if len(inside) != 1 or not hasattr(module, "config"):
+                continue
+            for attribute, value in list(vars(module).items()):
+                if attribute in COUNTS_IN_MODELS and type(value) is int and {value} != inside:
+                    self._set(path, attribute, *inside)
 
     def stand_in(self, block: Block, returned: int) -> None:
         """Let a block that has no unit left give the bias of its output projection.

@@ -8,7 +8,7 @@ be run alone, because its forward pass wants arguments that are not known, there
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from earlybird.anatomy import Block, MlpBlock
 from earlybird.anatomy.blocks import Mixture
+from earlybird.anatomy.wrappers import forget_compiled_code
 from earlybird.errors import InputError, first_line
 from earlybird.slimming.scaling import scale_parameter
 from earlybird.surgery.forward_arguments import POSITIONAL, guessed_arguments, guessed_arguments_of_mixture
@@ -40,6 +41,7 @@ class OutputCheck:
         masked: its outputs, of a block the first one.
         emptied: whether it is an attention that loses its last head.
         of_experts: whether it is the experts of a mixture.
+        routed: the mixture whose router and experts are run one after the other instead of the module.
     """
 
     name: str
@@ -47,6 +49,7 @@ class OutputCheck:
     masked: list[Tensor]
     emptied: bool = False
     of_experts: bool = False
+    routed: Mixture | None = None
 
     def check(self, model: nn.Module) -> None:
         """Run the module again, now that the units are removed.
@@ -54,7 +57,7 @@ class OutputCheck:
         Raises:
             InputError: it breaks, or gives something else.
         """
-        module = model.get_submodule(self.name)
+        module = model.get_submodule(self.name) if self.routed is None else _Routed(model, self.routed)
         called = f"{self.name} ({type(module).__name__})" if self.name else type(module).__name__
         try:
             removed = _run(module, self.arguments)[: len(self.masked)]
@@ -102,36 +105,61 @@ def masked(
     mixtures: Iterable[tuple[Mixture, NDArray[np.bool_]]] = (),
 ) -> Iterator[None]:
     """The model with pruned units masked, its weights as they were in the end."""
-    handles = []
-    undo = [put_back for mixture, mask in mixtures for put_back in mask_router(model, mixture, mask)]
-    for block, mask in masks:
-        output = model.get_submodule(block.after.path)
-        if isinstance(block, MlpBlock) and block.experts:
-            off = torch.from_numpy(mask.astype(np.float32) - 1).to(next(output.parameters()).device)
-            handles += scale_parameter(output, block.after.parameter, off, block.entering_output)
-            continue
-        kept = torch.from_numpy(mask[block.after.unit_of]).to(next(output.parameters()).device)
-        handles.append(output.register_forward_pre_hook(_Masking(kept)))
+    undo: list[Callable[[], None]] = []
+    forget_compiled_code()
     try:
+        undo += [mask_router(model, mixture, mask) for mixture, mask in mixtures]
+        for block, mask in masks:
+            output = model.get_submodule(block.after.path)
+            if isinstance(block, MlpBlock) and block.experts:
+                off = torch.from_numpy(mask.astype(np.float32) - 1).to(next(output.parameters()).device)
+                hooks = scale_parameter(output, block.after.parameter, off, block.entering_output)
+            else:
+                kept = torch.from_numpy(mask[block.after.unit_of]).to(next(output.parameters()).device)
+                hooks = [output.register_forward_pre_hook(_Masking(kept))]
+            undo += [hook.remove for hook in hooks]
         yield
     finally:
-        for handle in handles:
-            handle.remove()
         for put_back in undo:
             put_back()
+        forget_compiled_code()
 
 
 def output_check_of_mixture(model: nn.Module, mixture: Mixture) -> OutputCheck | None:
-    """Run a mixture whose router passes over pruned experts, or None where it cannot be run by itself."""
-    module = model.get_submodule(mixture.owner)
-    for arguments in guessed_arguments_of_mixture(model, mixture):
-        try:
-            outputs = _run(module, arguments)[:1]
-        except Exception:  # it cannot be run like that: no evidence
-            continue
-        if outputs and (outputs[0].is_meta or outputs[0].isfinite().all()):
-            return OutputCheck(mixture.owner, arguments, outputs, of_experts=True)
+    """Run a mixture whose router passes over pruned experts, or None where it cannot be run by itself.
+
+    Where the module around the two wants more than features (a whole layer, as of Gemma 4), they are run one after the
+    other.
+    """
+    ways: tuple[tuple[nn.Module, Mixture | None], ...] = (
+        (model.get_submodule(mixture.owner), None),
+        (_Routed(model, mixture), mixture),
+    )
+    for module, routed in ways:
+        for arguments in guessed_arguments_of_mixture(model, mixture):
+            try:
+                outputs = _run(module, arguments)[:1]
+            except Exception:  # it cannot be run like that: no evidence
+                continue
+            if outputs and (outputs[0].is_meta or outputs[0].isfinite().all()):
+                return OutputCheck(mixture.owner, arguments, outputs, of_experts=True, routed=routed)
     return None
+
+
+class _Routed(nn.Module):
+    """A router and its experts, one after the other."""
+
+    def __init__(self, model: nn.Module, mixture: Mixture) -> None:
+        super().__init__()
+        self.router = model.get_submodule(mixture.router)
+        self.experts = model.get_submodule(mixture.name)
+
+    def forward(self, features: Tensor) -> Tensor:
+        given = [each for each in self.router(features) if isinstance(each, Tensor)]
+        picked = next(each for each in given if not each.is_floating_point())
+        weights = next(each for each in given if each.is_floating_point() and each.shape == picked.shape)
+        result: Tensor = self.experts(features, picked, weights)
+        return result
 
 
 def output_check_of(model: nn.Module, block: Block, *, emptied: bool = False) -> OutputCheck | None:
@@ -155,9 +183,10 @@ def output_check_of_model(model: nn.Module, inputs: Mapping[str, Any]) -> Output
 
 def cannot_be_checked(model: nn.Module, block: Block | Mixture) -> InputError:
     """What to say of a block that could not be run by itself."""
-    module = type(model.get_submodule(block.name)).__name__
+    name = block.owner if isinstance(block, Mixture) else block.name
+    module = type(model.get_submodule(name)).__name__
     return InputError(
-        f"{block.name} ({module}) cannot be run by itself to check that its units can be removed, because its forward"
+        f"{name} ({module}) cannot be run by itself to check that its units can be removed, because its forward"
         f" pass wants arguments that are not known; check it on a batch of yours: prune(model, ticket, inputs=batch)"
     )
 

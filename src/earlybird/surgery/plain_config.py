@@ -97,7 +97,7 @@ def _changes(model: PreTrainedModel, anatomy: Anatomy, said: Anatomy) -> dict[st
     if anatomy.names != said.names:
         raise CannotSayError(f"{type(model).__name__} has other blocks than its config says")
     for kind, units in anatomy.units.items():
-        if units == said.units[kind] or (kind == "neurons" and _neurons_of_each(anatomy) == _neurons_of_each(said)):
+        if units == said.units[kind] or (kind == "neurons" and neurons_of_each(anatomy) == neurons_of_each(said)):
             continue
         for block, dense in zip(anatomy.of_kind(kind), said.units[kind], strict=True):
             prefix, config = _governing(model, block.name)
@@ -107,7 +107,7 @@ def _changes(model: PreTrainedModel, anatomy: Anatomy, said: Anatomy) -> dict[st
     return {path: value for path, value in changes.items() if get_field(model.config, path) != value}
 
 
-def _neurons_of_each(anatomy: Anatomy) -> list[int]:
+def neurons_of_each(anatomy: Anatomy) -> list[int]:
     """Neurons of each MLP or expert."""
     return [block.units // (block.experts or 1) for block in anatomy.mlp]
 

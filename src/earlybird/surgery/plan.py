@@ -58,6 +58,7 @@ class SurgeryPlan:
         copies: parameters that they get by it as copies of others: name -> name of the original.
         cuts: of parameters and buffers, also of those that come by untying; only those that remove something.
         mixtures: of which experts go, each with its mask (experts,); their neurons go by `blocks`.
+        all_mixtures: of the model.
     """
 
     blocks: tuple[tuple[Block, NDArray[np.bool_]], ...]
@@ -65,6 +66,7 @@ class SurgeryPlan:
     copies: Mapping[str, str]
     cuts: tuple[Cut, ...]
     mixtures: tuple[tuple[Mixture, NDArray[np.bool_]], ...] = ()
+    all_mixtures: tuple[Mixture, ...] = ()
 
     @property
     def changed(self) -> list[tuple[Block, NDArray[np.bool_]]]:
@@ -120,6 +122,7 @@ def plan_surgery(anatomy: Anatomy, ticket: Ticket) -> SurgeryPlan:
             *(cut for block, mask in blocks for cut in _cuts(block, mask, experts.get(block.name))),
         ),
         mixtures=tuple(mixtures),
+        all_mixtures=anatomy.mixtures,
     )
 
 

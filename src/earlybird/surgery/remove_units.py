@@ -77,7 +77,7 @@ def remove_units(
             checks = _output_checks(model, plan, patterns, inputs)
         for cut in plan.cuts:
             expected -= edit.cut(cut)
-        edit.count_experts(plan.mixtures)
+        edit.count_experts(plan.all_mixtures, {mixture.name: mask for mixture, mask in plan.mixtures})
         for block, mask in plan.changed:
             if isinstance(block, AttentionBlock):
                 edit.count_heads(block, int(mask.sum()), int(block.kept(mask)[block.units :].sum()))

@@ -228,7 +228,9 @@ def _cells(
         recipe = point.recipe.model_copy(update={**common, "output": str(files.cell(dense))})
         yield Cell(dense, dense_labels, "dense", None, recipe, search if coefficients == "fixed" else None, dense)
     own = point.recipe.search
-    ratios: list[dict[str, Any]] = [{kind: ratio for kind in KINDS if getattr(own, kind)} for ratio in settings.ratios]
+    ratios: list[dict[str, Any]] = [
+        {kind: ratio for kind in WEIGHED_KINDS if getattr(own, kind)} for ratio in settings.ratios
+    ]
     detectors = settings.all_detectors
     if not (detectors or settings.draw_at or FINAL in settings.also):
         detectors = (own.detector,)
@@ -257,12 +259,14 @@ def recipe_value(recipe: Any, key: str) -> Any:
 
 
 def written_ratio(ratio: Mapping[str, float]) -> str:
-    """A ratio for people: one number, or that of the heads and that of the neurons; a budget by its name."""
+    """A ratio for people: one number, or that of the heads and that of the neurons; a budget and experts by name."""
     budget = next((measure for measure in MEASURES if measure in ratio), None)
     if budget is not None:
         return f"{budget}={ratio[budget]:g}"
-    given = [value for value in ratio.values() if value > 0]
-    return "/".join(f"{value:g}" for value in (given if len(set(given)) > 1 else given[:1]))
+    given = [value for kind, value in ratio.items() if value > 0 and kind in WEIGHED_KINDS]
+    both = "/".join(f"{value:g}" for value in (given if len(set(given)) > 1 else given[:1]))
+    experts = f"experts={ratio['experts']:g}" if ratio.get("experts") else ""
+    return ", ".join(filter(None, (both, experts)))
 
 
 def named_ratio(written: str) -> str:
