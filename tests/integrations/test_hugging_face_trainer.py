@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from tiny_bert import tiny_bert
 from transformers import (
     BertForSequenceClassification,
+    EarlyStoppingCallback,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -19,6 +20,7 @@ from transformers import (
 )
 
 import earlybird as eb
+from earlybird.detectors.base import Detector
 from earlybird.integrations.hf_trainer import EarlyBirdCallback, train_early_bird
 from earlybird.integrations.search_callback import SearchCallback
 from earlybird.slimming import scaling
@@ -154,14 +156,6 @@ def test_fp16_is_refused(tmp_path):
     trainer.add_callback(EarlyBirdCallback(trainer, eb.SearchConfig(heads=0.5)))
     with pytest.raises(eb.InputError, match="bf16"):
         trainer.callback_handler.on_train_begin(trainer.args, trainer.state, trainer.control)
-
-
-def test_the_best_of_models_that_differ_in_shape_is_refused(tmp_path):
-    trainer = trainer_for(tmp_path)
-    trainer.args.load_best_model_at_end = True
-    with pytest.raises(eb.InputError, match="load_best_model_at_end"):
-        train_early_bird(trainer, eb.SearchConfig(**SETTINGS), weights="continue")
-    assert trainer.state.global_step == 0
 
 
 @pytest.mark.parametrize("kinds", [{"heads": 0.5}, {"neurons": 0.5}])
@@ -449,14 +443,94 @@ def test_by_coefficients_the_training_begins_again_and_is_drawn_by_their_default
     assert len(begun) == 2
 
 
-def test_where_the_best_model_is_loaded_at_the_end_the_training_begins_again(tmp_path):
-    best = {"eval_strategy": "steps", "eval_steps": 10, "save_strategy": "steps", "save_steps": 10}
-    trainer = trainer_for(tmp_path, steps=40, load_best_model_at_end=True, **best)
+@pytest.mark.parametrize("make", [tiny_bert, tiny_vit])
+def test_the_best_checkpoint_is_the_best_of_those_after_the_cut(make, tmp_path):
+    """By a metric that falls with every step: the best of all is from before the cut."""
+    saved = {
+        "eval_strategy": "steps",
+        "eval_steps": 5,
+        "save_strategy": "steps",
+        "save_steps": 5,
+        "save_total_limit": 2,
+    }
+    best = {}
+
+    class Keep(TrainerCallback):
+        def on_save(self, args, state, control, **kwargs):
+            best.setdefault(
+                eb.Anatomy.of(kwargs["model"]).units["neurons"], copy.deepcopy(kwargs["model"].state_dict())
+            )
+
+    trainer = trainer_for(
+        tmp_path,
+        steps=40,
+        model=make(),
+        callbacks=[Keep()],
+        load_best_model_at_end=True,
+        metric_for_best_model="earliness",
+        greater_is_better=True,
+        **saved,
+    )
     trainer.eval_dataset = trainer.train_dataset
-    ticket = train_early_bird(trainer)
-    assert trainer.state.best_model_checkpoint is not None
-    kept = tuple(ticket.masks["neurons"].sum(-1).tolist())
-    assert eb.Anatomy.of(trainer.model).units["neurons"] == kept
+    trainer.compute_metrics = lambda _: {"earliness": -trainer.state.global_step}
+    ticket = train_early_bird(trainer, eb.SearchConfig(heads=0.5, neurons=0.5, detector="fixed-time"))
+    assert 10 > ticket.provenance["draw_step"] + 1 > 5
+    assert trainer.state.best_global_step == 10
+    found = trainer.model.state_dict()
+    expected = best[eb.Anatomy.of(trainer.model).units["neurons"]]
+    assert len(best) == 2
+    assert all(torch.equal(expected[name], value) for name, value in found.items())
+    loaded = type(trainer.model).from_pretrained(trainer.state.best_model_checkpoint)
+    assert all(torch.equal(expected[name], value) for name, value in loaded.state_dict().items())
+
+
+class Restless(Detector):
+    def check(self, observation):
+        return None, False
+
+
+def test_what_only_the_end_has_drawn_is_cut_from_the_best_checkpoint(tmp_path):
+    saved = {"eval_strategy": "steps", "eval_steps": 10, "save_strategy": "steps", "save_steps": 10}
+    trainer = trainer_for(
+        tmp_path,
+        steps=30,
+        model=tiny_bert(),
+        load_best_model_at_end=True,
+        metric_for_best_model="earliness",
+        greater_is_better=True,
+        **saved,
+    )
+    trainer.compute_metrics = lambda _: {"earliness": -trainer.state.global_step}
+    config = eb.SearchConfig(neurons=0.5, score="gradient", detector=Restless(), compensation=0)
+    callback = EarlyBirdCallback(trainer, config, then="continue", draw_at_end=True)
+    trainer.add_callback(callback)
+    trainer.train()
+    assert callback.ticket.provenance["how"] == "end"
+    whole = BertForSequenceClassification.from_pretrained(tmp_path / "checkpoint-10")
+    expected = eb.prune(whole, callback.ticket).state_dict()
+    found = trainer.model.state_dict()
+    assert [name for name, value in found.items() if not torch.equal(expected[name], value)] == []
+
+
+def test_early_stopping_counts_anew_after_the_cut(tmp_path):
+    """Patience is of checkpoints that are no better than the best of the small network's."""
+    trainer = trainer_for(
+        tmp_path,
+        steps=40,
+        model=tiny_bert(),
+        callbacks=[EarlyStoppingCallback(early_stopping_patience=2)],
+        load_best_model_at_end=True,
+        metric_for_best_model="earliness",
+        greater_is_better=True,
+        eval_strategy="steps",
+        eval_steps=5,
+        save_strategy="steps",
+        save_steps=5,
+    )
+    trainer.eval_dataset = trainer.train_dataset
+    trainer.compute_metrics = lambda _: {"earliness": -trainer.state.global_step}
+    train_early_bird(trainer, eb.SearchConfig(heads=0.5, neurons=0.5, detector="fixed-time"))
+    assert (trainer.state.best_global_step, trainer.state.global_step) == (10, 20)
 
 
 def test_what_continues_by_coefficients_is_drawn_at_a_fifth_where_no_detector_is_named(tmp_path):

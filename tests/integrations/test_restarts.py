@@ -320,13 +320,6 @@ def test_rewinding_is_refused_where_each_training_builds_its_model(tmp_path):
     assert units(trainer.model) == kept_by(ticket) == KEPT
 
 
-def test_where_only_rewinding_is_left_no_other_weights_are_proposed(tmp_path):
-    trainer = trainer_for(tmp_path, build=lambda: tiny_bert())
-    trainer.args.load_best_model_at_end = True
-    with pytest.raises(eb.InputError, match=r"rewinding trains twice.*Trainer\(model=\.\.\.\)$"):
-        train_early_bird(trainer, CONFIG)
-
-
 def test_what_was_saved_after_the_draw_is_resumed_by_the_callback_that_drew(tmp_path):
     trainer = trainer_for(tmp_path, save_strategy="steps", save_steps=10)
     callback = continuing(trainer)

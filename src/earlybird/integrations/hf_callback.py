@@ -48,7 +48,8 @@ class EarlyBirdCallback(DrivingCallback):
     (`auto_find_batch_size`): the ticket stays. A resumed training goes on with the search in its checkpoint, which lies
     in output_dir, and with the record.
     What was saved after the draw of "continue" is the pruned model, to be resumed by a Trainer without this callback.
-    With `load_best_model_at_end` the coefficients are those of the best checkpoint, too. The L1 penalty's gradient is
+    With `load_best_model_at_end` the coefficients are those of the best checkpoint, too; "continue" loads the best of
+    those after the cut. The L1 penalty's gradient is
     added to the coefficients, so that no loss needs to be changed. With the Trainer's logs come those of
     `earlybird.integrations.metrics.SearchCurves`, to whatever it reports to.
 
@@ -72,7 +73,7 @@ class EarlyBirdCallback(DrivingCallback):
 
     Raises:
         InputError: when training starts: the Trainer uses fp16, whose scaled gradients would mislead the
-            coefficients; "continue" with more than one process or with load_best_model_at_end; a resumed training
+            coefficients; "continue" with more than one process; a resumed training
             whose checkpoint holds no search, is not one in output_dir (adapters alone are not compared), lacks
             weights, or is from after the draw; an optimizer with parameters that pruning has removed. At the first
             step: "continue" with an optimizer that cannot be taken along (Adafactor, LBFGS).
@@ -96,6 +97,7 @@ class EarlyBirdCallback(DrivingCallback):
         self.prune_at_end = True
         self.stop_at_draw = then == "stop"
         self._pruned = PrunedModel()
+        self._cut = False
         self._pruned_refused: RemovableHandle | None = None
         if then == "continue" and isinstance(trainer.model, torch.nn.Module):
             self._pruned_refused = trainer.model.register_load_state_dict_pre_hook(  # type: ignore[no-untyped-call]
@@ -124,7 +126,7 @@ class EarlyBirdCallback(DrivingCallback):
             if self._loads_by_name():
                 refuse_another(kwargs["model"], resumed)
                 load_older_names(kwargs["model"], resumed)
-        self.ticket = None
+        self.ticket, self._cut = None, False
         self._driver = SearchDriver.begin(
             kwargs["model"],
             kwargs["optimizer"],
@@ -144,8 +146,12 @@ class EarlyBirdCallback(DrivingCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Observe the step; at the draw, stop or prune."""
         super().on_step_end(args, state, control, **kwargs)
-        if self._driver is not None:
-            self._take_note(self._driver, kwargs["model"])
+        if self._driver is None:
+            return
+        if self._driver.pruned and not self._cut:
+            # The best so far are whole networks, which no small one is to be measured by, or could take weights from.
+            state.best_metric, state.best_model_checkpoint, state.best_global_step = None, None, None
+        self._take_note(self._driver, kwargs["model"])
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Log what the search sees, whenever the Trainer logs its loss."""
@@ -166,6 +172,10 @@ class EarlyBirdCallback(DrivingCallback):
             if driver.active and args.load_best_model_at_end and state.best_model_checkpoint is not None:
                 driver.close()
                 self._take_up(driver.search, kwargs["model"], Path(state.best_model_checkpoint))
+            elif driver.pruned and args.load_best_model_at_end and state.best_model_checkpoint is not None:
+                wait_for_all()
+                if self._loads_by_name():
+                    load_older_names(kwargs["model"], Path(state.best_model_checkpoint))
             driver.end(kwargs["model"], plain_optimizer(kwargs["optimizer"]))
             self._take_note(driver, kwargs["model"])
         finally:
@@ -185,6 +195,7 @@ class EarlyBirdCallback(DrivingCallback):
     def _take_note(self, driver: SearchDriver, model: torch.nn.Module) -> None:
         self.ticket = driver.ticket
         self.batches = () if driver.ticket is None or driver.pruned else driver.batches
+        self._cut = driver.pruned
         if driver.pruned:
             self._pruned.remember(model)
 
@@ -201,11 +212,6 @@ class EarlyBirdCallback(DrivingCallback):
             raise InputError(
                 f'then="continue" prunes in place, which {args.world_size} processes cannot do together: use "stop",'
                 " prune, and train with a new Trainer"
-            )
-        if self.then == "continue" and args.load_best_model_at_end:
-            raise InputError(
-                'then="continue" cannot go with load_best_model_at_end=True: the best checkpoint may be from before'
-                " the pruning and does not fit the pruned model"
             )
 
     def _loads_by_name(self) -> bool:

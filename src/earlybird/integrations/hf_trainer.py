@@ -35,8 +35,8 @@ def train_early_bird(
             search included, and those of an answer afterwards.
         weights: "continue" from those at the draw to the schedule's end, or "rewind" to the initial ones and train by
             the whole schedule again. By default a search by gradients, which draws early, continues; one by
-            coefficients, which draws late, rewinds, and so does what cannot continue (several processes,
-            load_best_model_at_end) or has nothing left to train, because only the end has drawn.
+            coefficients, which draws late, rewinds, and so does what cannot continue (several processes)
+            or has nothing left to train, because only the end has drawn.
         draw_at_end: if nothing has settled by the end of the search, draw there all the same; where "continue" is
             asked for, that leaves nothing to train.
 
@@ -55,13 +55,13 @@ def train_early_bird(
     check_search_config(config)
     rewind = may_rewind = weights == "rewind"
     if weights is None:
-        rewind = scored_by(config) == "coefficient" or several() or trainer.args.load_best_model_at_end
+        rewind = scored_by(config) == "coefficient" or several()
         may_rewind = rewind or trainer.model_init is None
     elif weights not in get_args(Weights):
         raise InputError(f'weights must be "rewind" or "continue", got {weights!r}')
     if rewind and trainer.model_init is not None:
         way_out = "build the model once, and give it to the Trainer, Trainer(model=...)"
-        if not (several() or trainer.args.load_best_model_at_end):
+        if not several():
             way_out += ', or give weights="continue"'
         raise InputError(
             "rewinding trains twice, and the Trainer builds a whole model for each training (model_init), in the place"

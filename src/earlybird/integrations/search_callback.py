@@ -41,9 +41,9 @@ class DrivingCallback(TrainerCallback):
         if self._driver is None or not self._driver.active:
             return
         drawn_before = self._driver.ticket is not None
-        ticket = self._driver.after_step(
-            kwargs["model"], plain_optimizer(kwargs["optimizer"]), last=state.global_step >= state.max_steps
-        )
+        # Where the best checkpoint is loaded at the end, what only the end draws is cut from that.
+        last = state.global_step >= state.max_steps and not args.load_best_model_at_end
+        ticket = self._driver.after_step(kwargs["model"], plain_optimizer(kwargs["optimizer"]), last=last)
         self._refuse_to_save_what_diverged(control)
         if ticket is None:
             return
