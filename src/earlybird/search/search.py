@@ -24,6 +24,7 @@ from earlybird.errors import InputError, JobError
 from earlybird.latency import unit_costs
 from earlybird.masks import UnitCosts
 from earlybird.search.evidence_log import EvidenceLog
+from earlybird.search.loss_scale import LossScale
 from earlybird.search.missing_gradients import MissingGradients
 from earlybird.search.recording import Recording, shape_of_record
 from earlybird.search.state import read_search_state, write_search_state
@@ -69,6 +70,8 @@ class Search:
         delay: steps after which a step is looked at, so that training does not wait for its device; `step` returns the
             ticket so much later, and the draw is the same. By default 4 on a CUDA device, where the host would wait,
             and 0 elsewhere.
+        scaler: of a loss in float16; for scores by gradients. Call its `update()` before `step`: the gradients are
+            divided by the scale, and a step that the scaler has skipped is no evidence, and does not count.
 
     Attributes:
         draw: the verdict with its statistics, once there is one.
@@ -92,6 +95,7 @@ class Search:
         anatomy: Anatomy | None = None,
         recording: Recording | None = None,
         delay: int | None = None,
+        scaler: torch.amp.GradScaler | None = None,
     ) -> None:
         check_search_config(config)
         check_run_length(total_steps, steps_per_epoch)
@@ -121,6 +125,12 @@ class Search:
         )
         kinds = self.detection.kinds
         self._trained = self.detection.score == "coefficient"
+        if self._trained and scaler is not None:
+            raise InputError(
+                "coefficients are trained under a penalty, whose gradient a scaled loss may hold or not: with a scaler"
+                ' give score="squared-gradient" or "gradient", or use bfloat16'
+            )
+        self._loss_scale = None if scaler is None else LossScale(scaler)
         self._channel: Channel = "deviation" if self._trained else "gradient"
         also_gradients = self._trained and recording is not None and recording.gradients
         self._channels: tuple[Channel, ...] = ("deviation", "gradient") if also_gradients else (self._channel,)
@@ -130,7 +140,9 @@ class Search:
         self._l1: dict[Kind, float] = {kind: getattr(config, f"l1_{kind}") for kind in KINDS}
         # Before there are coefficients on the model, which does not run on shapes alone with them.
         costs = None if recording is None else self._costs()
-        self.slimming = Slimming(model, self.anatomy, kinds=kinds, places=places, fixed=not self._trained)
+        self.slimming = Slimming(
+            model, self.anatomy, kinds=kinds, places=places, fixed=not self._trained, float16=scaler is not None
+        )
         self._missing_gradients = MissingGradients(self.slimming, self.anatomy.names)
         parameters = [coefficients.values for coefficients in self.slimming.coefficients.values()]
         self._optimizer = torch.optim.Adam(parameters, lr=self.learning_rate)
@@ -169,7 +181,8 @@ class Search:
 
         Raises:
             InputError: no gradient of the loss has reached the coefficients, or those of a block, since the first step;
-                their gradients were replaced (`backward(create_graph=True)`); the coefficients were taken off.
+                their gradients were replaced (`backward(create_graph=True)`); the coefficients were taken off; the
+                scaler skips every step.
             JobError: a coefficient is not finite any more (the loss diverged); the record ends before it. It is
                 noticed as late as a draw.
             OSError: the record cannot be written; the steps that it lacks are kept, so that one may go on.
@@ -182,6 +195,12 @@ class Search:
                 " steps than the run has",
                 self.total_steps,
             )
+        if self._loss_scale is not None:
+            scale = self._loss_scale.of_step()
+            if scale is None:
+                self.discard_gradients()
+                return self.ticket
+            self.slimming.unscale_gradients(scale)
         for coefficients in self.slimming.coefficients.values():
             coefficients.check_gradients()
         self.slimming.follow_weights()

@@ -55,17 +55,16 @@ class UnitScale:
         return (features * self.scale()).to(features.dtype)
 
     def refuse_what_misleads(self, inputs: tuple[Any, ...]) -> None:
-        """Refuse what trains under float16 autocast, and a call whose input cannot be seen.
+        """Refuse a call whose input cannot be seen.
 
         Raises:
-            InputError: autocast computes in float16 and gradients are wanted, or the input comes by keyword.
+            InputError: the input comes by keyword.
         """
         if not inputs:
             raise InputError(
                 "a projection with slimming coefficients was called with its input by keyword: let the model call it"
                 " with a positional one, module(features)"
             )
-        refuse_float16(self.deviation, inputs[0].device.type)
 
 
 class ScaleInput(UnitScale):
@@ -123,7 +122,6 @@ class ScaleParameter:
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         """Leave the inputs as they are."""
-        refuse_float16(self.deviation, next(module.parameters()).device.type)
         shadow_parameter(module, self.name, self.scale())
 
 
@@ -151,7 +149,6 @@ class ScaleExperts:
                 " the model call them, module(features, picked, weights)"
             )
         features, picked, weights, *others = inputs
-        refuse_float16(self.deviation, features.device.type)
         # A pick beyond the last expert is none.
         scale = torch.cat([1 + self.deviation, self.deviation.new_ones(1)])[picked]
         return (features, picked, (weights * scale).to(weights.dtype), *others)
@@ -164,23 +161,31 @@ class ScaleExperts:
                 parameter.copy_(parameter.double() * replicated_like(scale, parameter))
 
 
-class RefuseFloat16:
-    """Forward pre-hook of a module whose coefficients' gradients are read from its weights: nothing acts on it.
+class LookAtPrecision:
+    """Forward pre-hook of every module that coefficients are for, also where nothing acts on it.
 
     Args:
-        deviation: (units,) float32, a leaf of the autograd graph that stays 0.
+        deviation: (units,) float32, a leaf of the autograd graph.
+        float16: whether it is known what a loss in float16 is scaled by.
     """
 
-    def __init__(self, deviation: Tensor) -> None:
+    def __init__(self, deviation: Tensor, *, float16: bool) -> None:
         self.deviation = deviation
+        self.float16 = float16
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         """Leave the inputs as they are.
 
         Raises:
-            InputError: autocast computes in float16 and gradients are wanted.
+            InputError: autocast computes in float16, gradients are wanted, and nobody knows the scale of the loss.
         """
-        refuse_float16(self.deviation, self.deviation.device.type)
+        device = self.deviation.device.type
+        training = self.deviation.requires_grad and torch.is_grad_enabled() and not self.float16
+        if training and torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16:
+            raise InputError(
+                "training under float16 autocast scales the loss, and with it the gradients of the slimming"
+                " coefficients, by a number that changes: use bfloat16, or give the search its GradScaler, scaler="
+            )
 
 
 class UnshadowParameters:
@@ -191,17 +196,7 @@ class UnshadowParameters:
         unshadow_parameters(module)
 
 
-_SCALES = (UnitScale, ScaleParameter, ScaleExperts, RefuseFloat16)
-
-
-def refuse_float16(deviation: Tensor, device: str) -> None:
-    """Raise InputError if autocast computes in float16 on a device, and gradients are wanted."""
-    training = deviation.requires_grad and torch.is_grad_enabled()
-    if training and torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16:
-        raise InputError(
-            "training under float16 autocast scales the loss, and with it the gradients of the slimming"
-            " coefficients, by a number that changes: use bfloat16"
-        )
+_SCALES = (UnitScale, ScaleParameter, ScaleExperts, LookAtPrecision)
 
 
 def weight_is_smaller(module: nn.Module, features: Tensor, *, other_side: int) -> bool:
@@ -264,9 +259,9 @@ def scale_experts(module: nn.Module, deviation: Tensor) -> list[RemovableHandle]
     return [module.register_forward_pre_hook(ScaleExperts(deviation))]
 
 
-def refuse_float16_in(module: nn.Module, deviation: Tensor) -> RemovableHandle:
-    """Refuse what trains under float16 autocast; returns what takes that off again."""
-    return module.register_forward_pre_hook(RefuseFloat16(deviation))
+def look_at_precision(module: nn.Module, deviation: Tensor, *, float16: bool) -> RemovableHandle:
+    """Refuse float16 where it misleads; returns what ends that. For the arguments see `LookAtPrecision`."""
+    return module.register_forward_pre_hook(LookAtPrecision(deviation, float16=float16))
 
 
 def fold(model: nn.Module) -> None:

@@ -34,7 +34,7 @@ from earlybird.slimming.coefficients import SlimmingCoefficients
 from earlybird.slimming.scaling import (
     fold,
     is_scaled,
-    refuse_float16_in,
+    look_at_precision,
     scale_experts,
     scale_input,
     scale_output,
@@ -56,6 +56,7 @@ class Slimming:
         places: where the coefficients of each kind act; by default after the softmax and the activation function.
         fixed: whether they stay at 1, and only their gradients are wanted. Where the weight that they would scale has
             a gradient of its own, theirs is read from it, see `weight_gradients`.
+        float16: whether it is known what a loss in float16 is scaled by.
 
     Raises:
         InputError: the model is spread over several devices, has coefficients already, shares a parameter that would be
@@ -71,6 +72,7 @@ class Slimming:
         kinds: Sequence[Kind] = ("heads", "neurons"),
         places: Mapping[Kind, Place] = MappingProxyType({}),
         fixed: bool = False,
+        float16: bool = False,
     ) -> None:
         self._model = unwrapped(model)
         targets_of = {kind: _targets(self._model, anatomy, kind, places.get(kind, "after")) for kind in kinds}
@@ -87,7 +89,7 @@ class Slimming:
         self.coefficients = {
             kind: SlimmingCoefficients([site.units for site in sites], device) for kind, sites in targets_of.items()
         }
-        self._fixed = fixed
+        self._fixed, self._float16 = fixed, float16
         self._attached = [
             self._attach(site, leaf)
             for kind, sites in targets_of.items()
@@ -118,6 +120,11 @@ class Slimming:
         """Average the gradients over the processes: the coefficients belong to no wrapped model that would."""
         for coefficients in self.coefficients.values():
             average(coefficients.gradients)
+
+    def unscale_gradients(self, scale: float) -> None:
+        """Divide the gradients of the loss by what it was scaled by."""
+        for coefficients in self.coefficients.values():
+            coefficients.task_gradient.div_(scale)
 
     def penalty(self, weights: Mapping[Kind, float]) -> Tensor:
         """L1 penalty: for each kind its weight x sum |coefficient|; a scalar."""
@@ -160,12 +167,12 @@ class Slimming:
         return copied
 
     def _attach(self, target: Target, leaf: Tensor) -> _Attached:
+        look = look_at_precision(target.module, leaf, float16=self._float16)
         scaled = scaled_parameters(target) if self._fixed else ()
         if not scaled:
-            return _Attached(target, leaf, _scale(target, leaf))
+            return _Attached(target, leaf, [look, *_scale(target, leaf)])
         readers = read_gradients(scaled, leaf)
-        handles = [reader.handle for reader in readers]
-        return _Attached(target, leaf, [*handles, refuse_float16_in(target.module, leaf)], tuple(readers))
+        return _Attached(target, leaf, [look, *(reader.handle for reader in readers)], tuple(readers))
 
     def _take_off(self) -> None:
         for each in self._attached:
