@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from separate import earlybird
 
 from earlybird.cli import jobs
 from earlybird.recipes.recipe_file import read_recipe
@@ -27,12 +28,6 @@ SMALL = [
 ]
 
 
-def earlybird(*arguments, cwd):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "earlybird", *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -43,7 +38,7 @@ def earlybird(*arguments, cwd):
         (["run", "digits", "search.heads=1.2"], "search.heads: ratio must lie in [0, 1), got 1.2"),
         (["run", "digits", "search.heads={'*': 0.5}"], "search.heads: a search prunes each kind by one ratio"),
         (["sweep", "digits", "search.heads={'*': 0.5}"], "search.heads: a search prunes each kind by one ratio"),
-        (["run", "digits", "search.heads=0", "search.neurons=0"], "heads and neurons are both 0"),
+        (["run", "digits", "search.heads=0", "search.neurons=0"], "heads, neurons, experts are all 0"),
         (["run", "digits", "search.threshold=2"], "search.threshold: must lie in (0, 1), got 2"),
         (["run", "digits", "slimming.l1_heads=-1"], "slimming.l1_heads: must be a number of at least 0"),
         (["run", "digits", "search.exclude='*.0.*'"], "search.exclude: give a list, [A, B], got '*.0.*'"),
