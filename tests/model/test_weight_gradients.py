@@ -81,6 +81,37 @@ def test_the_forward_pass_launches_nothing_more(name):
     assert counts[0] == counts[1]
 
 
+def test_gradients_that_are_put_away_between_the_passes_of_a_step_are_read_as_well():
+    """As DeepSpeed does, which adds them up elsewhere."""
+    reference, _ = gradients("bert", fixed=False)
+    kept = []
+
+    def backward(model, loss):
+        loss().backward()
+        kept.extend(parameter.grad for parameter in model.parameters())
+        model.zero_grad()
+
+    found, _ = gradients("bert", fixed=True, backward=backward)
+    assert_equal(found, reference)
+    kept.clear()
+    again, _ = gradients("bert", fixed=True, backward=lambda model, loss: (loss().backward(), model.zero_grad()))
+    assert_equal(again, reference)
+
+
+def test_a_step_begins_anew_whether_gradients_are_removed_or_zeroed():
+    found = []
+    for set_to_none in (True, False):
+        model = build("bert").train()
+        search = eb.Search(model, eb.SearchConfig(heads=0.4, neurons=0.4), total_steps=20)
+        for masked in (True, False):
+            model.zero_grad(set_to_none=set_to_none)
+            squares(model, "bert", inputs("bert", masked=masked)).backward()
+            found.append({kind: own.task_gradient.clone() for kind, own in search.slimming.coefficients.items()})
+            search.step()
+    assert_equal(found[2], found[0])
+    assert_equal(found[3], found[1])
+
+
 def test_under_bfloat16_autocast_they_agree_to_its_rounding():
     def backward(model, loss):
         with torch.autocast("cpu", torch.bfloat16):

@@ -225,8 +225,7 @@ class Search:
 
     def discard_gradients(self) -> None:
         """Forget the gradients since the last step: those of trial passes that no step of the training follows."""
-        for coefficients in self.slimming.coefficients.values():
-            coefficients.gradients.zero_()
+        self.slimming.discard_gradients()
 
     def masks(self) -> dict[Kind, NDArray[np.bool_]]:
         """The masks that the newest scores imply, (layers, units) per kind; {} before the first step."""

@@ -121,6 +121,14 @@ class Slimming:
         for coefficients in self.coefficients.values():
             average(coefficients.gradients)
 
+    def discard_gradients(self) -> None:
+        """Forget the gradients since the last step."""
+        for coefficients in self.coefficients.values():
+            coefficients.gradients.zero_()
+        for each in self._attached:
+            for reader in each.readers:
+                reader.begin_step()
+
     def unscale_gradients(self, scale: float) -> None:
         """Divide the gradients of the loss by what it was scaled by."""
         for coefficients in self.coefficients.values():

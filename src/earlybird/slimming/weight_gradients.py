@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+from torch.utils.weak import TensorWeakRef
 from transformers.pytorch_utils import Conv1D
 
 from earlybird.anatomy.experts import OUTPUT
@@ -42,7 +43,9 @@ class Scaled:
 class ReadGradient:
     """Hook after a parameter's gradient has been accumulated: what its entries say of the units' coefficients.
 
-    It reads the sum of all backward passes since the gradient was zeroed, and so replaces what it read of those before.
+    A gradient that was added to holds all backward passes of the step, and what is read of it replaces what was read
+    before. One in its place holds only its own (the passes before went elsewhere, as DeepSpeed lets them): what is read
+    of it comes on top.
 
     Args:
         scaled: the parameter.
@@ -57,12 +60,18 @@ class ReadGradient:
         self.handle: RemovableHandle = parameter.register_post_accumulate_grad_hook(self)
         self.read = torch.zeros_like(target)
         self._target = target
-        self._over = [dim for dim in range(parameter.ndim) if dim not in scaled.dims]
         self._readers = readers
+        self._over = [dim for dim in range(parameter.ndim) if dim not in scaled.dims]
         units, unit_of = len(target), scaled.unit_of
         self._in_a_row = np.array_equal(unit_of, np.repeat(np.arange(units), len(unit_of) // units))
         # The last place is for entries of no unit.
         self._places = torch.from_numpy(np.where(unit_of < 0, units, unit_of)).to(target.device)
+        self.begin_step()
+
+    def begin_step(self) -> None:
+        """Forget what was read in the step before."""
+        self._newest: TensorWeakRef | None = None
+        self._passes_before: Tensor | None = None
 
     def __call__(self, parameter: Tensor) -> None:
         """Put the units' gradients into the target (units,)."""
@@ -71,13 +80,18 @@ class ReadGradient:
             return
         # On a GPU every operation costs more than its numbers.
         with torch.no_grad():
+            into = self._target if len(self._readers) == 1 else self.read
+            if self._newest is not None and self._newest() is not gradient:
+                self._passes_before = into.clone()
+            self._newest = TensorWeakRef(gradient)
             product = parameter * gradient
             entries = product.sum(self._over, dtype=torch.float32) if self._over else product.float()
-            into = self._target if len(self._readers) == 1 else self.read
             if self._in_a_row:
                 torch.sum(entries.reshape(len(into), -1), 1, out=into)
             else:
                 into.copy_(entries.new_zeros(len(into) + 1).index_add_(0, self._places, entries.reshape(-1))[:-1])
+            if self._passes_before is not None:
+                into.add_(self._passes_before)
             if into is self.read:
                 torch.sum(torch.stack([reader.read for reader in self._readers]), 0, out=self._target)
 
