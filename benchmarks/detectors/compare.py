@@ -2,7 +2,7 @@
 
     python benchmarks/detectors/compare.py [--processes 2] [--costly]
 
-Writes draws.csv, figure.png and figure.svg beside this file, and the table into docs/choosing-a-detector.md. The draws
+Writes draws.csv and figure.png beside this file, and the table into docs/choosing-a-detector.md. The draws
 of a detector that takes half a second a check are taken from the draws.csv that is there, unless --costly.
 """
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from drawing import Summary
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -35,7 +34,7 @@ def _family(name: str) -> str:
 
 
 def save_figure(by_score: Mapping[Score, Mapping[str, Summary]], directory: Path) -> None:
-    """Write figure.png and figure.svg."""
+    """Write figure.png."""
     figure = Figure(figsize=(9, 15.5), layout="constrained")
     panels = figure.subplots(len(by_score), 1, sharex=True)
     for axes, (score, summaries) in zip(panels, by_score.items(), strict=True):
@@ -48,9 +47,6 @@ def save_figure(by_score: Mapping[Score, Mapping[str, Summary]], directory: Path
     handles.append(panels[0].scatter([], [], facecolors="none", edgecolors=LIGHT["muted"], s=22, label="misses some"))
     figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=8)
     figure.savefig(directory / "figure.png", dpi=120)
-    # The same file of the same numbers: without a date, and with names that are not random.
-    with rc_context({"svg.hashsalt": "earlybird"}):
-        figure.savefig(directory / "figure.svg", metadata={"Date": None})
 
 
 def _panel(axes: Axes, score: Score, summaries: Mapping[str, Summary]) -> None:

@@ -39,11 +39,13 @@ SECONDS = 60
 
 def outcome(model: nn.Module, inputs: dict[str, Any], kind: str) -> tuple[str, str]:
     """What pruning one kind comes to, and a remark."""
+    named = any(word in type(m).__name__.lower() for m in model.modules() for word in WORDS[kind])
+    if kind == "experts" and not named:
+        return "none", ""
     try:
         anatomy = eb.Anatomy.of(model)
         left = [str(out) for out in anatomy.left_out]
         if kind not in anatomy.units:
-            named = any(word in type(m).__name__.lower() for m in model.modules() for word in WORDS[kind])
             reason = anatomy.lack_of(kind) if kind == "experts" else "; ".join(left[:1])
             return ("refused", reason) if named else ("none", "")
         ticket = eb.Ticket.random(anatomy, eb.PruningConfig(**{kind: RATIOS[kind]}), seed=1)
