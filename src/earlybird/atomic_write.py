@@ -23,9 +23,13 @@ def replaced_whole(path: Path) -> Iterator[Path]:
 def write_whole(path: Path, text: str) -> None:
     """Replace a file in one move; its directory is made if needed. A full disk leaves the old one, and no rest."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replaced_whole(path) as temporary:
-        # Half a surrogate pair, as JSON may hold one, is no character that a file could take.
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    # Half a surrogate pair, as JSON may hold one, is no character that a file could take.
+    content = text.encode("utf-8", errors="backslashreplace")
+    with replaced_whole(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        # The move may reach the disk before the content does, and a power cut in between leaves an empty file.
+        os.fsync(file.fileno())
 
 
 def may_begin_in(directory: Path, first: Path) -> bool:

@@ -512,6 +512,42 @@ def test_what_only_the_end_has_drawn_is_cut_from_the_best_checkpoint(tmp_path):
     assert [name for name, value in found.items() if not torch.equal(expected[name], value)] == []
 
 
+@pytest.mark.parametrize("weights", ["continue", "rewind"])
+def test_the_best_of_a_vit_is_loaded_after_every_training(weights, tmp_path):
+    """Whose weights the Trainer does not find under the names that it has written."""
+    saved = {"eval_strategy": "steps", "eval_steps": 5, "save_strategy": "steps", "save_steps": 5}
+    trainer = trainer_for(
+        tmp_path,
+        steps=20,
+        model=tiny_vit(),
+        load_best_model_at_end=True,
+        metric_for_best_model="earliness",
+        greater_is_better=True,
+        **saved,
+    )
+    trainer.compute_metrics = lambda _: {"earliness": -trainer.state.global_step}
+    config = eb.SearchConfig(heads=0.5, neurons=0.5, detector="fixed-time", compensation=0)
+    if weights == "rewind":
+        train_early_bird(trainer, config, weights=weights)
+    else:
+        trainer.add_callback(EarlyBirdCallback(trainer, config, then="continue"))
+        trainer.train()
+        trainer.train()
+    assert trainer.state.best_global_step == 5
+    loaded = ViTForImageClassification.from_pretrained(trainer.state.best_model_checkpoint).state_dict()
+    found = trainer.model.state_dict()
+    assert [name for name, value in found.items() if not torch.equal(loaded[name], value)] == []
+
+
+def test_a_driven_search_is_drawn_at_the_end_where_the_best_is_loaded(tmp_path):
+    saved = {"eval_strategy": "steps", "eval_steps": 10, "save_strategy": "steps", "save_steps": 10}
+    trainer = trainer_for(tmp_path, steps=20, model=tiny_bert(), load_best_model_at_end=True, **saved)
+    search = eb.Search(trainer.model, eb.SearchConfig(heads=0.5, detector=Restless()), total_steps=20)
+    trainer.add_callback(SearchCallback(search, learning_rate=1e-2, draw_at_end=True))
+    trainer.train()
+    assert search.ticket is not None
+
+
 def test_early_stopping_counts_anew_after_the_cut(tmp_path):
     """Patience is of checkpoints that are no better than the best of the small network's."""
     trainer = trainer_for(

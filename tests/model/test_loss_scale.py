@@ -107,6 +107,19 @@ def test_a_scaler_that_never_finds_a_scale_ends_the_search(tmp_path):
         recorded(tmp_path, scaled=True, overflow=range(60), steps=60)
 
 
+def test_a_scale_that_somebody_else_has_set_is_told():
+    model = build("bert").train()
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
+    search = eb.Search(model, eb.SearchConfig(heads=0.4, neurons=0.4), total_steps=20, scaler=scaler)
+    scaler.load_state_dict({**scaler.state_dict(), "scale": 2.0**10})
+    optimizer = torch.optim.SGD(model.parameters(), 1e-2)
+    scaler.scale(LossOf(())(model)).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    with pytest.raises(eb.InputError, match="load its state before the search begins"):
+        search.step()
+
+
 def test_trained_coefficients_take_no_scaler():
     with pytest.raises(eb.InputError, match=r'with a scaler give score="squared-gradient"'):
         eb.Search(

@@ -154,5 +154,5 @@ def test_an_optimizer_is_one():
 
 
 def test_a_random_ticket_of_nothing_asks_for_a_ratio():
-    with pytest.raises(eb.InputError, match="give a ratio for heads, for neurons or for both"):
+    with pytest.raises(eb.InputError, match="give a ratio for heads, neurons or experts"):
         eb.Ticket.random(anatomy(), eb.PruningConfig())

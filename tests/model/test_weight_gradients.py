@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import warnings
+import weakref
 
 import pytest
 import torch
@@ -81,21 +83,162 @@ def test_the_forward_pass_launches_nothing_more(name):
     assert counts[0] == counts[1]
 
 
-def test_gradients_that_are_put_away_between_the_passes_of_a_step_are_read_as_well():
+def put_away(model, loss):
     """As DeepSpeed does, which adds them up elsewhere."""
+    loss().backward()
+    model.zero_grad()
+
+
+def put_away_as_copies(model, loss):
+    loss().backward()
+    _ = [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
+    model.zero_grad(set_to_none=False)
+
+
+def clipped_after_each_pass(model, loss):
+    loss().backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1e-6)
+
+
+def of_second_order(model, loss):
+    loss().backward(create_graph=True)
+
+
+def with_gradients_taken_beside(model, loss):
+    """`torch.autograd.grad` accumulates nothing."""
+    torch.autograd.grad(
+        loss(), [parameter for parameter in model.parameters() if parameter.ndim > 1], allow_unused=True
+    )
+    loss().backward()
+
+
+def never_zeroed(model, loss):
+    """Of weights that no optimizer knows."""
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 3.0)
+    loss().backward()
+
+
+def clamped_by_later_hooks(model, loss):
+    handles = [
+        parameter.register_hook(lambda gradient: gradient.clamp(-1e-6, 1e-6)) for parameter in model.parameters()
+    ]
+    loss().backward()
+    for handle in handles:
+        handle.remove()
+
+
+def stepped_within(model, loss):
+    """An optimizer that takes each parameter's step in the backward pass, and lets its gradient go."""
+
+    def step(parameter):
+        parameter.grad = None
+
+    handles = [parameter.register_post_accumulate_grad_hook(step) for parameter in model.parameters()]
+    loss().backward()
+    for handle in handles:
+        handle.remove()
+
+
+@pytest.mark.parametrize(
+    "backward",
+    [
+        put_away,
+        put_away_as_copies,
+        clipped_after_each_pass,
+        of_second_order,
+        with_gradients_taken_beside,
+        never_zeroed,
+        clamped_by_later_hooks,
+        stepped_within,
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Using backward")
+def test_the_evidence_is_that_of_the_passes_whatever_becomes_of_the_gradients(backward):
     reference, _ = gradients("bert", fixed=False)
-    kept = []
-
-    def backward(model, loss):
-        loss().backward()
-        kept.extend(parameter.grad for parameter in model.parameters())
-        model.zero_grad()
-
     found, _ = gradients("bert", fixed=True, backward=backward)
     assert_equal(found, reference)
-    kept.clear()
-    again, _ = gradients("bert", fixed=True, backward=lambda model, loss: (loss().backward(), model.zero_grad()))
-    assert_equal(again, reference)
+
+
+def test_an_optimizer_that_stepped_in_the_backward_pass_before_the_search_does_not_change_it():
+    reference, _ = gradients("bert", fixed=False)
+    model = build("bert")
+
+    def step(parameter):
+        with torch.no_grad():
+            parameter.sub_(parameter.grad)
+        parameter.grad = None
+
+    for parameter in model.parameters():
+        parameter.register_post_accumulate_grad_hook(step)
+    slimming = Slimming(model, eb.Anatomy.of(model), fixed=True)
+    squares(model, "bert", inputs("bert")).backward()
+    plain = build("bert")
+    other = Slimming(plain, eb.Anatomy.of(plain))
+    squares(plain, "bert", inputs("bert")).backward()
+    assert_equal(
+        {kind: own.task_gradient for kind, own in slimming.coefficients.items()},
+        {kind: own.task_gradient for kind, own in other.coefficients.items()},
+    )
+    assert set(reference) == set(slimming.coefficients)
+
+
+def test_weights_in_bfloat16_are_read_pass_by_pass():
+    """Many passes added up in bfloat16 would lose the small ones."""
+    found = []
+    for dtype in (torch.float64, torch.bfloat16):
+        model = build("bert").to(dtype)
+        slimming = Slimming(model, eb.Anatomy.of(model), fixed=True)
+        for number in range(64):
+            batch = {"input_ids": inputs("bert", masked=False)["input_ids"].roll(number, 1)}
+            squares(model, "bert", batch).backward()
+        found.append({kind: own.task_gradient.clone() for kind, own in slimming.coefficients.items()})
+    assert_equal(found[1], found[0], tolerance=0.02)
+
+
+def test_a_projection_whose_forward_pass_was_replaced_is_scaled():
+    reference, found = [], []
+    for fixed, into in ((False, reference), (True, found)):
+        model = build("bert")
+        for block in eb.Anatomy.of(model).mlp:
+            output = model.get_submodule(block.output)
+
+            def normalised(features, output=output):
+                weight = torch.nn.functional.normalize(output.weight, dim=1)
+                return torch.nn.functional.linear(features, weight, output.bias)
+
+            output.forward = normalised
+        slimming = Slimming(model, eb.Anatomy.of(model), kinds=["neurons"], fixed=fixed)
+        squares(model, "bert", inputs("bert")).backward()
+        into.append(slimming.coefficients["neurons"].task_gradient.clone())
+    assert torch.allclose(found[0], reference[0], atol=1e-5 * float(reference[0].abs().max()))
+
+
+def test_a_search_that_is_dropped_leaves_nothing_in_memory():
+    model = build("bert").train()
+    search = eb.Search(model, eb.SearchConfig(heads=0.4, neurons=0.4), total_steps=20)
+    squares(model, "bert", inputs("bert")).backward()
+    search.step()
+    parameters = [weakref.ref(parameter) for parameter in model.parameters()]
+    del model, search
+    gc.collect()
+    assert not [each for each in parameters if each() is not None]
+
+
+def test_the_end_of_one_search_leaves_another_on_the_same_model():
+    model = build("bert").train()
+    first = eb.Search(model, eb.SearchConfig(heads=0.4), total_steps=20)
+    second = eb.Search(model, eb.SearchConfig(neurons=0.4), total_steps=20)
+    squares(model, "bert", inputs("bert")).backward()
+    first.step()
+    second.step()
+    first.finish()
+    with pytest.raises(eb.InputError, match="slimming coefficients are still attached"):
+        eb.prune(model, first.draw_now())
+    squares(model, "bert", inputs("bert")).backward()
+    assert second.slimming.coefficients["neurons"].task_gradient.abs().max() > 0
+    second.finish()
+    eb.prune(model, first.draw_now())
 
 
 def test_a_step_begins_anew_whether_gradients_are_removed_or_zeroed():

@@ -18,8 +18,10 @@ from earlybird.errors import InputError
 from earlybird.integrations.driver import SearchDriver, check_then
 from earlybird.integrations.hf_checkpoints import (
     checkpoint_to_search_on,
+    load_best_by_older_names,
     load_coefficients,
     load_older_names,
+    loads_by_name,
     refuse_another,
     refuse_before_the_draw,
     refuse_pruned,
@@ -79,6 +81,8 @@ class EarlyBirdCallback(DrivingCallback):
             step: "continue" with an optimizer that cannot be taken along (Adafactor, LBFGS).
     """
 
+    draws_after_loading = True  # so that what only the end draws is cut from the best checkpoint
+
     def __init__(
         self,
         trainer: Trainer,
@@ -123,7 +127,7 @@ class EarlyBirdCallback(DrivingCallback):
         resumed = None
         if state.global_step:
             resumed = checkpoint_to_search_on(output, state.global_step)
-            if self._loads_by_name():
+            if loads_by_name(self.trainer):
                 refuse_another(kwargs["model"], resumed)
                 load_older_names(kwargs["model"], resumed)
         self.ticket, self._cut = None, False
@@ -167,15 +171,14 @@ class EarlyBirdCallback(DrivingCallback):
         """
         driver = self._driver
         if driver is None:
+            load_best_by_older_names(self.trainer)
             return
         try:
             if driver.active and args.load_best_model_at_end and state.best_model_checkpoint is not None:
                 driver.close()
                 self._take_up(driver.search, kwargs["model"], Path(state.best_model_checkpoint))
-            elif driver.pruned and args.load_best_model_at_end and state.best_model_checkpoint is not None:
-                wait_for_all()
-                if self._loads_by_name():
-                    load_older_names(kwargs["model"], Path(state.best_model_checkpoint))
+            elif driver.pruned:
+                load_best_by_older_names(self.trainer)
             driver.end(kwargs["model"], plain_optimizer(kwargs["optimizer"]))
             self._take_note(driver, kwargs["model"])
         finally:
@@ -214,14 +217,10 @@ class EarlyBirdCallback(DrivingCallback):
                 " prune, and train with a new Trainer"
             )
 
-    def _loads_by_name(self) -> bool:
-        """Whether the Trainer loads a checkpoint's weights into the model as they are named there."""
-        return not (self.trainer.is_fsdp_enabled or self.trainer.is_deepspeed_enabled)
-
     def _take_up(self, search: Search, model: torch.nn.Module, best: Path) -> None:
         """Take up the coefficients of the checkpoint that the Trainer has loaded, and the weights that it has not."""
         wait_for_all()  # the first may be writing it still
-        if self._loads_by_name():
+        if loads_by_name(self.trainer):
             load_older_names(model, best)
         load_coefficients(search, best)
 

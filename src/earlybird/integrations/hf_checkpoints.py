@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, Trainer
 
-from earlybird.anatomy.distributed import is_sharded_tensor
+from earlybird.anatomy.distributed import is_sharded_tensor, wait_for_all
 from earlybird.anatomy.wrappers import unwrapped
 from earlybird.errors import InputError, first_line
 from earlybird.integrations.search_callback import SEARCH_STATE
@@ -134,6 +134,24 @@ def load_older_names(model: nn.Module, checkpoint: Path) -> None:
             f"{checkpoint} does not hold all weights of the model, which would keep those that it began with: it lacks"
             f" {', '.join(lacking[:4])}"
         )
+
+
+def loads_by_name(trainer: Trainer) -> bool:
+    """Whether a Trainer loads a checkpoint's weights into the model as they are named there."""
+    return not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled)
+
+
+def load_best_by_older_names(trainer: Trainer) -> None:
+    """After a training that loads its best checkpoint, load what the Trainer did not find under its own names.
+
+    Raises:
+        InputError: see `load_older_names`.
+    """
+    best = trainer.state.best_model_checkpoint
+    if trainer.args.load_best_model_at_end and best is not None and isinstance(trainer.model, nn.Module):
+        wait_for_all()  # the first may be writing it still
+        if loads_by_name(trainer):
+            load_older_names(trainer.model, Path(best))
 
 
 def load_coefficients(search: Search, checkpoint: Path) -> None:

@@ -15,6 +15,7 @@ from earlybird.detectors.defaults import scored_by
 from earlybird.errors import InputError, JobError
 from earlybird.integrations.compensated_prune import prune_on
 from earlybird.integrations.hf_callback import EarlyBirdCallback
+from earlybird.integrations.hf_checkpoints import load_best_by_older_names
 from earlybird.integrations.search_callback import plain_optimizer
 from earlybird.ticket import Ticket
 from earlybird.vocabulary import Weights
@@ -102,6 +103,7 @@ def train_early_bird(
         prune_on(model, callback.ticket, callback.batches, wanted, optimizer=own)
         _start_anew(trainer, optimizer if own_optimizer else None, own_scheduler)
         trainer.train()
+        load_best_by_older_names(trainer)
     return callback.ticket
 
 

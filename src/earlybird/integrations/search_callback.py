@@ -21,9 +21,11 @@ class DrivingCallback(TrainerCallback):
 
     Attributes:
         stop_at_draw: end the training there.
+        draws_after_loading: whether what only the end draws is drawn after the best checkpoint was loaded.
     """
 
     stop_at_draw: bool
+    draws_after_loading = False
     _driver: SearchDriver | None = None
 
     def drawn(self, optimizer: Any) -> None:
@@ -41,8 +43,8 @@ class DrivingCallback(TrainerCallback):
         if self._driver is None or not self._driver.active:
             return
         drawn_before = self._driver.ticket is not None
-        # Where the best checkpoint is loaded at the end, what only the end draws is cut from that.
-        last = state.global_step >= state.max_steps and not args.load_best_model_at_end
+        later = self.draws_after_loading and args.load_best_model_at_end
+        last = state.global_step >= state.max_steps and not later
         ticket = self._driver.after_step(kwargs["model"], plain_optimizer(kwargs["optimizer"]), last=last)
         self._refuse_to_save_what_diverged(control)
         if ticket is None:

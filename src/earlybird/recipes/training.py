@@ -255,7 +255,8 @@ class FiniteLoss(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Look at the weights that are about to be saved: losses are logged at other steps."""
-        if control.should_save and not all(torch.isfinite(weight).all() for weight in kwargs["model"].parameters()):
+        # One norm of all is a tenth of the time that a look at each number takes.
+        if control.should_save and not torch.nn.utils.get_total_norm(kwargs["model"].parameters()).isfinite():
             raise JobError(_diverged("weights are", state.global_step))
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

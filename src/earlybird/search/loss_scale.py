@@ -26,9 +26,14 @@ class LossScale:
         """What the loss of the newest step was scaled by, once the scaler is updated; None where it skipped the step.
 
         Raises:
-            InputError: it has skipped every one of many steps.
+            InputError: it has skipped every one of many steps, or its scale was set by somebody else.
         """
         scale, self._scale = self._scale, self._scaler.get_scale()
+        if self._scaler.is_enabled() and self._scale / scale not in self._changes():
+            raise InputError(
+                f"the scale went from {scale:g} to {self._scale:g} in one step, which the gradient scaler does not do"
+                " by itself: load its state before the search begins, and call update() once before every step()"
+            )
         if self._scale >= scale:
             self._skipped = 0
             return scale
@@ -39,3 +44,7 @@ class LossScale:
                 " the loss or a gradient is not finite in float16 at any scale; use bfloat16"
             )
         return None
+
+    def _changes(self) -> tuple[float, ...]:
+        """By what the scaler itself multiplies its scale after a step."""
+        return 1.0, self._scaler.get_growth_factor(), self._scaler.get_backoff_factor()

@@ -42,7 +42,7 @@ from earlybird.slimming.scaling import (
     unshadow_parameters,
 )
 from earlybird.slimming.target import Target
-from earlybird.slimming.weight_gradients import ReadGradient, is_read, read_gradients, scaled_parameters
+from earlybird.slimming.weight_gradients import ReadGradient, read_gradients, reads, scaled_parameters
 from earlybird.vocabulary import Kind, Place
 
 
@@ -79,7 +79,7 @@ class Slimming:
         devices = {next(site.module.parameters()).device for sites in targets_of.values() for site in sites}
         if len(devices) != 1:
             raise InputError(f"the model's blocks lie on several devices ({', '.join(map(str, devices))}); use one")
-        if any(is_scaled(site.module) for sites in targets_of.values() for site in sites):
+        if any(is_scaled(site.module) or reads(site.module) for sites in targets_of.values() for site in sites):
             raise InputError("the model has slimming coefficients already: finish or detach the search that owns them")
         blocks = [block for kind in kinds for block in anatomy.of_kind(kind)]
         own = {name for name, _ in self._model.named_parameters(remove_duplicate=False)}
@@ -125,9 +125,6 @@ class Slimming:
         """Forget the gradients since the last step."""
         for coefficients in self.coefficients.values():
             coefficients.gradients.zero_()
-        for each in self._attached:
-            for reader in each.readers:
-                reader.begin_step()
 
     def unscale_gradients(self, scale: float) -> None:
         """Divide the gradients of the loss by what it was scaled by."""
@@ -146,7 +143,8 @@ class Slimming:
         """
         if self._attached:
             self.check_attached()
-            fold(self._model)
+            for each in self._attached:
+                fold(each.target.module)
             self._take_off()
 
     def detach(self) -> None:
@@ -161,7 +159,7 @@ class Slimming:
         Those of the step in which that is found are missing.
         """
         for place, each in enumerate(self._attached):
-            if not all(is_read(reader) for reader in each.readers):
+            if not all(reader.still_reads() for reader in each.readers):
                 each.remove()
                 self._attached[place] = self._attach(each.target, each.leaf)
                 forget_compiled_code()
@@ -180,7 +178,7 @@ class Slimming:
         if not scaled:
             return _Attached(target, leaf, [look, *_scale(target, leaf)])
         readers = read_gradients(scaled, leaf)
-        return _Attached(target, leaf, [look, *(reader.handle for reader in readers)], tuple(readers))
+        return _Attached(target, leaf, [look, *(handle for each in readers for handle in each.handles)], readers)
 
     def _take_off(self) -> None:
         for each in self._attached:

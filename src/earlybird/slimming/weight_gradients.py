@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
-from torch.utils.weak import TensorWeakRef
 from transformers.pytorch_utils import Conv1D
 
 from earlybird.anatomy.experts import OUTPUT
@@ -41,59 +40,69 @@ class Scaled:
 
 
 class ReadGradient:
-    """Hook after a parameter's gradient has been accumulated: what its entries say of the units' coefficients.
+    """Hook on a parameter's gradient: what the entries of each backward pass say of the units' coefficients.
 
-    A gradient that was added to holds all backward passes of the step, and what is read of it replaces what was read
-    before. One in its place holds only its own (the passes before went elsewhere, as DeepSpeed lets them): what is read
-    of it comes on top.
+    It sees the gradient of the pass by itself, before the loop adds, clips, scales or steps. What was read counts once
+    the gradient has been accumulated; `torch.autograd.grad` accumulates nothing.
 
     Args:
         scaled: the parameter.
-        target: (units,) float32, the gradient of the coefficients.
-        readers: of all parameters that the same coefficients would scale, this one among them.
+        target: (units,) float32, the gradient of the coefficients, which is added to.
     """
 
-    def __init__(self, scaled: Scaled, target: Tensor, readers: Sequence[ReadGradient]) -> None:
+    def __init__(self, scaled: Scaled, target: Tensor) -> None:
         self.scaled = scaled
         parameter: Any = scaled.module._parameters[scaled.name]
         self.parameter: nn.Parameter = parameter
-        self.handle: RemovableHandle = parameter.register_post_accumulate_grad_hook(self)
-        self.read = torch.zeros_like(target)
-        self._target = target
-        self._readers = readers
+        self._accumulated = AddRead(target)
+        self.handles: tuple[RemovableHandle, ...] = (
+            parameter.register_hook(self),
+            parameter.register_post_accumulate_grad_hook(self._accumulated),
+        )
         self._over = [dim for dim in range(parameter.ndim) if dim not in scaled.dims]
-        units, unit_of = len(target), scaled.unit_of
-        self._in_a_row = np.array_equal(unit_of, np.repeat(np.arange(units), len(unit_of) // units))
+        self._units, unit_of = len(target), scaled.unit_of
+        self._in_a_row = np.array_equal(unit_of, np.repeat(np.arange(self._units), len(unit_of) // self._units))
         # The last place is for entries of no unit.
-        self._places = torch.from_numpy(np.where(unit_of < 0, units, unit_of)).to(target.device)
-        self.begin_step()
+        self._places = torch.from_numpy(np.where(unit_of < 0, self._units, unit_of)).to(target.device)
 
-    def begin_step(self) -> None:
-        """Forget what was read in the step before."""
-        self._newest: TensorWeakRef | None = None
-        self._passes_before: Tensor | None = None
-
-    def __call__(self, parameter: Tensor) -> None:
-        """Put the units' gradients into the target (units,)."""
-        gradient = parameter.grad
-        if gradient is None:  # given away in the same backward pass, as optimizers that step in it do
-            return
+    def __call__(self, gradient: Tensor) -> None:
+        """Note the units' gradients of a pass; the parameter's stays as it is."""
         # On a GPU every operation costs more than its numbers.
         with torch.no_grad():
-            into = self._target if len(self._readers) == 1 else self.read
-            if self._newest is not None and self._newest() is not gradient:
-                self._passes_before = into.clone()
-            self._newest = TensorWeakRef(gradient)
-            product = parameter * gradient
+            product = self.parameter * gradient
             entries = product.sum(self._over, dtype=torch.float32) if self._over else product.float()
             if self._in_a_row:
-                torch.sum(entries.reshape(len(into), -1), 1, out=into)
+                read = entries.reshape(self._units, -1).sum(1)
             else:
-                into.copy_(entries.new_zeros(len(into) + 1).index_add_(0, self._places, entries.reshape(-1))[:-1])
-            if self._passes_before is not None:
-                into.add_(self._passes_before)
-            if into is self.read:
-                torch.sum(torch.stack([reader.read for reader in self._readers]), 0, out=self._target)
+                read = entries.new_zeros(self._units + 1).index_add_(0, self._places, entries.reshape(-1))[:-1]
+        self._accumulated.read = read
+
+    def still_reads(self) -> bool:
+        """Whether it sees the gradients of its module's parameter: not if that was frozen, or is another one now."""
+        parameter = self.parameter
+        hooks = (parameter._backward_hooks or {}).values()
+        in_place = self.scaled.module._parameters.get(self.scaled.name) is parameter
+        return bool(parameter.requires_grad) and in_place and any(hook is self for hook in hooks)
+
+
+class AddRead:
+    """Hook after a parameter's gradient has been accumulated: adds what was read of it to the coefficients'.
+
+    The garbage collector does not see such hooks: it holds neither the parameter nor its module.
+
+    Args:
+        target: (units,) float32, the gradient of the coefficients.
+    """
+
+    def __init__(self, target: Tensor) -> None:
+        self.read: Tensor | None = None
+        self._target = target
+
+    def __call__(self, _: Tensor) -> None:
+        """Add it once."""
+        if self.read is not None:
+            self._target.add_(self.read)
+            self.read = None
 
 
 def scaled_parameters(target: Target) -> tuple[Scaled, ...]:
@@ -109,7 +118,7 @@ def scaled_parameters(target: Target) -> tuple[Scaled, ...]:
     elif target.unit_of is None:
         own = module.named_parameters(recurse=False)
         found = [Scaled(module, name, (0,), np.arange(target.units)) for name, _ in own if name.startswith(OUTPUT)]
-    elif type(module) in (nn.Linear, Conv1D):
+    elif type(module) in (nn.Linear, Conv1D) and "forward" not in vars(module):
         inputs_last = type(module) is nn.Linear
         found = [Scaled(module, "weight", (int((target.place == "after") == inputs_last),), target.unit_of)]
         if target.place == "before" and module.bias is not None:
@@ -119,18 +128,14 @@ def scaled_parameters(target: Target) -> tuple[Scaled, ...]:
     return tuple(found) if readable else ()
 
 
-def read_gradients(scaled: Sequence[Scaled], leaf: Tensor) -> list[ReadGradient]:
+def read_gradients(scaled: Sequence[Scaled], leaf: Tensor) -> tuple[ReadGradient, ...]:
     """Let the gradient of coefficients (units,) be read at every backward pass."""
-    assert leaf.grad is not None
-    readers: list[ReadGradient] = []
-    for each in scaled:
-        readers.append(ReadGradient(each, leaf.grad, readers))
-    return readers
+    gradient = leaf.grad
+    assert gradient is not None
+    return tuple(ReadGradient(each, gradient) for each in scaled)
 
 
-def is_read(reader: ReadGradient) -> bool:
-    """Whether a reader still sees the gradients of its parameter: not if that was frozen, or is another one now."""
-    parameter = reader.parameter
-    hooks = parameter._post_accumulate_grad_hooks or {}
-    in_place = reader.scaled.module._parameters.get(reader.scaled.name) is parameter
-    return bool(parameter.requires_grad) and in_place and any(hook is reader for hook in hooks.values())
+def reads(module: nn.Module) -> bool:
+    """Whether the gradients of a module's own parameters are read."""
+    own = (parameter._backward_hooks or {} for parameter in module._parameters.values() if parameter is not None)
+    return any(isinstance(hook, ReadGradient) for hooks in own for hook in hooks.values())

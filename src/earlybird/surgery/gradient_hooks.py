@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from earlybird.errors import InputError
-from earlybird.slimming.weight_gradients import ReadGradient
+from earlybird.slimming.weight_gradients import AddRead, ReadGradient
 
 
 def refuse_gradient_hooks(model: nn.Module, names: Iterable[str]) -> None:
@@ -21,8 +21,8 @@ def refuse_gradient_hooks(model: nn.Module, names: Iterable[str]) -> None:
         parameter = parameters.get(name)
         if parameter is None:
             continue
-        after = (parameter._post_accumulate_grad_hooks or {}).values()
-        if parameter._backward_hooks or any(not isinstance(hook, ReadGradient) for hook in after):
+        hooks = [*(parameter._backward_hooks or {}).values(), *(parameter._post_accumulate_grad_hooks or {}).values()]
+        if any(not isinstance(hook, ReadGradient | AddRead) for hook in hooks):
             raise InputError(
                 f"{name} has a hook on its gradient, which the smaller parameter in its place would not have: remove it"
                 " (handle.remove()), prune, and register it on the new parameter"

@@ -22,7 +22,7 @@ from earlybird.surgery.input_width import narrow
 from earlybird.surgery.norms_over_heads import select_features
 from earlybird.surgery.plan import Cut, unread
 from earlybird.surgery.position_bias import is_untied, tie_again, untie
-from earlybird.surgery.router_mask import MaskedRouter
+from earlybird.surgery.router_mask import MaskedRouter, keep_of_mask
 
 
 class ModelEdit:
@@ -121,7 +121,7 @@ class ModelEdit:
                 self._set(path, attribute, left[mixture.name])
             router = self._model.get_submodule(mixture.router)
             if isinstance(router, MaskedRouter):
-                self._set(mixture.router, "gone", router.gone[torch.from_numpy(np.flatnonzero(masks[mixture.name]))])
+                self._undo.append(keep_of_mask(router, np.flatnonzero(masks[mixture.name])))
         for path, module in self._model.named_modules():
             inside = {left[each.name] for each in mixtures if is_in(each.owner, path)}
             if len(inside) != 1 or not hasattr(module, "config"):

@@ -133,6 +133,26 @@ def mask_router(model: nn.Module, mixture: Mixture, mask: NDArray[np.bool_]) -> 
     return put_back
 
 
+def keep_of_mask(router: MaskedRouter, kept: NDArray[np.int64]) -> Callable[[], None]:
+    """Let a router's mask be that of the experts kept, (kept,) int64; returns what undoes that.
+
+    One that passes over none of them is as it was before it was masked.
+    """
+    masked, gone = type(router), router.gone
+    left = gone[torch.from_numpy(kept)]
+    if left.any():
+        router.gone = left
+    else:
+        router.__class__ = masked.__mro__[2]
+        del router.__dict__["gone"]
+
+    def undo() -> None:
+        router.__class__ = masked
+        router.__dict__["gone"] = gone
+
+    return undo
+
+
 def refuse_masked_routers(model: nn.Module) -> None:
     """Raise InputError if a router passes over experts, which no file can hold."""
     for name, module in model.named_modules():
