@@ -443,16 +443,26 @@ def test_by_coefficients_the_training_begins_again_and_is_drawn_by_their_default
     assert len(begun) == 2
 
 
+def best_is_earliest(directory, *, every, **others):
+    """A Trainer that saves and judges every so many steps, by a metric that falls, and loads the best in the end."""
+    trainer = trainer_for(
+        directory,
+        load_best_model_at_end=True,
+        metric_for_best_model="earliness",
+        greater_is_better=True,
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        **others,
+    )
+    trainer.compute_metrics = lambda _: {"earliness": -trainer.state.global_step}
+    return trainer
+
+
 @pytest.mark.parametrize("make", [tiny_bert, tiny_vit])
 def test_the_best_checkpoint_is_the_best_of_those_after_the_cut(make, tmp_path):
     """By a metric that falls with every step: the best of all is from before the cut."""
-    saved = {
-        "eval_strategy": "steps",
-        "eval_steps": 5,
-        "save_strategy": "steps",
-        "save_steps": 5,
-        "save_total_limit": 2,
-    }
     best = {}
 
     class Keep(TrainerCallback):
@@ -461,18 +471,7 @@ def test_the_best_checkpoint_is_the_best_of_those_after_the_cut(make, tmp_path):
                 eb.Anatomy.of(kwargs["model"]).units["neurons"], copy.deepcopy(kwargs["model"].state_dict())
             )
 
-    trainer = trainer_for(
-        tmp_path,
-        steps=40,
-        model=make(),
-        callbacks=[Keep()],
-        load_best_model_at_end=True,
-        metric_for_best_model="earliness",
-        greater_is_better=True,
-        **saved,
-    )
-    trainer.eval_dataset = trainer.train_dataset
-    trainer.compute_metrics = lambda _: {"earliness": -trainer.state.global_step}
+    trainer = best_is_earliest(tmp_path, model=make(), steps=40, every=5, save_total_limit=2, callbacks=[Keep()])
     ticket = train_early_bird(trainer, eb.SearchConfig(heads=0.5, neurons=0.5, detector="fixed-time"))
     assert 10 > ticket.provenance["draw_step"] + 1 > 5
     assert trainer.state.best_global_step == 10
@@ -490,17 +489,7 @@ class Restless(Detector):
 
 
 def test_what_only_the_end_has_drawn_is_cut_from_the_best_checkpoint(tmp_path):
-    saved = {"eval_strategy": "steps", "eval_steps": 10, "save_strategy": "steps", "save_steps": 10}
-    trainer = trainer_for(
-        tmp_path,
-        steps=30,
-        model=tiny_bert(),
-        load_best_model_at_end=True,
-        metric_for_best_model="earliness",
-        greater_is_better=True,
-        **saved,
-    )
-    trainer.compute_metrics = lambda _: {"earliness": -trainer.state.global_step}
+    trainer = best_is_earliest(tmp_path, model=tiny_bert(), steps=30, every=10)
     config = eb.SearchConfig(neurons=0.5, score="gradient", detector=Restless(), compensation=0)
     callback = EarlyBirdCallback(trainer, config, then="continue", draw_at_end=True)
     trainer.add_callback(callback)
@@ -515,17 +504,7 @@ def test_what_only_the_end_has_drawn_is_cut_from_the_best_checkpoint(tmp_path):
 @pytest.mark.parametrize("weights", ["continue", "rewind"])
 def test_the_best_of_a_vit_is_loaded_after_every_training(weights, tmp_path):
     """Whose weights the Trainer does not find under the names that it has written."""
-    saved = {"eval_strategy": "steps", "eval_steps": 5, "save_strategy": "steps", "save_steps": 5}
-    trainer = trainer_for(
-        tmp_path,
-        steps=20,
-        model=tiny_vit(),
-        load_best_model_at_end=True,
-        metric_for_best_model="earliness",
-        greater_is_better=True,
-        **saved,
-    )
-    trainer.compute_metrics = lambda _: {"earliness": -trainer.state.global_step}
+    trainer = best_is_earliest(tmp_path, model=tiny_vit(), steps=20, every=5)
     config = eb.SearchConfig(heads=0.5, neurons=0.5, detector="fixed-time", compensation=0)
     if weights == "rewind":
         train_early_bird(trainer, config, weights=weights)
@@ -540,8 +519,7 @@ def test_the_best_of_a_vit_is_loaded_after_every_training(weights, tmp_path):
 
 
 def test_a_driven_search_is_drawn_at_the_end_where_the_best_is_loaded(tmp_path):
-    saved = {"eval_strategy": "steps", "eval_steps": 10, "save_strategy": "steps", "save_steps": 10}
-    trainer = trainer_for(tmp_path, steps=20, model=tiny_bert(), load_best_model_at_end=True, **saved)
+    trainer = best_is_earliest(tmp_path, model=tiny_bert(), steps=20, every=10)
     search = eb.Search(trainer.model, eb.SearchConfig(heads=0.5, detector=Restless()), total_steps=20)
     trainer.add_callback(SearchCallback(search, learning_rate=1e-2, draw_at_end=True))
     trainer.train()
@@ -550,21 +528,9 @@ def test_a_driven_search_is_drawn_at_the_end_where_the_best_is_loaded(tmp_path):
 
 def test_early_stopping_counts_anew_after_the_cut(tmp_path):
     """Patience is of checkpoints that are no better than the best of the small network's."""
-    trainer = trainer_for(
-        tmp_path,
-        steps=40,
-        model=tiny_bert(),
-        callbacks=[EarlyStoppingCallback(early_stopping_patience=2)],
-        load_best_model_at_end=True,
-        metric_for_best_model="earliness",
-        greater_is_better=True,
-        eval_strategy="steps",
-        eval_steps=5,
-        save_strategy="steps",
-        save_steps=5,
+    trainer = best_is_earliest(
+        tmp_path, model=tiny_bert(), steps=40, every=5, callbacks=[EarlyStoppingCallback(early_stopping_patience=2)]
     )
-    trainer.eval_dataset = trainer.train_dataset
-    trainer.compute_metrics = lambda _: {"earliness": -trainer.state.global_step}
     train_early_bird(trainer, eb.SearchConfig(heads=0.5, neurons=0.5, detector="fixed-time"))
     assert (trainer.state.best_global_step, trainer.state.global_step) == (10, 20)
 
