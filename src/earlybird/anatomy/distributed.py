@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from earlybird.errors import InputError, JobError
 
@@ -81,20 +80,6 @@ def is_sharded_tensor(tensor: Tensor) -> bool:
     # Where nothing was sharded, nothing has imported it.
     module: Any = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(tensor, module.DTensor)
-
-
-def refuse_spread(model: nn.Module) -> None:
-    """Refuse a model whose parameters cannot be exchanged, because what spreads it over processes holds them.
-
-    Raises:
-        InputError: DDP around the model, or parameters that are sharded.
-    """
-    if isinstance(model, DistributedDataParallel):
-        raise InputError(
-            "the model is wrapped for several processes (DDP), which holds on to its parameters as they are: prune"
-            " model.module in every process, and wrap that anew, with a new optimizer"
-        )
-    refuse_sharded(model)
 
 
 def refuse_sharded(model: nn.Module) -> None:

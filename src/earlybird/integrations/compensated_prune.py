@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from earlybird.anatomy.distributed import is_first
-from earlybird.surgery.compensate import CannotCompensateError
-from earlybird.surgery.prune import prune
+from earlybird.surgery.compensate import CannotCompensateError, Compensation
+from earlybird.surgery.prune import prune_in
 from earlybird.ticket import Ticket
 
 _log = logging.getLogger(__name__)
@@ -24,17 +25,18 @@ def prune_on(
     wanted: int,
     *,
     optimizer: torch.optim.Optimizer | None,
+    wrapper: DistributedDataParallel | None = None,
 ) -> None:
-    """Prune, refitted on the batches that were kept; the log says where they are no use."""
+    """Prune, refitted on the batches that were kept, of all processes; the log says where they are no use."""
     if not wanted:
-        prune(model, ticket, optimizer=optimizer)
+        prune_in(wrapper, model, ticket, optimizer=optimizer)
         return
     try:
-        prune(model, ticket, optimizer=optimizer, compensate=batches)
+        prune_in(wrapper, model, ticket, optimizer=optimizer, compensation=Compensation(batches))
     except CannotCompensateError as error:
         if is_first():
             _log.warning("pruned without compensation (compensation=%d): %s", wanted, error)
-        prune(model, ticket, optimizer=optimizer)
+        prune_in(wrapper, model, ticket, optimizer=optimizer)
         return
     if len(batches) < wanted and is_first():
         _log.info("refitted on %d batches, not %d: no more were trained on, or could be kept", len(batches), wanted)

@@ -9,6 +9,7 @@ from typing import Self, get_args
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from earlybird.anatomy.distributed import is_first, several
 from earlybird.anatomy.paths import tensor_at
@@ -23,8 +24,9 @@ from earlybird.integrations.metrics import SearchCurves
 from earlybird.integrations.pruned_model import refuse_removed_parameters
 from earlybird.search.recording import Recording
 from earlybird.search.search import Search
+from earlybird.surgery.data_parallel import data_parallel_around, refuse_to_rebuild
 from earlybird.surgery.gradient_hooks import refuse_gradient_hooks
-from earlybird.surgery.optimizer import cannot_follow
+from earlybird.surgery.optimizer import cannot_follow, cannot_follow_as_tried
 from earlybird.ticket import Ticket
 from earlybird.vocabulary import AtDraw
 
@@ -47,6 +49,7 @@ class SearchDriver:
             proportion to the weights' schedule.
         highest_rate: of the weights' schedule, which the search's own rate is given for; by default what the schedule
             has noted in the optimizer, and without a schedule the search's rate stays as it is.
+        wrapper: around the model for several processes, which "continue" builds anew in place.
 
     Attributes:
         search: which is driven.
@@ -63,6 +66,7 @@ class SearchDriver:
         penalise: bool = True,
         follow_weights: bool = False,
         highest_rate: float | None = None,
+        wrapper: DistributedDataParallel | None = None,
     ) -> None:
         self.search = search
         self.pruned = False
@@ -72,6 +76,7 @@ class SearchDriver:
         self._penalise = penalise
         self._own_rate = None if follow_weights else search.learning_rate
         self._highest_rate = highest_rate
+        self._wrapper = wrapper
         self._curves = SearchCurves(search)
         self._kept: KeptBatches | None = None
         self._stepped = False
@@ -89,27 +94,39 @@ class SearchDriver:
         draw_at_end: bool,
         prune_at_end: bool = True,
         recording: Recording | None,
+        wrapper: nn.Module | None = None,
     ) -> Self:
         """Attach a search to a model that is about to train by an optimizer, whose loss stays as it is.
 
+        Args:
+            wrapper: what the training calls, around the model or another module that holds it.
+
         Raises:
-            InputError: see `Search`; the optimizer holds parameters that an earlier pruning has removed.
+            InputError: see `Search`; the optimizer holds parameters that an earlier pruning has removed; of several
+                processes, "continue" without torch's DistributedDataParallel, with one that cannot be built anew, or
+                with an optimizer that cannot be taken along.
         """
         refuse_removed_parameters(optimizer)
-        if config.compensation and several():
-            config = replace(config, compensation=0)
-            if is_first():
-                _log.warning(
-                    "no compensation: each of several processes would refit on its own batches; prune and refit in one"
-                    " process after the search"
-                )
+        around = None if wrapper is None else data_parallel_around(wrapper)
+        if several() and around is None:
+            config = _without_wrapper(config, then)
+        if then == "continue":
+            if around is not None:
+                refuse_to_rebuild(around)
+            trained = {name: each for name, each in unwrapped(model).named_parameters() if each.requires_grad}
+            _refuse_to_continue(cannot_follow(optimizer, trained) or cannot_follow_as_tried(optimizer))
         config = config_to_continue(config) if then == "continue" else with_defaults(config)
         follow_weights = config.learning_rate is None
         if follow_weights and (rate := _highest_rate(optimizer)) > 0:
             config = replace(config, learning_rate=rate)  # the ticket tells it
         search = Search(model, config, total_steps=total_steps, steps_per_epoch=steps_per_epoch, recording=recording)
         driver = cls(
-            search, then=then, draw_at_end=draw_at_end, prune_at_end=prune_at_end, follow_weights=follow_weights
+            search,
+            then=then,
+            draw_at_end=draw_at_end,
+            prune_at_end=prune_at_end,
+            follow_weights=follow_weights,
+            wrapper=around,
         )
         if config.compensation:
             driver._kept = KeptBatches(model, config.compensation)
@@ -200,7 +217,8 @@ class SearchDriver:
         if self.ticket is None:
             _warn_unsettled()
         elif self._then == "continue" and (self._prune_at_end or self.ticket.provenance["how"] != "end"):
-            prune_on(model, self.ticket, self.batches, self.search.config.compensation, optimizer=optimizer)
+            wanted = self.search.config.compensation
+            prune_on(model, self.ticket, self.batches, wanted, optimizer=optimizer, wrapper=self._wrapper)
             self.pruned = True
             self._kept = None
 
@@ -246,11 +264,38 @@ def _refuse_what_cannot_follow(optimizer: torch.optim.Optimizer, model: nn.Modul
     refuse_gradient_hooks(model, names)
     tensors = {name: tensor_at(model, name) for name in names}
     parameters = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, nn.Parameter)}
-    if reason := cannot_follow(optimizer, parameters):
+    _refuse_to_continue(cannot_follow(optimizer, parameters))
+
+
+def _refuse_to_continue(reason: str) -> None:
+    """Raise InputError where there is a reason why an optimizer could not be taken along."""
+    if reason:
         raise InputError(
             f'{reason}, which then="continue" would have to do: train by AdamW or SGD, or with then="stop"'
             ' (train_early_bird: weights="rewind")'
         )
+
+
+def _without_wrapper(config: SearchConfig, then: AtDraw) -> SearchConfig:
+    """The config of a search in several processes whose model is not in DistributedDataParallel.
+
+    Raises:
+        InputError: the training is to continue.
+    """
+    if then == "continue":
+        raise InputError(
+            'then="continue" prunes in place, and of what spreads a model over processes only torch\'s'
+            ' DistributedDataParallel can be built anew: use "stop" (train_early_bird: weights="rewind"), prune, and'
+            " train with a new Trainer; for FSDP see docs/several-processes.md"
+        )
+    if config.compensation:
+        config = replace(config, compensation=0)
+        if is_first():
+            _log.warning(
+                "no compensation: without DistributedDataParallel each of several processes would refit on its own"
+                " batches; prune and refit in one process after the search"
+            )
+    return config
 
 
 def _warn_unsettled() -> None:

@@ -145,6 +145,7 @@ class EarlyBirdCallback(DrivingCallback):
                 resume=None if resumed is None else resumed / SEARCH_STATE,
                 overwrite=True,
             ),
+            wrapper=self.trainer.model_wrapped,
         )
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -211,10 +212,11 @@ class EarlyBirdCallback(DrivingCallback):
                 f"the Trainer would copy the model to {args.n_gpu} GPUs at every step (DataParallel): launch a process"
                 " for each GPU, `torchrun --nproc-per-node`, or set CUDA_VISIBLE_DEVICES=0"
             )
-        if self.then == "continue" and args.world_size > 1:
+        if self.trainer.is_deepspeed_enabled:
             raise InputError(
-                f'then="continue" prunes in place, which {args.world_size} processes cannot do together: use "stop",'
-                " prune, and train with a new Trainer"
+                "DeepSpeed keeps gradients and parameters where a search cannot read them: search with"
+                " DistributedDataParallel (no deepspeed= in the TrainingArguments), prune, and train the small network"
+                " with DeepSpeed"
             )
 
     def _take_up(self, search: Search, model: torch.nn.Module, best: Path) -> None:

@@ -17,6 +17,7 @@ from earlybird.integrations.compensated_prune import prune_on
 from earlybird.integrations.hf_callback import EarlyBirdCallback
 from earlybird.integrations.hf_checkpoints import load_best_by_older_names
 from earlybird.integrations.search_callback import plain_optimizer
+from earlybird.surgery.data_parallel import data_parallel_around
 from earlybird.ticket import Ticket
 from earlybird.vocabulary import Weights
 
@@ -36,8 +37,8 @@ def train_early_bird(
             search included, and those of an answer afterwards.
         weights: "continue" from those at the draw to the schedule's end, or "rewind" to the initial ones and train by
             the whole schedule again. By default a search by gradients, which draws early, continues; one by
-            coefficients, which draws late, rewinds, and so does what cannot continue (several processes)
-            or has nothing left to train, because only the end has drawn.
+            coefficients, which draws late, rewinds, and so does one that has nothing left to train, because only the
+            end has drawn.
         draw_at_end: if nothing has settled by the end of the search, draw there all the same; where "continue" is
             asked for, that leaves nothing to train.
 
@@ -46,27 +47,31 @@ def train_early_bird(
 
     Raises:
         InputError: settings out of bounds, or a Trainer whose model, precision or (continuing) optimizer will not do;
-            rewinding with a `model_init`, which builds a whole model for the second training.
+            FSDP or DeepSpeed, whose parameters cannot be cut in place; rewinding with a `model_init`, which builds a
+            whole model for the second training.
         JobError: nothing settled, and `draw_at_end` is False.
     """
     model = trainer.model
     if not isinstance(model, torch.nn.Module):
         raise InputError("the Trainer has no model yet (model_init): build the model and give it to the Trainer")
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        raise InputError(
+            "train_early_bird prunes in place, and FSDP and DeepSpeed hold parts of the parameters in every process:"
+            " train with DistributedDataParallel, or see docs/several-processes.md for a sharded model"
+        )
     config = SearchConfig() if config is None else config
     check_search_config(config)
     rewind = may_rewind = weights == "rewind"
     if weights is None:
-        rewind = scored_by(config) == "coefficient" or several()
+        rewind = scored_by(config) == "coefficient"
         may_rewind = rewind or trainer.model_init is None
     elif weights not in get_args(Weights):
         raise InputError(f'weights must be "rewind" or "continue", got {weights!r}')
     if rewind and trainer.model_init is not None:
-        way_out = "build the model once, and give it to the Trainer, Trainer(model=...)"
-        if not several():
-            way_out += ', or give weights="continue"'
         raise InputError(
             "rewinding trains twice, and the Trainer builds a whole model for each training (model_init), in the place"
-            f" of the pruned one: {way_out}"
+            " of the pruned one: build the model once, and give it to the Trainer, Trainer(model=...), or give"
+            ' weights="continue"'
         )
     initial: dict[str, torch.Tensor] = {}
     if may_rewind:
@@ -99,8 +104,9 @@ def train_early_bird(
         model.load_state_dict(initial)
         optimizer = plain_optimizer(trainer.optimizer)
         own = optimizer if own_optimizer else None
-        wanted = 0 if several() else config.compensation
-        prune_on(model, callback.ticket, callback.batches, wanted, optimizer=own)
+        wrapper = data_parallel_around(trainer.model_wrapped)
+        wanted = config.compensation if wrapper is not None or not several() else 0
+        prune_on(model, callback.ticket, callback.batches, wanted, optimizer=own, wrapper=wrapper)
         _start_anew(trainer, optimizer if own_optimizer else None, own_scheduler)
         trainer.train()
         load_best_by_older_names(trainer)

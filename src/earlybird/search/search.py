@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from earlybird.anatomy import Anatomy
-from earlybird.anatomy.distributed import is_first, wait_for_all
+from earlybird.anatomy.agreement import refuse_disagreement, together
+from earlybird.anatomy.distributed import is_first
 from earlybird.config import SearchConfig, check_search_config
 from earlybird.detectors.defaults import with_amount, with_defaults
 from earlybird.detectors.detection import Detection
@@ -27,6 +28,7 @@ from earlybird.search.evidence_log import EvidenceLog
 from earlybird.search.loss_scale import LossScale
 from earlybird.search.missing_gradients import MissingGradients
 from earlybird.search.recording import Recording, shape_of_record
+from earlybird.search.same_in_all_processes import refuse_another_search
 from earlybird.search.state import read_search_state, write_search_state
 from earlybird.slimming.slimming import Slimming
 from earlybird.spans import check_run_length
@@ -101,8 +103,8 @@ class Search:
         check_run_length(total_steps, steps_per_epoch)
         if delay is not None and delay < 0:
             raise InputError(f"delay must be at least 0 steps, got {delay}")
-        if recording is not None and is_first():
-            recording.refuse_to_replace()
+        if recording is not None:
+            together(recording.refuse_to_replace if is_first() else lambda: None)
         self.anatomy = (Anatomy.of(model) if anatomy is None else anatomy).excluding(config.exclude)
         if not self.anatomy.units:
             raise InputError(f"{self.anatomy.model} has no units left to search")
@@ -110,6 +112,7 @@ class Search:
         for kind in KINDS:
             if getattr(config, kind) and kind not in self.anatomy.units:
                 raise InputError(f"{self.anatomy.lack_of(kind)}: give a ratio for the other kinds alone")
+        refuse_another_search(config, self.anatomy, total_steps, steps_per_epoch, recording)
         self.learning_rate = _LEARNING_RATE if config.learning_rate is None else config.learning_rate
         self.ticket: Ticket | None = None
         self.draw: Draw | None = None
@@ -148,10 +151,11 @@ class Search:
         self._optimizer = torch.optim.Adam(parameters, lr=self.learning_rate)
         self._delay = delay if delay is not None else _CUDA_DELAY if parameters[0].is_cuda else 0
         try:
-            self._log = EvidenceLog(self._begin_recording(recording, steps_per_epoch, costs))
+            self._log = EvidenceLog(together(lambda: self._begin_recording(recording, steps_per_epoch, costs)))
+            refuse_disagreement({"the step to go on from": str(self.steps)})
             if recording is not None and self.steps:
-                wait_for_all()  # the first cuts off what was recorded after the resumed step
-                self._replay(recording.path)
+                # By now the first has cut off what was recorded after the resumed step.
+                together(lambda: self._replay(recording.path))
         except BaseException:
             # Nobody holds a search that could take the coefficients off again.
             self.slimming.detach()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from earlybird.anatomy import MlpBlock
+from earlybird.anatomy.agreement import together
 from earlybird.anatomy.distributed import several
 from earlybird.anatomy.paths import tensor_at
 from earlybird.anatomy.projections import Projection, projection_at
@@ -84,7 +86,9 @@ class _Refit:
         return Moments.size(len(self.kept), int(self.kept.sum()))
 
 
-def compensated(model: nn.Module, plan: SurgeryPlan, compensation: Compensation) -> dict[str, Tensor]:
+def compensated(
+    model: nn.Module, plan: SurgeryPlan, compensation: Compensation, *, by_all: bool = False
+) -> dict[str, Tensor]:
     """Refit the projections out of all blocks that lose units; the model is left as it is.
 
     The model runs in evaluation mode, without gradients, on its device.
@@ -93,6 +97,7 @@ def compensated(model: nn.Module, plan: SurgeryPlan, compensation: Compensation)
         model: itself, without wrappers, before pruning.
         plan: of its surgery.
         compensation: how, and on which batches.
+        by_all: several processes hold the model, each refits it, and all take part with batches of their own.
 
     Returns:
         Path of a parameter -> its new value, of the shape, dtype and device that it has.
@@ -101,10 +106,10 @@ def compensated(model: nn.Module, plan: SurgeryPlan, compensation: Compensation)
         InputError: no batches, or such that the model does not take, that do not reach a block, or hold too few tokens
             for it; numbers that are not finite; a projection without a bias and method="mean"; too little memory.
     """
-    if several():
+    if several() and not by_all:
         raise InputError(
-            "compensate is for one process: each of several would refit on its own batches; refit in one of them, save"
-            " the model, and load it in all"
+            "compensate, in one of several processes, would refit on its own batches alone: give the model in its"
+            " wrapper (DDP), in every process, so that all refit on the batches of all"
         )
     if next(model.parameters()).is_meta:
         raise InputError(
@@ -116,11 +121,16 @@ def compensated(model: nn.Module, plan: SurgeryPlan, compensation: Compensation)
     if len(passes) > 1 and iter(batches) is batches:
         batches = list(batches)
     values: dict[str, Tensor] = {}
-    for together in passes:
-        for refit in together:
+    for refitted_now in passes:
+        for refit in refitted_now:
             refit.begin(compensation.method)
-        _run(model, batches, together)
-        for refit in together:
+        if by_all:
+            together(partial(_run, model, batches, refitted_now))
+            for refit in refitted_now:
+                refit.moments.add_those_of_other_processes()
+        else:
+            _run(model, batches, refitted_now)
+        for refit in refitted_now:
             values |= _new_values(model, refit, compensation)
             del refit.moments
     return values

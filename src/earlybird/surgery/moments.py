@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
+
+from earlybird.anatomy.distributed import several
 
 
 class Moments:
@@ -50,6 +52,35 @@ class Moments:
             self._sum += values.sum(0)
             if self._products:
                 self._product.addmm_(values.T, values[:, self.kept])
+
+    def add_those_of_other_processes(self) -> None:
+        """Sum up over all processes that have seen tokens of their own; all of them have to call.
+
+        Each has sums around a mean of its own, which are moved to a common one first.
+        """
+        if not several():
+            return
+        width = len(self._sum)
+        own = torch.zeros(width + 1, dtype=torch.float64, device=self._sum.device)
+        if self._origin is not None:
+            own[:width] = self.tokens * self._origin.double()
+            own[width] = self.tokens
+        distributed.all_reduce(own)
+        tokens = int(own[width])
+        if not tokens:
+            return
+        common = (own[:width] / tokens).float()
+        if self._origin is not None:
+            move = self._origin - common
+            if self._products:
+                self._product.addr_(move, self._sum[self.kept])
+            self._sum += self.tokens * move
+            if self._products:
+                self._product.addr_(self._sum, move[self.kept])
+        self._origin, self.tokens = common, tokens
+        distributed.all_reduce(self._sum)
+        if self._products:
+            distributed.all_reduce(self._product)
 
     def mean(self) -> Tensor:
         """Mean of every feature, (features,) float64; 0 where the moments are not centred."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -136,6 +138,23 @@ def cannot_follow(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.
                 return f"{kind} keeps tensors in its {key}, of which nothing says what parameter they belong to"
         if reason := _unsliceable(each, parameters):
             return reason
+    return ""
+
+
+def cannot_follow_as_tried(optimizer: torch.optim.Optimizer) -> str:
+    """As `cannot_follow`, of an optimizer without a state: another of its kind makes a step on a small matrix.
+
+    "" too where it cannot be tried so, because it wants other arguments, a closure, or another device.
+    """
+    kind = type(optimizer)
+    known = inspect.signature(kind).parameters
+    settings = {name: value for name, value in optimizer.defaults.items() if name in known}
+    matrix = nn.Parameter(torch.zeros(4, 3))
+    matrix.grad = torch.ones(4, 3)
+    with contextlib.suppress(Exception):  # of whatever class an optimizer's own checks raise
+        trial = kind([matrix], **settings)
+        trial.step()
+        return cannot_follow(trial, {"a weight": matrix})
     return ""
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 from earlybird.anatomy import Anatomy
-from earlybird.anatomy.distributed import refuse_spread
+from earlybird.anatomy.agreement import refuse_disagreement
+from earlybird.anatomy.distributed import refuse_sharded
 from earlybird.anatomy.wrappers import unwrapped
 from earlybird.errors import InputError
 from earlybird.slimming.scaling import refuse_while_slimming
 from earlybird.surgery.apply_mask import Model, Patterns
 from earlybird.surgery.compensate import Batch, Compensation, Method, compensated
+from earlybird.surgery.data_parallel import data_parallel_around, rebuild, refuse_to_rebuild
 from earlybird.surgery.inner_models import give_own_configs, record_shapes
 from earlybird.surgery.optimizer import plan_update, update_optimizers
 from earlybird.surgery.plan import plan_surgery
@@ -42,6 +46,8 @@ def prune(
     the number of parameters; one block of each sort is run by itself) and undone if it is not as it must be.
     The config of a Hugging Face model then says the new shape, so that whatever saves the model writes one that
     loads; so does that of every one inside the module that was given. Matrices of PEFT's LoRA are cut along.
+    A model in torch's DistributedDataParallel is pruned in every process: all call, with the same ticket, and the
+    wrapper is built anew in place. Then compensation refits on the batches of all.
 
     Args:
         model: to be made smaller.
@@ -62,7 +68,44 @@ def prune(
         InputError: there is no ticket, since the search has not settled; the ticket is for another model, a search
             is still attached to this one, a parameter that would be cut is used elsewhere too, a block does not give
             with its units removed what it gives with them masked, the optimizer cannot be made to hold the new
-            parameters (LBFGS) or its state not be sliced (Adafactor), or the batches to compensate on cannot serve.
+            parameters (LBFGS) or its state not be sliced (Adafactor), the batches to compensate on cannot serve, or
+            processes that train one model together were given different tickets.
+    """
+    compensation = None if compensate is None else Compensation(compensate, ridge, method, memory)
+    return prune_in(
+        data_parallel_around(model),
+        model,
+        ticket,
+        optimizer=optimizer,
+        compensation=compensation,
+        patterns=patterns,
+        inputs=inputs,
+    )
+
+
+def prune_in(
+    wrapper: DistributedDataParallel | None,
+    model: Model,
+    ticket: Ticket | None,
+    *,
+    optimizer: torch.optim.Optimizer | None = None,
+    compensation: Compensation | None = None,
+    patterns: Patterns = (),
+    inputs: Mapping[str, Any] | None = None,
+) -> Model:
+    """As `prune`, of a model that is anywhere inside a wrapper for several processes, as in a LightningModule's.
+
+    Args:
+        wrapper: built anew in place; None in one process.
+        model: see `prune`, and so for the others.
+        ticket: which units stay.
+        optimizer: holds the model's parameters.
+        compensation: how to refit, and on which batches.
+        patterns: of families that earlybird does not know.
+        inputs: of the model's forward pass.
+
+    Raises:
+        InputError: see `prune`.
     """
     inner = unwrapped(model)
     refuse_while_slimming(inner)
@@ -73,18 +116,31 @@ def prune(
         )
     if optimizer is not None and not (hasattr(optimizer, "param_groups") and hasattr(optimizer, "state")):
         raise InputError(f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}")
-    refuse_spread(model)
-    compensation = None if compensate is None else Compensation(compensate, ridge, method, memory)
+    refuse_sharded(inner)
+    if wrapper is not None:
+        refuse_to_rebuild(wrapper)
+        refuse_disagreement({"the ticket": _masks_digest(ticket)})
     plan = plan_surgery(Anatomy.of(inner, patterns=patterns), ticket)
     if not plan.cuts:
         return model
     updates = [] if optimizer is None else plan_update(optimizer, inner, plan)
     before = [weakref.ref(parameter) for parameter in inner.parameters()]
-    refits = {} if compensation is None else compensated(inner, plan, compensation)
+    refits = {}
+    if compensation is not None:
+        refits = compensated(inner, plan, compensation, by_all=wrapper is not None)
     after = remove_units(inner, plan, refits=refits, patterns=patterns, inputs=inputs)
     update_optimizers(inner, updates)
     updates.clear()
     give_own_configs(inner)
     record_shapes(inner, after, patterns)
     tell_of_removed(before, inner)
+    if wrapper is not None:
+        rebuild(wrapper)
     return model
+
+
+def _masks_digest(ticket: Ticket) -> str:
+    content = hashlib.sha256()
+    for kind, mask in sorted(ticket.masks.items()):
+        content.update(kind.encode() + mask.tobytes())
+    return content.hexdigest()[:16]
