@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from earlybird.search.search import Search
     from earlybird.surgery.apply_mask import apply_mask
     from earlybird.surgery.prune import prune
+    from earlybird.surgery.sharded import prune_sharded
     from earlybird.surgery.verify import verify
     from earlybird.ticket import Ticket
     from earlybird.trajectory import Trajectory
@@ -57,6 +58,7 @@ _HOMES = {
     "nuclear_norm": "criteria",
     "overlap": "criteria",
     "prune": "surgery.prune",
+    "prune_sharded": "surgery.sharded",
     "save": "checkpoint.save",
     "verify": "surgery.verify",
 }
@@ -85,6 +87,7 @@ __all__ = [
     "nuclear_norm",
     "overlap",
     "prune",
+    "prune_sharded",
     "save",
     "verify",
 ]

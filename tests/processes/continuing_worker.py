@@ -1,9 +1,9 @@
-"""A training that continues with the small network: `continuing_worker.py DIRECTORY LOOP HOW`.
+"""Trainings that continue with the small network: `continuing_worker.py DIRECTORY LOOP ...`.
 
-LOOP is plain or trainer, HOW is alone or ddp. Each process takes its part of each global batch. What it has seen goes
-into `process-RANK.json`: the loss of every global batch, the ticket's step and masks, and a sum of the weights. With
---die-at the last process ends itself there, once; with --resume the training goes on from the newest checkpoint, by the
-small network.
+LOOP is trainer, plain, fsdp, or plain-static and plain-views by other settings of DDP. Started by torchrun, each of
+several processes takes its part of each global batch. What it has seen goes into `process-RANK.json`, per loop: the loss
+of every global batch, the ticket's step and masks, and sums of the weights. With --die-at the last process ends itself
+in the Trainer's training, once; with --resume that goes on from the newest checkpoint, by the small network.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_optimizer_state_dict
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from worker import BATCH, batches, end_if_stuck, leave, model_to_train
@@ -28,9 +31,9 @@ CONFIG = eb.SearchConfig(
     heads=0.5, neurons=0.5, score="squared-gradient", detector="fixed-time", threshold=0.25, compensation=4
 )
 DDP_SETTINGS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "static": {"static_graph": True},
-    "views": {"gradient_as_bucket_view": True, "bucket_cap_mb": 0.01},
+    "plain": {},
+    "plain-static": {"static_graph": True},
+    "plain-views": {"gradient_as_bucket_view": True, "bucket_cap_mb": 0.01},
 }
 
 
@@ -38,7 +41,7 @@ def rank_and_processes() -> tuple[int, int]:
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def mean_over_processes(value: torch.Tensor) -> float:
+def mean_over_processes(value: Tensor) -> float:
     value = value.detach().clone()
     if torch.distributed.is_initialized():
         torch.distributed.all_reduce(value)
@@ -46,30 +49,62 @@ def mean_over_processes(value: torch.Tensor) -> float:
     return float(value)
 
 
-def plain_loop(directory: Path, how: str, settings: str) -> dict[str, Any]:
-    inner = model_to_train()
-    model: torch.nn.Module = inner
-    if how == "ddp":
-        torch.distributed.init_process_group("gloo")
-        model = DistributedDataParallel(inner, **DDP_SETTINGS[settings])
+def in_ddp(model: nn.Module, settings: dict[str, Any]) -> nn.Module:
+    return DistributedDataParallel(model, **settings) if torch.distributed.is_initialized() else model
+
+
+def part_of(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     rank, processes = rank_and_processes()
     part = slice(rank * BATCH // processes, (rank + 1) * BATCH // processes)
+    return {key: value[part] for key, value in batch.items()}
+
+
+def plain_loop(settings: dict[str, Any]) -> dict[str, Any]:
+    inner = model_to_train()
+    model = in_ddp(inner, settings)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     search = eb.Search(model, CONFIG, total_steps=STEPS)
     losses, seen, ticket = [], [], None
-    for batch in batches()[:STEPS]:
-        own = {key: value[part] for key, value in batch.items()}
-        loss = model(**own).loss
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(mean_over_processes(loss))
+    for own in map(part_of, batches()[:STEPS]):
+        losses.append(stepped(model, optimizer, own))
         seen.append(own)
         if ticket is None and (ticket := search.step()) is not None:
             search.finish()
             eb.prune(model, ticket, optimizer=optimizer, compensate=seen[-4:])
-    assert ticket is not None
-    return outcome(inner, ticket, losses)
+    return outcome(dict(inner.named_parameters()), ticket, losses)
+
+
+def sharded(model: Any) -> nn.Module:
+    for layer in model.bert.encoder.layer:
+        fully_shard(layer)
+    return fully_shard(model)
+
+
+def fsdp_loop() -> dict[str, Any]:
+    model = sharded(model_to_train())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    search = eb.Search(model, CONFIG, total_steps=STEPS)
+    losses, seen, ticket = [], [], None
+    for own in map(part_of, batches()[:STEPS]):
+        losses.append(stepped(model, optimizer, own))
+        seen.append(own)
+        if ticket is None and (ticket := search.step()) is not None:
+            search.finish()
+            whole = model_to_train()
+            state = eb.prune_sharded(model, whole, ticket, optimizer=optimizer, compensate=seen[-4:])
+            model = sharded(whole)
+            optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+            options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+            set_optimizer_state_dict(model, optimizer, state, options=options)
+    return outcome({name: part.full_tensor() for name, part in model.named_parameters()}, ticket, losses)
+
+
+def stepped(model: nn.Module, optimizer: torch.optim.Optimizer, batch: dict[str, Tensor]) -> float:
+    loss = model(**batch).loss
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return mean_over_processes(loss)
 
 
 class Losses(TrainerCallback):
@@ -123,34 +158,37 @@ def trainer(directory: Path, die_at: int | None, resume: bool) -> dict[str, Any]
     else:
         ticket = train_early_bird(small, CONFIG, weights="continue")
     assert small.state.global_step == STEPS
-    return outcome(model, ticket, noted.losses)
+    return outcome(dict(model.named_parameters()), ticket, noted.losses)
 
 
-def outcome(model: torch.nn.Module, ticket: eb.Ticket | None, losses: list[float]) -> dict[str, Any]:
+def outcome(weights: dict[str, Tensor], ticket: eb.Ticket | None, losses: list[float]) -> dict[str, Any]:
     return {
         "losses": losses,
         "step": None if ticket is None else ticket.provenance["draw_step"],
         "masks": None if ticket is None else {kind: mask.tolist() for kind, mask in ticket.masks.items()},
-        "parameters": sum(each.numel() for each in model.parameters()),
-        "weights": [each.detach().double().sum().item() for each in model.parameters()],
+        "shapes": [list(each.shape) for each in weights.values()],
+        "weights": [each.detach().double().sum().item() for each in weights.values()],
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
-    parser.add_argument("loop", choices=("plain", "trainer"))
-    parser.add_argument("how", choices=("alone", "ddp"))
-    parser.add_argument("--settings", default="default", choices=list(DDP_SETTINGS))
+    parser.add_argument("loops", nargs="+", choices=("trainer", *DDP_SETTINGS, "fsdp"))
     parser.add_argument("--die-at", type=int)
     parser.add_argument("--resume", action="store_true")
     arguments = parser.parse_args()
     end_if_stuck()
-    if arguments.loop == "plain":
-        content = plain_loop(arguments.directory, arguments.how, arguments.settings)
-    else:
-        content = trainer(arguments.directory, arguments.die_at, arguments.resume)
-    (arguments.directory / f"process-{rank_and_processes()[0]}.json").write_text(json.dumps(content))
+    rank, processes = rank_and_processes()
+    if processes > 1:
+        torch.distributed.init_process_group("gloo")
+    content = {}
+    for loop in arguments.loops:
+        if loop == "trainer":
+            content[loop] = trainer(arguments.directory, arguments.die_at, arguments.resume)
+        else:
+            content[loop] = fsdp_loop() if loop == "fsdp" else plain_loop(DDP_SETTINGS[loop])
+    (arguments.directory / f"process-{rank}.json").write_text(json.dumps(content))
     leave()
 
 

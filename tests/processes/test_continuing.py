@@ -15,10 +15,9 @@ WORKER = Path(__file__).parent / "continuing_worker.py"
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
-def launch(directory: Path, loop: str, how: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    directory.mkdir(exist_ok=True)
+def launch(directory: Path, processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *(TORCHRUN if how != "alone" else []), str(WORKER), str(directory), loop, how, *arguments],
+        [sys.executable, *(TORCHRUN if processes > 1 else []), str(WORKER), str(directory), *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "true"},
         capture_output=True,
         text=True,
@@ -27,40 +26,51 @@ def launch(directory: Path, loop: str, how: str, *arguments: str) -> subprocess.
     )
 
 
-def outcomes(directory: Path, loop: str, how: str, *arguments: str) -> list[dict[str, Any]]:
-    result = launch(directory, loop, how, *arguments)
+def outcomes(directory: Path, processes: int, *arguments: str) -> list[dict[str, Any]]:
+    result = launch(directory, processes, *arguments)
     assert result.returncode == 0, result.stderr
     files = sorted(directory.glob("process-*.json"))
-    assert len(files) == (1 if how == "alone" else 2)
+    assert len(files) == processes
     return [json.loads(file.read_text()) for file in files]
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    return {loop: outcomes(tmp_path_factory.mktemp(loop), loop, "alone")[0] for loop in ("plain", "trainer")}
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return outcomes(tmp_path_factory.mktemp("alone"), 1, "plain", "trainer")[0]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return outcomes(tmp_path_factory.mktemp("two"), 2, "trainer", "plain", "plain-static", "plain-views", "fsdp")
 
 
 @pytest.mark.parametrize(
-    ("loop", "settings"), [("plain", "default"), ("plain", "static"), ("plain", "views"), ("trainer", "default")]
+    ("loop", "same"),
+    [
+        ("trainer", "trainer"),
+        ("plain", "plain"),
+        ("plain-static", "plain"),
+        ("plain-views", "plain"),
+        ("fsdp", "plain"),
+    ],
 )
-def test_ddp_draws_cuts_refits_and_trains_on_as_one_process_does(loop, settings, alone, tmp_path):
-    first, second = outcomes(tmp_path, loop, "ddp", "--settings", settings)
+def test_two_processes_draw_cut_refit_and_train_on_as_one_does(loop, same, alone, two):
+    first, second = (process[loop] for process in two)
 
     assert first["weights"] == second["weights"]
-    assert first["masks"] == second["masks"] == alone[loop]["masks"]
-    assert first["step"] == alone[loop]["step"] == 9
-    assert first["parameters"] == alone[loop]["parameters"]
+    assert first["masks"] == second["masks"] == alone[same]["masks"]
+    assert first["step"] == alone[same]["step"] == 9
+    assert first["shapes"] == alone[same]["shapes"]
     assert len(first["losses"]) == 40
-    assert first["losses"] == pytest.approx(alone[loop]["losses"], abs=1e-5)
-    assert first["weights"] == pytest.approx(alone[loop]["weights"], abs=1e-4)
+    assert first["losses"] == pytest.approx(alone[same]["losses"], abs=1e-5)
+    assert first["weights"] == pytest.approx(alone[same]["weights"], abs=1e-4)
 
 
 def test_what_died_after_the_cut_goes_on_in_two_processes(alone, tmp_path):
-    result = launch(tmp_path, "trainer", "ddp", "--die-at", "25")
-    assert result.returncode != 0
+    assert launch(tmp_path, 2, "trainer", "--die-at", "25").returncode != 0
     assert not list(tmp_path.glob("process-*.json"))
 
-    first, second = outcomes(tmp_path, "trainer", "ddp", "--resume")
+    first, second = (process["trainer"] for process in outcomes(tmp_path, 2, "trainer", "--resume"))
     assert first["weights"] == second["weights"]
     assert first["losses"] == pytest.approx(alone["trainer"]["losses"][16:], abs=1e-5)
     assert first["weights"] == pytest.approx(alone["trainer"]["weights"], abs=1e-4)

@@ -87,7 +87,12 @@ class _Refit:
 
 
 def compensated(
-    model: nn.Module, plan: SurgeryPlan, compensation: Compensation, *, by_all: bool = False
+    model: nn.Module,
+    plan: SurgeryPlan,
+    compensation: Compensation,
+    *,
+    by_all: bool = False,
+    runs: nn.Module | None = None,
 ) -> dict[str, Tensor]:
     """Refit the projections out of all blocks that lose units; the model is left as it is.
 
@@ -98,6 +103,7 @@ def compensated(
         plan: of its surgery.
         compensation: how, and on which batches.
         by_all: several processes hold the model, each refits it, and all take part with batches of their own.
+        runs: a model with the same weights to run in its place, sharded over the processes for instance.
 
     Returns:
         Path of a parameter -> its new value, of the shape, dtype and device that it has.
@@ -115,7 +121,8 @@ def compensated(
         raise InputError(
             "a model on the meta device cannot be run on batches to compensate on: give it its weights first"
         )
-    refits = _refits(model, plan)
+    runs = model if runs is None else runs
+    refits = _refits(model, plan, runs)
     batches = compensation.batches
     passes = _passes(refits, compensation)
     if len(passes) > 1 and iter(batches) is batches:
@@ -125,18 +132,18 @@ def compensated(
         for refit in refitted_now:
             refit.begin(compensation.method)
         if by_all:
-            together(partial(_run, model, batches, refitted_now))
+            together(partial(_run, runs, batches, refitted_now))
             for refit in refitted_now:
                 refit.moments.add_those_of_other_processes()
         else:
-            _run(model, batches, refitted_now)
+            _run(runs, batches, refitted_now)
         for refit in refitted_now:
             values |= _new_values(model, refit, compensation)
             del refit.moments
     return values
 
 
-def _refits(model: nn.Module, plan: SurgeryPlan) -> list[_Refit]:
+def _refits(model: nn.Module, plan: SurgeryPlan, runs: nn.Module) -> list[_Refit]:
     modules = dict(model.named_modules())
     refits = []
     for block, mask in plan.changed:
@@ -146,12 +153,10 @@ def _refits(model: nn.Module, plan: SurgeryPlan) -> list[_Refit]:
         assert projection is not None
         unit_of = block.after.unit_of
         kept = np.where(unit_of < 0, True, mask[unit_of])
-        weight = tensor_at(model, projection.columns[0][0])
+        device = tensor_at(runs, projection.columns[0][0]).device
         bias = projection.columns[0][0].removesuffix("weight") + "bias"
         has_bias = bias in (name for name, _ in projection.rows)
-        refits.append(
-            _Refit(block.name, projection, torch.from_numpy(kept).to(weight.device), bias if has_bias else None)
-        )
+        refits.append(_Refit(block.name, projection, torch.from_numpy(kept).to(device), bias if has_bias else None))
     return refits
 
 
@@ -237,20 +242,22 @@ def _new_values(model: nn.Module, refit: _Refit, compensation: Compensation) -> 
     _check_seen(refit, compensation.method)
     weight = tensor_at(model, path)
     whole = _with_adapters(model.get_submodule(refit.projection.path), weight)
+    whole = whole.to(refit.kept.device)
     change, shift = refitted(whole if dim == 1 else whole.T, refit.moments, compensation.ridge)
     if not (change.isfinite().all() and shift.isfinite().all()):
         raise CannotCompensateError(f"what enters {refit.projection.path} on these batches is not finite")
     values = {}
     if compensation.method == "ridge":
         new = weight.detach().to(torch.float64, copy=True)
+        kept, change = refit.kept.to(new.device), change.to(new.device)
         if dim == 1:
-            new[:, refit.kept] += change
+            new[:, kept] += change
         else:
-            new[refit.kept] += change.T
+            new[kept] += change.T
         values[path] = new.to(weight.dtype)
     if refit.bias is not None:
         bias = tensor_at(model, refit.bias)
-        values[refit.bias] = (bias.detach().double() + shift).to(bias.dtype)
+        values[refit.bias] = (bias.detach().double() + shift.to(bias.device)).to(bias.dtype)
     for name, value in values.items():
         if not value.isfinite().all():
             raise CannotCompensateError(f"{name}, refitted, is beyond the range of {value.dtype}: give a larger ridge")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from earlybird.errors import InputError
-from earlybird.surgery.plan import Cut, SurgeryPlan
+from earlybird.surgery.plan import SurgeryPlan
 from earlybird.surgery.removed_parameters import removed_in
 
 
@@ -67,11 +67,7 @@ def plan_update(optimizer: torch.optim.Optimizer, model: nn.Module, plan: Surger
     for each in _optimizers_in(optimizer):
         mine = _held_of(each, touched)
         origins = {name: mine[origin] for name, origin in names.items() if origin in mine}
-        states = {
-            name: _sliced(state, [cut for cut in plan.cuts if cut.parameter == name])
-            for name, old in origins.items()
-            if (state := each.state.get(old))
-        }
+        states = {name: sliced(name, state, plan) for name, old in origins.items() if (state := each.state.get(old))}
         updates.append(OptimizerUpdate(each, origins, states))
     return updates
 
@@ -227,8 +223,9 @@ def _tensors_of(value: Any) -> Iterator[Tensor]:
             yield from (each for each in _leaves(vars(leaf)) if isinstance(each, Tensor) and each.numel() > 1)
 
 
-def _sliced(state: Mapping[str, Any], cuts: Sequence[Cut]) -> dict[str, Any]:
-    """A parameter's state, cut as the parameter is; no tensor is one of the state's, since copies have theirs."""
+def sliced(name: str, state: Mapping[str, Any], plan: SurgeryPlan) -> dict[str, Any]:
+    """The state of a parameter by its name, cut as the parameter is; no tensor is one of the state's own."""
+    cuts = [cut for cut in plan.cuts if cut.parameter == name]
     result = dict(state)
     for key, value in state.items():
         if not isinstance(value, Tensor):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from earlybird.anatomy import Anatomy
@@ -20,8 +21,8 @@ from earlybird.surgery.apply_mask import Model, Patterns
 from earlybird.surgery.compensate import Batch, Compensation, Method, compensated
 from earlybird.surgery.data_parallel import data_parallel_around, rebuild, refuse_to_rebuild
 from earlybird.surgery.inner_models import give_own_configs, record_shapes
-from earlybird.surgery.optimizer import plan_update, update_optimizers
-from earlybird.surgery.plan import plan_surgery
+from earlybird.surgery.optimizer import OptimizerUpdate, plan_update, update_optimizers
+from earlybird.surgery.plan import SurgeryPlan, plan_surgery
 from earlybird.surgery.remove_units import remove_units
 from earlybird.surgery.removed_parameters import tell_of_removed
 from earlybird.ticket import Ticket
@@ -119,27 +120,53 @@ def prune_in(
     refuse_sharded(inner)
     if wrapper is not None:
         refuse_to_rebuild(wrapper)
-        refuse_disagreement({"the ticket": _masks_digest(ticket)})
+        refuse_disagreement({"the ticket": masks_digest(ticket)})
     plan = plan_surgery(Anatomy.of(inner, patterns=patterns), ticket)
     if not plan.cuts:
         return model
     updates = [] if optimizer is None else plan_update(optimizer, inner, plan)
-    before = [weakref.ref(parameter) for parameter in inner.parameters()]
     refits = {}
     if compensation is not None:
         refits = compensated(inner, plan, compensation, by_all=wrapper is not None)
-    after = remove_units(inner, plan, refits=refits, patterns=patterns, inputs=inputs)
-    update_optimizers(inner, updates)
-    updates.clear()
-    give_own_configs(inner)
-    record_shapes(inner, after, patterns)
-    tell_of_removed(before, inner)
+    carry_out(plan, inner, updates, refits=refits, patterns=patterns, inputs=inputs)
     if wrapper is not None:
         rebuild(wrapper)
     return model
 
 
-def _masks_digest(ticket: Ticket) -> str:
+def carry_out(
+    plan: SurgeryPlan,
+    model: nn.Module,
+    updates: list[OptimizerUpdate],
+    *,
+    refits: Mapping[str, Tensor],
+    patterns: Patterns = (),
+    inputs: Mapping[str, Any] | None = None,
+) -> None:
+    """Do to a model, itself, all that a plan says, and to its config and its optimizers what follows.
+
+    Args:
+        plan: of its surgery.
+        model: without wrappers.
+        updates: of its optimizers; emptied, because they hold parameters that are gone.
+        refits: see `compensated`.
+        patterns: see `prune`.
+        inputs: see `prune`.
+
+    Raises:
+        InputError: see `remove_units`.
+    """
+    before = [weakref.ref(parameter) for parameter in model.parameters()]
+    after = remove_units(model, plan, refits=refits, patterns=patterns, inputs=inputs)
+    update_optimizers(model, updates)
+    updates.clear()
+    give_own_configs(model)
+    record_shapes(model, after, patterns)
+    tell_of_removed(before, model)
+
+
+def masks_digest(ticket: Ticket) -> str:
+    """Short hash of what a ticket keeps."""
     content = hashlib.sha256()
     for kind, mask in sorted(ticket.masks.items()):
         content.update(kind.encode() + mask.tobytes())
