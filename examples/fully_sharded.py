@@ -1,13 +1,15 @@
-"""FSDP2: search on the sharded model, prune a gathered one, shard that anew and train on.
+"""FSDP2: search on the sharded model, prune a gathered one, shard that anew, and train on by the same optimizer.
 
 torchrun --standalone --nproc-per-node 2 examples/fully_sharded.py
 """
 
 from __future__ import annotations
 
+from collections import deque
+
 import torch
 from sklearn.datasets import load_digits
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_optimizer_state_dict
 from torch.distributed.fsdp import fully_shard
 from transformers import ViTConfig, ViTForImageClassification
 
@@ -45,21 +47,22 @@ model = sharded(ViTForImageClassification(config).to(device))
 optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
 search = eb.Search(model, eb.SearchConfig(heads=0.3, neurons=0.4, learning_rate=2e-3), total_steps=STEPS)
 torch.manual_seed(rank)  # from here on each process has batches of its own
-ticket = None
+ticket, newest = None, deque(maxlen=16)
 for step in range(STEPS):
     batch = torch.randint(1500, (BATCH // processes,))
+    newest.append({"pixel_values": pixels[batch]})
     loss = model(pixels[batch], labels=labels[batch]).loss + (search.penalty() if ticket is None else 0)
     loss.backward()
     optimizer.step()
     optimizer.zero_grad()
     if ticket is None and (ticket := search.step()) is not None:
         search.finish()
-        weights = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True))
-        whole = ViTForImageClassification(config).to(device)
-        whole.load_state_dict(weights)
-        eb.prune(whole, ticket)
-        model = sharded(whole)
+        whole = ViTForImageClassification(config)
+        state = eb.prune_sharded(model, whole, ticket, optimizer=optimizer, compensate=newest)
+        model = sharded(whole.to(device))
         optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+        options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+        set_optimizer_state_dict(model, optimizer, state, options=options)
         print(f"process {rank}: drawn at step {step} of {STEPS}")
 
 if ticket is None:

@@ -29,6 +29,18 @@ def loop(place: Path) -> dict[str, Any]:
     }
 
 
+def about_to_draw(place: Path) -> dict[str, Any]:
+    """A loop, in one process, whose search draws at its next look."""
+    around = {"earlybird": earlybird, **loop(place)}
+    config = earlybird.SearchConfig(heads=0.5, neurons=0.5, detector="fixed-time", threshold=0.5)
+    around["search"] = search = earlybird.Search(around["model"], config, total_steps=4)
+    for step in range(2):
+        around["model"](**around["batches"][step]).loss.backward()
+        if not step:
+            assert search.step() is None
+    return around
+
+
 def saving(place: Path) -> dict[str, Any]:
     """A model, its tokenizer and its ticket."""
     model = classifier()
@@ -142,6 +154,7 @@ PREPARATIONS: Mapping[str, Callable[[Path], dict[str, Any]]] = MappingProxyType(
         "docs/index.md": loop,
         "docs/load-and-serve.md": unpruned,
         "docs/serve-elsewhere.md": elsewhere,
+        "docs/several-processes.md": about_to_draw,
         "docs/slimming.md": adapted,
         "docs/timm.md": nothing,
         "docs/your-own-loop.md": loop,

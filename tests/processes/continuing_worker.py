@@ -1,9 +1,9 @@
 """Trainings that continue with the small network: `continuing_worker.py DIRECTORY LOOP ...`.
 
 LOOP is trainer, plain, fsdp, or plain-static and plain-views by other settings of DDP. Started by torchrun, each of
-several processes takes its part of each global batch. What it has seen goes into `process-RANK.json`, per loop: the loss
-of every global batch, the ticket's step and masks, and sums of the weights. With --die-at the last process ends itself
-in the Trainer's training, once; with --resume that goes on from the newest checkpoint, by the small network.
+several processes takes its part of each global batch. What it has seen goes into `process-RANK.json`, per loop: the
+loss of every global batch, the ticket's step and masks, and sums of the weights. With --die-at the last process ends
+itself in the Trainer's training, once; with --resume that goes on from the newest checkpoint, by the small network.
 """
 
 from __future__ import annotations

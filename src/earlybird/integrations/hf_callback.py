@@ -75,10 +75,11 @@ class EarlyBirdCallback(DrivingCallback):
 
     Raises:
         InputError: when training starts: the Trainer uses fp16, whose scaled gradients would mislead the
-            coefficients; "continue" with more than one process; a resumed training
+            coefficients; DeepSpeed; "continue" where the model is spread over processes by anything but torch's
+            DistributedDataParallel, or with an optimizer that cannot be taken along (Adafactor, LBFGS; one whose state
+            shows only in training is refused at the first step); processes that disagree; a resumed training
             whose checkpoint holds no search, is not one in output_dir (adapters alone are not compared), lacks
-            weights, or is from after the draw; an optimizer with parameters that pruning has removed. At the first
-            step: "continue" with an optimizer that cannot be taken along (Adafactor, LBFGS).
+            weights, or is from after the draw; an optimizer with parameters that pruning has removed.
     """
 
     draws_after_loading = True  # so that what only the end draws is cut from the best checkpoint
