@@ -16,8 +16,12 @@ TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 
 
 def launch(directory: Path, processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return started(directory, WORKER, processes, *arguments)
+
+
+def started(directory: Path, worker: Path, processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *(TORCHRUN if processes > 1 else []), str(WORKER), str(directory), *arguments],
+        [sys.executable, *(TORCHRUN if processes > 1 else []), str(worker), str(directory), *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "true"},
         capture_output=True,
         text=True,
@@ -74,3 +78,36 @@ def test_what_died_after_the_cut_goes_on_in_two_processes(alone, tmp_path):
     assert first["weights"] == second["weights"]
     assert first["losses"] == pytest.approx(alone["trainer"]["losses"][16:], abs=1e-5)
     assert first["weights"] == pytest.approx(alone["trainer"]["weights"], abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    directory = tmp_path_factory.mktemp("told")
+    result = started(directory, WORKER.with_name("refusing_worker.py"), 2)
+    assert result.returncode == 0, result.stderr
+    return [json.loads((directory / f"process-{rank}.json").read_text()) for rank in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("length", "total_steps is 40 in process 0 and 41 in process 1"),
+        ("config", "heads is 0.5 in process 0 and 0.25 in process 1"),
+        ("record", "recording is given in process 0 and not given in process 1"),
+        ("disk", "not-mounted"),
+        ("ticket", "the ticket is"),
+        ("batches", "compensate holds no batches"),
+        ("class", "OwnWrapper is not torch's DistributedDataParallel itself"),
+        ("hook", "keeps a PowerSGDState"),
+    ],
+)
+def test_processes_that_do_not_agree_end_together_in_one_sentence(what, words, told):
+    for process in told:
+        assert process[what].startswith("InputError: ")
+        assert words in process[what]
+
+
+def test_a_refusal_leaves_the_wrapper_to_be_pruned_and_nothing_holds_what_is_removed(told):
+    for process in told:
+        assert process["pruned"] == "done"
+        assert process["freed"]

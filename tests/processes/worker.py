@@ -162,7 +162,7 @@ def main() -> None:
     whole = model_to_train().eval()
     whole.load_state_dict(gathered(model) if arguments.how == "fsdp" else unwrapped(model).state_dict())
     refusal = ""
-    if arguments.how != "alone":
+    if arguments.how == "fsdp":
         try:
             eb.prune(model, ticket)
         except eb.InputError as error:

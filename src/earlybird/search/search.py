@@ -103,8 +103,6 @@ class Search:
         check_run_length(total_steps, steps_per_epoch)
         if delay is not None and delay < 0:
             raise InputError(f"delay must be at least 0 steps, got {delay}")
-        if recording is not None:
-            together(recording.refuse_to_replace if is_first() else lambda: None)
         self.anatomy = (Anatomy.of(model) if anatomy is None else anatomy).excluding(config.exclude)
         if not self.anatomy.units:
             raise InputError(f"{self.anatomy.model} has no units left to search")
@@ -113,6 +111,7 @@ class Search:
             if getattr(config, kind) and kind not in self.anatomy.units:
                 raise InputError(f"{self.anatomy.lack_of(kind)}: give a ratio for the other kinds alone")
         refuse_another_search(config, self.anatomy, total_steps, steps_per_epoch, recording)
+        together(recording.refuse_to_replace if recording is not None and is_first() else lambda: None)
         self.learning_rate = _LEARNING_RATE if config.learning_rate is None else config.learning_rate
         self.ticket: Ticket | None = None
         self.draw: Draw | None = None

@@ -1,0 +1,92 @@
+"""What two processes that do not agree are told: `refusing_worker.py DIRECTORY`, started by torchrun.
+
+Each process writes the messages by name into `process-RANK.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from continuing_worker import CONFIG, part_of, stepped
+from torch.distributed.algorithms.ddp_comm_hooks.powerSGD_hook import PowerSGDState, powerSGD_hook
+from torch.nn.parallel import DistributedDataParallel
+from worker import batches, end_if_stuck, leave, model_to_train
+
+import earlybird as eb
+
+
+class OwnWrapper(DistributedDataParallel):
+    """A wrapper that takes other arguments than torch's own, for all that is known."""
+
+
+def refusal(action: Callable[[], Any]) -> str:
+    try:
+        action()
+    except (eb.InputError, eb.JobError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "done"
+
+
+def searched(config: eb.SearchConfig = CONFIG, total_steps: int = 40, **others: Any) -> eb.Search:
+    return eb.Search(model_to_train(), config, total_steps=total_steps, **others)
+
+
+def interrupted(directory: Path) -> None:
+    """A search with a record and a state to go on from."""
+    model = DistributedDataParallel(model_to_train())
+    optimizer = torch.optim.AdamW(model.parameters())
+    search = eb.Search(model, CONFIG, total_steps=40, recording=eb.Recording(directory / "record"))
+    for batch in map(part_of, batches()[:4]):
+        stepped(model, optimizer, batch)
+        search.step()
+    search.save_state(directory / "state")
+    search.detach()
+    torch.distributed.barrier()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", type=Path)
+    directory = parser.parse_args().directory
+    end_if_stuck()
+    rank = int(os.environ["RANK"])
+    torch.distributed.init_process_group("gloo")
+    interrupted(directory)
+    units = eb.Anatomy.of(model_to_train())
+    amount = eb.PruningConfig(heads=0.5, neurons=0.5)
+    tickets = [eb.Ticket.random(units, amount, seed=seed) for seed in (0, 1)]
+    own = list(map(part_of, batches()[:4]))
+    record = directory / ("record" if rank == 0 else "not-mounted")
+    wrapped = DistributedDataParallel(model_to_train())
+    hooked = DistributedDataParallel(model_to_train())
+    hooked.register_comm_hook(PowerSGDState(None), powerSGD_hook)
+    told = {
+        "length": refusal(lambda: searched(total_steps=40 + rank)),
+        "config": refusal(lambda: searched(replace(CONFIG, heads=0.5 - rank / 4))),
+        "record": refusal(lambda: searched(recording=eb.Recording(directory / "new") if rank == 0 else None)),
+        "disk": refusal(lambda: searched(recording=eb.Recording(record, resume=directory / "state"))),
+        "ticket": refusal(lambda: eb.prune(wrapped, tickets[rank])),
+        "batches": refusal(lambda: eb.prune(wrapped, tickets[0], compensate=own if rank == 0 else [])),
+        "class": refusal(lambda: eb.prune(OwnWrapper(model_to_train()), tickets[0])),
+        "hook": refusal(lambda: eb.prune(hooked, tickets[0])),
+    }
+    before = [weakref.ref(parameter) for parameter in wrapped.parameters()]
+    told["pruned"] = refusal(lambda: eb.prune(wrapped, tickets[0], compensate=own))
+    alive = sum(reference() is not None for reference in before)
+    told["freed"] = alive < len(before) and all(
+        reference() is None or any(reference() is each for each in wrapped.parameters()) for reference in before
+    )
+    (directory / f"process-{rank}.json").write_text(json.dumps(told))
+    leave()
+
+
+if __name__ == "__main__":
+    main()
