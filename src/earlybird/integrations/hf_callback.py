@@ -74,11 +74,10 @@ class EarlyBirdCallback(DrivingCallback):
         prune_at_end: whether "continue" prunes by what only the end of the training has drawn, too.
 
     Raises:
-        InputError: when training starts: the Trainer uses fp16, whose scaled gradients would mislead the
-            coefficients; "continue" with more than one process; a resumed training
-            whose checkpoint holds no search, is not one in output_dir (adapters alone are not compared), lacks
-            weights, or is from after the draw; an optimizer with parameters that pruning has removed. At the first
-            step: "continue" with an optimizer that cannot be taken along (Adafactor, LBFGS).
+        InputError: when training starts: fp16 with trained coefficients, or in DeepSpeed; "continue" with more than one
+            process; a resumed training whose checkpoint holds no search, is not one in output_dir (adapters alone are
+            not compared), lacks weights, or is from after the draw; an optimizer with parameters that pruning has
+            removed. At the first step: "continue" with an optimizer that cannot be taken along (Adafactor, LBFGS).
     """
 
     draws_after_loading = True  # so that what only the end draws is cut from the best checkpoint
@@ -145,6 +144,7 @@ class EarlyBirdCallback(DrivingCallback):
                 resume=None if resumed is None else resumed / SEARCH_STATE,
                 overwrite=True,
             ),
+            scaler=self.trainer.accelerator.scaler,  # its state is loaded by now
         )
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -204,8 +204,11 @@ class EarlyBirdCallback(DrivingCallback):
 
     def _refuse(self, args: TrainingArguments) -> None:
         """Raise InputError for a training that the search could not follow."""
-        if args.fp16:
-            raise InputError("the search cannot follow fp16's scaled gradients: use bf16=True instead of fp16=True")
+        if self.trainer.is_deepspeed_enabled and self.trainer.accelerator.mixed_precision == "fp16":
+            raise InputError(
+                "DeepSpeed scales the loss of fp16 by itself, and the search cannot follow its gradients: use bf16=True"
+                " instead of fp16=True"
+            )
         if args.n_gpu > 1:
             raise InputError(
                 f"the Trainer would copy the model to {args.n_gpu} GPUs at every step (DataParallel): launch a process"

@@ -42,7 +42,7 @@ class EarlyBirdCallback(Callback):
         Trainer(max_steps=1000, callbacks=[callback]).fit(module, batches)  # ends at the draw
         earlybird.prune(module.model, callback.ticket)
 
-    For automatic optimization with one optimizer, in 32 bits or bf16. Each fit is a search of its own; but a model that
+    For automatic optimization with one optimizer, in 32 bits, bf16 or, by gradients, 16-mixed. Each fit is a search of its own; but a model that
     "continue" has pruned trains on in further fits, without a search, and the ticket stays. With `record`, Lightning's
     checkpoints hold the search, and a fit that goes on from one (`ckpt_path`) goes on with its search. What was saved
     after the draw of "continue" holds the pruned model, which a module with the whole one cannot load. What Lightning's
@@ -70,9 +70,10 @@ class EarlyBirdCallback(Callback):
 
     Raises:
         InputError: when the fit starts: no such attribute, no planned number of steps, more than one optimizer,
-            16-mixed precision, or "continue" with more than one process; it goes on from a checkpoint that holds no
-            search, or without `record`, or with a tuner, which puts the training back. At the first step: "continue"
-            with an optimizer that cannot be taken along (Adafactor, LBFGS).
+            16-mixed precision with trained coefficients or in DeepSpeed, or "continue" with more than one process; it
+            goes on from a checkpoint that holds no search, or without `record`, or with a tuner, which puts the
+            training back. At the first step: "continue" with an optimizer that cannot be taken along (Adafactor,
+            LBFGS).
     """
 
     def __init__(
@@ -173,8 +174,12 @@ class EarlyBirdCallback(Callback):
         self._begun = True
         if self._pruned.trains_on(model, self.ticket):
             return
-        if trainer.precision == "16-mixed":
-            raise InputError('the search cannot follow 16-mixed\'s scaled gradients: use precision="bf16-mixed"')
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        if trainer.precision == "16-mixed" and scaler is None:
+            raise InputError(
+                f"{type(trainer.precision_plugin).__name__} has no gradient scaler that the search could follow in"
+                ' 16-mixed: use precision="bf16-mixed"'
+            )
         if len(trainer.optimizers) != 1:
             raise InputError(f"the search follows one optimizer, the module has {len(trainer.optimizers)}")
         if self.then == "continue" and trainer.world_size > 1:
@@ -206,6 +211,7 @@ class EarlyBirdCallback(Callback):
                 then=self.then,
                 draw_at_end=self.draw_at_end,
                 recording=None if self.record is None else Recording(self.record, resume=state, overwrite=True),
+                scaler=scaler,
             )
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
