@@ -150,14 +150,6 @@ def test_a_resumed_training_resumes_its_search(make, tmp_path):
         assert (a.evidence(kind, "deviation") == b.evidence(kind, "deviation")).all()
 
 
-def test_fp16_is_refused(tmp_path):
-    trainer = trainer_for(tmp_path)
-    trainer.args.fp16 = True
-    trainer.add_callback(EarlyBirdCallback(trainer, eb.SearchConfig(heads=0.5)))
-    with pytest.raises(eb.InputError, match="bf16"):
-        trainer.callback_handler.on_train_begin(trainer.args, trainer.state, trainer.control)
-
-
 @pytest.mark.parametrize("kinds", [{"heads": 0.5}, {"neurons": 0.5}])
 def test_an_optimizer_that_cannot_be_sliced_is_refused_at_the_first_step(kinds, tmp_path):
     trainer = trainer_for(tmp_path, optim="adafactor")

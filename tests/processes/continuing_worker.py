@@ -1,9 +1,10 @@
 """Trainings that continue with the small network: `continuing_worker.py DIRECTORY LOOP ...`.
 
-LOOP is trainer, plain, fsdp, or plain-static and plain-views by other settings of DDP. Started by torchrun, each of
-several processes takes its part of each global batch. What it has seen goes into `process-RANK.json`, per loop: the
-loss of every global batch, the ticket's step and masks, and sums of the weights. With --die-at the last process ends
-itself in the Trainer's training, once; with --resume that goes on from the newest checkpoint, by the small network.
+LOOP is trainer, lightning, plain, fsdp, or plain-static and plain-views by other settings of DDP. Started by torchrun,
+each of several processes takes its part of each global batch. What it has seen goes into `process-RANK.json`, per loop:
+the loss of every global batch, the ticket's step and masks, and sums of the weights. With --die-at the last process
+ends itself in the Trainer's training; with LOOP resumed that goes on from the newest checkpoint in --died, by the small
+network. LOOP refusals tells what processes that do not agree are told.
 """
 
 from __future__ import annotations
@@ -12,19 +13,26 @@ import argparse
 import json
 import os
 import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import torch
+from lightning.pytorch.strategies import DDPStrategy
+from refusals import refusals
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_optimizer_state_dict
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from worker import BATCH, batches, end_if_stuck, leave, model_to_train
 
 import earlybird as eb
 from earlybird.integrations.hf_trainer import train_early_bird
+from earlybird.integrations.lightning import EarlyBirdCallback
 
 STEPS, SAVED_EVERY = 40, 16
 CONFIG = eb.SearchConfig(
@@ -126,7 +134,7 @@ class Losses(TrainerCallback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def trainer(directory: Path, die_at: int | None, resume: bool) -> dict[str, Any]:
+def trainer(directory: Path, die_at: int | None = None, *, resume: bool = False) -> dict[str, Any]:
     _, processes = rank_and_processes()
     examples = [
         {"input_ids": ids, "labels": label}
@@ -161,6 +169,42 @@ def trainer(directory: Path, die_at: int | None, resume: bool) -> dict[str, Any]
     return outcome(dict(model.named_parameters()), ticket, noted.losses)
 
 
+class Classifier(pl.LightningModule):
+    """Notes the loss of every global batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = model_to_train()
+        self.losses: list[float] = []
+
+    def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
+        loss: Tensor = self.model(**batch).loss
+        self.losses.append(mean_over_processes(loss))
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.parameters(), lr=1e-3)
+
+
+def lightning(directory: Path) -> dict[str, Any]:
+    _, processes = rank_and_processes()
+    module, callback = Classifier(), EarlyBirdCallback("model", CONFIG, then="continue")
+    pl.Trainer(
+        max_steps=STEPS,
+        max_epochs=1,
+        accelerator="cpu",
+        devices=processes,
+        strategy=DDPStrategy(process_group_backend="gloo") if processes > 1 else "auto",
+        callbacks=[callback],
+        default_root_dir=directory,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        use_distributed_sampler=False,
+    ).fit(module, DataLoader([part_of(batch) for batch in batches()], batch_size=None))
+    return outcome(dict(module.model.named_parameters()), callback.ticket, module.losses)
+
+
 def outcome(weights: dict[str, Tensor], ticket: eb.Ticket | None, losses: list[float]) -> dict[str, Any]:
     return {
         "losses": losses,
@@ -174,21 +218,25 @@ def outcome(weights: dict[str, Tensor], ticket: eb.Ticket | None, losses: list[f
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
-    parser.add_argument("loops", nargs="+", choices=("trainer", *DDP_SETTINGS, "fsdp"))
+    parser.add_argument("loops", nargs="+")
     parser.add_argument("--die-at", type=int)
-    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--died", type=Path)
     arguments = parser.parse_args()
     end_if_stuck()
     rank, processes = rank_and_processes()
     if processes > 1:
         torch.distributed.init_process_group("gloo")
-    content = {}
-    for loop in arguments.loops:
-        if loop == "trainer":
-            content[loop] = trainer(arguments.directory, arguments.die_at, arguments.resume)
-        else:
-            content[loop] = fsdp_loop() if loop == "fsdp" else plain_loop(DDP_SETTINGS[loop])
-    (arguments.directory / f"process-{rank}.json").write_text(json.dumps(content))
+    directory = arguments.directory
+    loops: dict[str, Callable[[], dict[str, Any]]] = {
+        "trainer": lambda: trainer(directory, arguments.die_at),
+        "resumed": lambda: trainer(arguments.died, resume=True),
+        "lightning": lambda: lightning(directory),
+        "fsdp": fsdp_loop,
+        "refusals": lambda: refusals(directory),
+        **{name: partial(plain_loop, settings) for name, settings in DDP_SETTINGS.items()},
+    }
+    content = {loop: loops[loop]() for loop in arguments.loops}
+    (directory / f"process-{rank}.json").write_text(json.dumps(content))
     leave()
 
 

@@ -16,12 +16,8 @@ TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 
 
 def launch(directory: Path, processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return started(directory, WORKER, processes, *arguments)
-
-
-def started(directory: Path, worker: Path, processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *(TORCHRUN if processes > 1 else []), str(worker), str(directory), *arguments],
+        [sys.executable, *(TORCHRUN if processes > 1 else []), str(WORKER), str(directory), *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "true"},
         capture_output=True,
         text=True,
@@ -40,18 +36,23 @@ def outcomes(directory: Path, processes: int, *arguments: str) -> list[dict[str,
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return outcomes(tmp_path_factory.mktemp("alone"), 1, "plain", "trainer")[0]
+    return outcomes(tmp_path_factory.mktemp("alone"), 1, "plain", "trainer", "lightning")[0]
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    return outcomes(tmp_path_factory.mktemp("two"), 2, "trainer", "plain", "plain-static", "plain-views", "fsdp")
+    died, lived = tmp_path_factory.mktemp("died"), tmp_path_factory.mktemp("lived")
+    assert launch(died, 2, "trainer", "--die-at", "25").returncode != 0
+    assert not list(died.glob("process-*.json"))
+    loops = ("trainer", "resumed", "plain", "plain-static", "plain-views", "fsdp", "refusals", "lightning")
+    return outcomes(lived, 2, *loops, "--died", str(died))
 
 
 @pytest.mark.parametrize(
     ("loop", "same"),
     [
         ("trainer", "trainer"),
+        ("lightning", "lightning"),
         ("plain", "plain"),
         ("plain-static", "plain"),
         ("plain-views", "plain"),
@@ -70,22 +71,11 @@ def test_two_processes_draw_cut_refit_and_train_on_as_one_does(loop, same, alone
     assert first["weights"] == pytest.approx(alone[same]["weights"], abs=1e-4)
 
 
-def test_what_died_after_the_cut_goes_on_in_two_processes(alone, tmp_path):
-    assert launch(tmp_path, 2, "trainer", "--die-at", "25").returncode != 0
-    assert not list(tmp_path.glob("process-*.json"))
-
-    first, second = (process["trainer"] for process in outcomes(tmp_path, 2, "trainer", "--resume"))
+def test_what_died_after_the_cut_goes_on_in_two_processes(alone, two):
+    first, second = (process["resumed"] for process in two)
     assert first["weights"] == second["weights"]
     assert first["losses"] == pytest.approx(alone["trainer"]["losses"][16:], abs=1e-5)
     assert first["weights"] == pytest.approx(alone["trainer"]["weights"], abs=1e-4)
-
-
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    directory = tmp_path_factory.mktemp("told")
-    result = started(directory, WORKER.with_name("refusing_worker.py"), 2)
-    assert result.returncode == 0, result.stderr
-    return [json.loads((directory / f"process-{rank}.json").read_text()) for rank in (0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -101,13 +91,14 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         ("hook", "keeps a PowerSGDState"),
     ],
 )
-def test_processes_that_do_not_agree_end_together_in_one_sentence(what, words, told):
-    for process in told:
-        assert process[what].startswith("InputError: ")
-        assert words in process[what]
+def test_processes_that_do_not_agree_end_together_in_one_sentence(what, words, two):
+    for process in two:
+        told = process["refusals"][what]
+        assert told.startswith(("InputError: ", "CannotCompensateError: "))
+        assert words in told
 
 
-def test_a_refusal_leaves_the_wrapper_to_be_pruned_and_nothing_holds_what_is_removed(told):
-    for process in told:
-        assert process["pruned"] == "done"
-        assert process["freed"]
+def test_a_refusal_leaves_the_wrapper_to_be_pruned_and_nothing_holds_what_is_removed(two):
+    for process in two:
+        assert process["refusals"]["pruned"] == "done"
+        assert process["refusals"]["freed"]

@@ -83,6 +83,17 @@ def test_with_dropout_by_different_seeds_every_process_draws_the_same_by_a_gradi
     assert masks(tmp_path, 0) == masks(tmp_path, 1)
 
 
+def test_a_step_that_overflows_in_one_process_is_skipped_in_all_of_them(tmp_path):
+    arguments = ("--score", "squared-gradient", "--overflow-at", "7")
+    (alone,) = outcomes(tmp_path / "alone", "alone", *arguments)
+    assert alone["recorded"] == 59
+    for how in ("ddp", "fsdp"):
+        first, second = outcomes(tmp_path / how, how, *arguments)
+        assert first["step"] == second["step"] == alone["step"]
+        assert masks(tmp_path / how, 0) == masks(tmp_path / how, 1) == masks(tmp_path / "alone", 0)
+        assert first["recorded"] == 59
+
+
 def test_what_ended_with_one_process_goes_on(alone, tmp_path):
     result = launch(tmp_path, "ddp", "--die-at", "47")
 

@@ -2,7 +2,8 @@
 
 Each process is seeded differently and takes its part of each global batch, so that all of them together see what one
 sees alone. What a process draws goes into `process-RANK.json`. With --die-at the last process ends itself there, once;
-with --diverge-at its loss is no number from there on, and every process writes what it is told.
+with --diverge-at its loss is no number from there on, and every process writes what it is told; with --overflow-at the
+loss is scaled, and infinite in the last process there.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ def main() -> None:
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--die-at", type=int)
     parser.add_argument("--diverge-at", type=int)
+    parser.add_argument("--overflow-at", type=int)
     arguments = parser.parse_args()
     end_if_stuck()
     directory: Path = arguments.directory
@@ -112,6 +114,7 @@ def main() -> None:
         done = saved["steps"]
         unwrapped(model).load_state_dict(saved["model"])
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, enabled=arguments.overflow_at is not None)
     search = eb.Search(
         model,
         eb.SearchConfig(
@@ -129,6 +132,7 @@ def main() -> None:
         recording=eb.Recording(
             directory / ("trajectory" if rank == 0 or done else "record-of-another"), resume=state if done else None
         ),
+        scaler=scaler,
     )
     part = slice(rank * BATCH // processes, (rank + 1) * BATCH // processes)
     for step, batch in enumerate(batches()[done:], done):
@@ -137,8 +141,11 @@ def main() -> None:
         loss = model(**{key: value[part] for key, value in batch.items()}).loss + search.penalty()
         if arguments.diverge_at is not None and step >= arguments.diverge_at and rank == processes - 1:
             loss = loss * float("nan")
-        loss.backward()
-        optimizer.step()
+        if step == arguments.overflow_at and rank == processes - 1:
+            loss = loss * float("inf")
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
         optimizer.zero_grad()
         try:
             search.step()

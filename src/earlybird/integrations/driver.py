@@ -95,6 +95,7 @@ class SearchDriver:
         prune_at_end: bool = True,
         recording: Recording | None,
         wrapper: nn.Module | None = None,
+        scaler: torch.amp.GradScaler | None = None,
     ) -> Self:
         """Attach a search to a model that is about to train by an optimizer, whose loss stays as it is.
 
@@ -119,7 +120,14 @@ class SearchDriver:
         follow_weights = config.learning_rate is None
         if follow_weights and (rate := _highest_rate(optimizer)) > 0:
             config = replace(config, learning_rate=rate)  # the ticket tells it
-        search = Search(model, config, total_steps=total_steps, steps_per_epoch=steps_per_epoch, recording=recording)
+        search = Search(
+            model,
+            config,
+            total_steps=total_steps,
+            steps_per_epoch=steps_per_epoch,
+            recording=recording,
+            scaler=scaler,
+        )
         driver = cls(
             search,
             then=then,
@@ -168,17 +176,20 @@ class SearchDriver:
             last: whether the training ends with this step.
 
         Raises:
-            InputError: the training continues, by an optimizer that cannot be taken along (at the first step, which
-                shows it); see `Search.step`.
+            InputError: the training continues, by an optimizer that cannot be taken along (at the first step that is
+                taken, which shows it); see `Search.step`.
             JobError: see `Search.step`.
         """
         if not self.active:
             return self.ticket
-        if self._then == "continue" and not self._stepped:
-            _refuse_what_cannot_follow(optimizer, model, self.search)
-        self._stepped = True
+        seen = self.search.steps
         ticket = self.search.step()
-        if ticket is None and last and self._draw_at_end:
+        # A step that a gradient scaler has skipped leaves an optimizer without a state.
+        if self.search.steps > seen and not self._stepped:
+            self._stepped = True
+            if self._then == "continue":
+                _refuse_what_cannot_follow(optimizer, model, self.search)
+        if ticket is None and last and self._draw_at_end and self.search.steps:
             ticket = self.search.draw_now()
         if ticket is not None and self._then == "continue":
             self.end(model, optimizer)

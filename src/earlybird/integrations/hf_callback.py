@@ -74,12 +74,12 @@ class EarlyBirdCallback(DrivingCallback):
         prune_at_end: whether "continue" prunes by what only the end of the training has drawn, too.
 
     Raises:
-        InputError: when training starts: the Trainer uses fp16, whose scaled gradients would mislead the
-            coefficients; DeepSpeed; "continue" where the model is spread over processes by anything but torch's
-            DistributedDataParallel, or with an optimizer that cannot be taken along (Adafactor, LBFGS; one whose state
-            shows only in training is refused at the first step); processes that disagree; a resumed training
-            whose checkpoint holds no search, is not one in output_dir (adapters alone are not compared), lacks
-            weights, or is from after the draw; an optimizer with parameters that pruning has removed.
+        InputError: when training starts: fp16 with trained coefficients; DeepSpeed; "continue" where the model is
+            spread over processes by anything but torch's DistributedDataParallel, or with an optimizer that cannot be
+            taken along (Adafactor, LBFGS; one whose state shows only in training is refused at the first step);
+            processes that disagree; a resumed training whose checkpoint holds no search, is not one in output_dir
+            (adapters alone are not compared), lacks weights, or is from after the draw; an optimizer with parameters
+            that pruning has removed.
     """
 
     draws_after_loading = True  # so that what only the end draws is cut from the best checkpoint
@@ -147,6 +147,7 @@ class EarlyBirdCallback(DrivingCallback):
                 overwrite=True,
             ),
             wrapper=self.trainer.model_wrapped,
+            scaler=self.trainer.accelerator.scaler,  # its state is loaded by now
         )
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -206,8 +207,6 @@ class EarlyBirdCallback(DrivingCallback):
 
     def _refuse(self, args: TrainingArguments) -> None:
         """Raise InputError for a training that the search could not follow."""
-        if args.fp16:
-            raise InputError("the search cannot follow fp16's scaled gradients: use bf16=True instead of fp16=True")
         if args.n_gpu > 1:
             raise InputError(
                 f"the Trainer would copy the model to {args.n_gpu} GPUs at every step (DataParallel): launch a process"

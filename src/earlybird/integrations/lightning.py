@@ -25,6 +25,7 @@ from earlybird.vocabulary import AtDraw
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
+    from lightning.pytorch.strategies import DeepSpeedStrategy
     from lightning.pytorch.trainer.states import TrainerFn
 except ImportError as error:
     raise InputError("the Lightning callback needs lightning: pip install 'earlybird[lightning]'") from error
@@ -42,10 +43,11 @@ class EarlyBirdCallback(Callback):
         Trainer(max_steps=1000, callbacks=[callback]).fit(module, batches)  # ends at the draw
         earlybird.prune(module.model, callback.ticket)
 
-    For automatic optimization with one optimizer, in 32 bits or bf16. Each fit is a search of its own; but a model that
-    "continue" has pruned trains on in further fits, without a search, and the ticket stays. With `record`, Lightning's
-    checkpoints hold the search, and a fit that goes on from one (`ckpt_path`) goes on with its search. What was saved
-    after the draw of "continue" holds the pruned model, which a module with the whole one cannot load. What Lightning's
+    For automatic optimization with one optimizer, in 32 bits, bf16 or, by gradients, 16-mixed. Each fit is a search of
+    its own; but a model that "continue" has pruned trains on in further fits, without a search, and the ticket stays.
+    With `record`, Lightning's checkpoints hold the search, and a fit that goes on from one (`ckpt_path`) goes on with
+    its search. What was saved after the draw of "continue" holds the pruned model, which a module with the whole one
+    cannot load. Several processes train by DDP, and all cut the same ticket at the same step. What Lightning's
     tuners (`BatchSizeFinder`, `LearningRateFinder`, `Tuner`) try is no part of the search, which begins after them. The
     module logs what `earlybird.integrations.metrics.SearchCurves` reads, every `log_every_n_steps`, and at a draw that
     stops.
@@ -70,9 +72,10 @@ class EarlyBirdCallback(Callback):
 
     Raises:
         InputError: when the fit starts: no such attribute, no planned number of steps, more than one optimizer,
-            16-mixed precision, or "continue" with more than one process; it goes on from a checkpoint that holds no
-            search, or without `record`, or with a tuner, which puts the training back. At the first step: "continue"
-            with an optimizer that cannot be taken along (Adafactor, LBFGS).
+            16-mixed precision with trained coefficients; DeepSpeed; "continue" in several processes without DDP, or
+            with an optimizer that cannot be taken along (Adafactor, LBFGS; one whose state shows only in training is
+            refused at the first step); it goes on from a checkpoint that holds no search, or without `record`, or with
+            a tuner, which puts the training back.
     """
 
     def __init__(
@@ -173,14 +176,19 @@ class EarlyBirdCallback(Callback):
         self._begun = True
         if self._pruned.trains_on(model, self.ticket):
             return
-        if trainer.precision == "16-mixed":
-            raise InputError('the search cannot follow 16-mixed\'s scaled gradients: use precision="bf16-mixed"')
+        if isinstance(trainer.strategy, DeepSpeedStrategy):
+            raise InputError(
+                "DeepSpeed keeps gradients and parameters where a search cannot read them: search with"
+                ' strategy="ddp", prune, and train the small network with DeepSpeed'
+            )
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        if trainer.precision == "16-mixed" and scaler is None:
+            raise InputError(
+                f"{type(trainer.precision_plugin).__name__} has no gradient scaler that the search could follow in"
+                ' 16-mixed: use precision="bf16-mixed"'
+            )
         if len(trainer.optimizers) != 1:
             raise InputError(f"the search follows one optimizer, the module has {len(trainer.optimizers)}")
-        if self.then == "continue" and trainer.world_size > 1:
-            raise InputError(
-                f'then="continue" prunes in place, which {trainer.world_size} processes cannot do together: use "stop"'
-            )
         total = trainer.estimated_stepping_batches
         if total == float("inf"):
             raise InputError("the search needs a planned length: give the Trainer max_steps or max_epochs")
@@ -206,6 +214,8 @@ class EarlyBirdCallback(Callback):
                 then=self.then,
                 draw_at_end=self.draw_at_end,
                 recording=None if self.record is None else Recording(self.record, resume=state, overwrite=True),
+                wrapper=trainer.strategy.model,
+                scaler=scaler,
             )
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:

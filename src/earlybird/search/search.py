@@ -78,7 +78,8 @@ class Search:
     Attributes:
         draw: the verdict with its statistics, once there is one.
         ticket: the ticket, once there is one.
-        steps: optimizer steps taken; those since the draw are `steps - 1 - draw.step`.
+        steps: optimizer steps taken, without those that a scaler has skipped; those since the draw are
+            `steps - 1 - draw.step`.
         learning_rate: of the coefficients; may be set anew at any step to follow a schedule.
         recorded: whether a record is kept, without which the search cannot be resumed.
 
@@ -127,10 +128,10 @@ class Search:
         )
         kinds = self.detection.kinds
         self._trained = self.detection.score == "coefficient"
-        if self._trained and scaler is not None:
+        if self._trained and scaler is not None and scaler.is_enabled():
             raise InputError(
-                "coefficients are trained under a penalty, whose gradient a scaled loss may hold or not: with a scaler"
-                ' give score="squared-gradient" or "gradient", or use bfloat16'
+                "coefficients are trained under a penalty, whose gradient a loss that is scaled for float16 may hold or"
+                ' not: with a scaler give score="squared-gradient" or "gradient", or use bfloat16'
             )
         self._loss_scale = None if scaler is None else LossScale(scaler)
         self._channel: Channel = "deviation" if self._trained else "gradient"

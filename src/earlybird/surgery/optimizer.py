@@ -142,15 +142,17 @@ def cannot_follow_as_tried(optimizer: torch.optim.Optimizer) -> str:
 
     "" too where it cannot be tried so, because it wants other arguments, a closure, or another device.
     """
-    kind = type(optimizer)
-    known = inspect.signature(kind).parameters
-    settings = {name: value for name, value in optimizer.defaults.items() if name in known}
-    matrix = nn.Parameter(torch.zeros(4, 3))
-    matrix.grad = torch.ones(4, 3)
-    with contextlib.suppress(Exception):  # of whatever class an optimizer's own checks raise
-        trial = kind([matrix], **settings)
-        trial.step()
-        return cannot_follow(trial, {"a weight": matrix})
+    for each in _optimizers_in(optimizer):
+        kind = type(each)
+        known = inspect.signature(kind).parameters
+        settings = {name: value for name, value in each.defaults.items() if name in known}
+        matrix = nn.Parameter(torch.zeros(4, 3))
+        matrix.grad = torch.ones(4, 3)
+        with contextlib.suppress(Exception):  # of whatever class an optimizer's own checks raise
+            trial = kind([matrix], **settings)
+            trial.step()
+            if reason := cannot_follow(trial, {"a weight": matrix}):
+                return reason
     return ""
 
 

@@ -1,13 +1,7 @@
-"""What two processes that do not agree are told: `refusing_worker.py DIRECTORY`, started by torchrun.
-
-Each process writes the messages by name into `process-RANK.json`.
-"""
+"""What two processes that do not agree are told."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from continuing_worker import CONFIG, part_of, stepped
 from torch.distributed.algorithms.ddp_comm_hooks.powerSGD_hook import PowerSGDState, powerSGD_hook
 from torch.nn.parallel import DistributedDataParallel
-from worker import batches, end_if_stuck, leave, model_to_train
+from worker import batches, model_to_train
 
 import earlybird as eb
+
+CONFIG = eb.SearchConfig(heads=0.5, neurons=0.5, score="squared-gradient", detector="fixed-time", threshold=0.25)
 
 
 class OwnWrapper(DistributedDataParallel):
@@ -44,26 +39,24 @@ def interrupted(directory: Path) -> None:
     model = DistributedDataParallel(model_to_train())
     optimizer = torch.optim.AdamW(model.parameters())
     search = eb.Search(model, CONFIG, total_steps=40, recording=eb.Recording(directory / "record"))
-    for batch in map(part_of, batches()[:4]):
-        stepped(model, optimizer, batch)
+    for batch in batches()[:4]:
+        model(**batch).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
         search.step()
     search.save_state(directory / "state")
     search.detach()
     torch.distributed.barrier()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("directory", type=Path)
-    directory = parser.parse_args().directory
-    end_if_stuck()
-    rank = int(os.environ["RANK"])
-    torch.distributed.init_process_group("gloo")
+def refusals(directory: Path) -> dict[str, Any]:
+    """What this process is told, by name."""
+    rank = torch.distributed.get_rank()
     interrupted(directory)
     units = eb.Anatomy.of(model_to_train())
     amount = eb.PruningConfig(heads=0.5, neurons=0.5)
     tickets = [eb.Ticket.random(units, amount, seed=seed) for seed in (0, 1)]
-    own = list(map(part_of, batches()[:4]))
+    own = batches()[:4]
     record = directory / ("record" if rank == 0 else "not-mounted")
     wrapped = DistributedDataParallel(model_to_train())
     hooked = DistributedDataParallel(model_to_train())
@@ -84,9 +77,4 @@ def main() -> None:
     told["freed"] = alive < len(before) and all(
         reference() is None or any(reference() is each for each in wrapped.parameters()) for reference in before
     )
-    (directory / f"process-{rank}.json").write_text(json.dumps(told))
-    leave()
-
-
-if __name__ == "__main__":
-    main()
+    return told
