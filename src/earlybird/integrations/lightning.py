@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from earlybird.config import SearchConfig
+from earlybird.detectors.defaults import scored_by
 from earlybird.errors import InputError, JobError
 from earlybird.integrations.driver import SearchDriver, check_then
 from earlybird.integrations.kept_batches import Call
@@ -24,7 +25,7 @@ from earlybird.ticket import Ticket
 from earlybird.vocabulary import AtDraw
 
 try:
-    from lightning.pytorch import Callback, LightningModule, Trainer
+    from lightning.pytorch import Callback, LightningModule, Trainer, callbacks
     from lightning.pytorch.trainer.states import TrainerFn
 except ImportError as error:
     raise InputError("the Lightning callback needs lightning: pip install 'earlybird[lightning]'") from error
@@ -34,6 +35,10 @@ except ImportError as error:
 _BEGUN, _SEARCH, _STEP = "begun", "search", "global_step"
 _FILE = "search.safetensors"
 
+_AVERAGES = tuple(
+    getattr(callbacks, name) for name in ("StochasticWeightAveraging", "WeightAveraging") if hasattr(callbacks, name)
+)
+
 
 class EarlyBirdCallback(Callback):
     """Searches while a Lightning Trainer fits; the module's training step stays as it is.
@@ -42,7 +47,8 @@ class EarlyBirdCallback(Callback):
         Trainer(max_steps=1000, callbacks=[callback]).fit(module, batches)  # ends at the draw
         earlybird.prune(module.model, callback.ticket)
 
-    For automatic optimization with one optimizer, in 32 bits, bf16 or, by gradients, 16-mixed. Each fit is a search of its own; but a model that
+    For automatic optimization with one optimizer, in 32 bits, bf16 or, by gradients, 16-mixed.
+    Each fit is a search of its own; but a model that
     "continue" has pruned trains on in further fits, without a search, and the ticket stays. With `record`, Lightning's
     checkpoints hold the search, and a fit that goes on from one (`ckpt_path`) goes on with its search. What was saved
     after the draw of "continue" holds the pruned model, which a module with the whole one cannot load. What Lightning's
@@ -70,10 +76,11 @@ class EarlyBirdCallback(Callback):
 
     Raises:
         InputError: when the fit starts: no such attribute, no planned number of steps, more than one optimizer,
-            16-mixed precision with trained coefficients or in DeepSpeed, or "continue" with more than one process; it
-            goes on from a checkpoint that holds no search, or without `record`, or with a tuner, which puts the
-            training back. At the first step: "continue" with an optimizer that cannot be taken along (Adafactor,
-            LBFGS).
+            16-mixed precision with trained coefficients or in DeepSpeed, or "continue" with more than one process; a
+            callback averages weights (`StochasticWeightAveraging`, `WeightAveraging`), with "continue" or trained
+            coefficients; it goes on from a checkpoint that holds no search, or without `record`, or with a tuner, which
+            puts the training back. At the first step: "continue" with an optimizer that cannot be taken along
+            (Adafactor, LBFGS).
     """
 
     def __init__(
@@ -182,6 +189,7 @@ class EarlyBirdCallback(Callback):
             )
         if len(trainer.optimizers) != 1:
             raise InputError(f"the search follows one optimizer, the module has {len(trainer.optimizers)}")
+        self._refuse_averages(trainer)
         if self.then == "continue" and trainer.world_size > 1:
             raise InputError(
                 f'then="continue" prunes in place, which {trainer.world_size} processes cannot do together: use "stop"'
@@ -258,6 +266,21 @@ class EarlyBirdCallback(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the coefficients off after a fit that had no step to take."""
         self._abandon()
+
+    def _refuse_averages(self, trainer: Trainer) -> None:
+        """Raise InputError for a callback whose average of the weights would not be the model's any more."""
+        own: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        for name in (type(callback).__name__ for callback in own if isinstance(callback, _AVERAGES)):
+            if self.then == "continue":
+                raise InputError(
+                    f'{name} averages into a copy of the model, which then="continue" cannot prune along: use'
+                    ' then="stop", prune, and average in a fit of the small model'
+                )
+            if scored_by(self.config) == "coefficient":
+                raise InputError(
+                    f"{name} averages the weights without the coefficients that train beside them: give"
+                    ' score="squared-gradient" or "gradient"'
+                )
 
     def _abandon(self) -> None:
         driver, self._driver = self._driver, None
