@@ -20,6 +20,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 import earlybird as eb
 from earlybird.integrations import lightning
 from earlybird.integrations.hf_trainer import EarlyBirdCallback, train_early_bird
+from earlybird.integrations.search_callback import SearchCallback
 
 STEPS = 20
 DRAWN_AFTER = 4  # steps, by a fixed share of them
@@ -322,6 +323,15 @@ def test_a_trainer_whose_engine_scales_by_itself_is_refused(tmp_path):
     trainer.add_callback(EarlyBirdCallback(trainer, CONFIG))
     with pytest.raises(eb.InputError, match="DeepSpeed keeps gradients"):
         trainer.callback_handler.on_train_begin(trainer.args, trainer.state, trainer.control)
+
+
+def test_a_search_of_ones_own_that_took_another_scale_than_the_resumed_one_is_refused(tmp_path):
+    by_trainer(LATE, tmp_path, save_every=4, stop_at=5)
+    trainer = trainer_for(tmp_path)
+    search = eb.Search(trainer.model, LATE, total_steps=STEPS, scaler=trainer.accelerator.scaler)
+    trainer.add_callback(SearchCallback(search, learning_rate=1e-2))
+    with pytest.raises(eb.InputError, match="would mistake the scale: use EarlyBirdCallback"):
+        trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
 
 
 def test_a_lightning_plugin_that_scales_by_itself_is_refused(tmp_path):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from families import build, inputs
 
 import earlybird as eb
@@ -99,6 +102,42 @@ def test_beside_adapters_it_is_scaled_and_divided_as_well(tmp_path):
     assert np.allclose(found[1], found[0], rtol=1e-4, atol=1e-6 * found[0].max())
 
 
+def test_the_scaler_of_accelerate_is_followed(tmp_path):
+    plain, _ = recorded(tmp_path / "plain", scaled=False, steps=STEPS - 1)
+    accelerator = Accelerator(cpu=True)
+    accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=3)
+    model = build("bert").train()
+    model, optimizer = accelerator.prepare(model, torch.optim.SGD(model.parameters(), 1e-2))
+    search = eb.Search(
+        model,
+        eb.SearchConfig(heads=0.4, neurons=0.4, detector="hamming", score="squared-gradient"),
+        total_steps=STEPS,
+        recording=eb.Recording(tmp_path / "scaled"),
+        scaler=accelerator.scaler,
+    )
+    loss_of = LossOf((5,))
+    for _ in range(STEPS):
+        accelerator.backward(loss_of(model))
+        optimizer.step()
+        optimizer.zero_grad()
+        search.step()
+    search.close()
+    assert accelerator.scaler.get_scale() > 2.0**10
+    for kind, values in plain.items():
+        found = eb.Trajectory.open(tmp_path / "scaled").evidence(kind, "gradient")
+        assert np.allclose(found, values, rtol=1e-4, atol=1e-6 * values.max())
+
+
+def test_a_scaler_that_is_switched_off_leaves_the_coefficients_to_train():
+    model = build("bert").train()
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    config = eb.SearchConfig(heads=0.4, score="coefficient", learning_rate=0.1)
+    search = eb.Search(model, config, total_steps=STEPS, scaler=scaler)
+    scaler.scale(LossOf(())(model) + search.penalty()).backward()
+    search.step()
+    assert search.slimming.coefficients["heads"].values.abs().min() > 1e-3
+
+
 # Bad input
 
 
@@ -135,3 +174,12 @@ def test_without_its_scaler_float16_is_refused_with_the_way_out():
     eb.Search(model, eb.SearchConfig(heads=0.4, neurons=0.4), total_steps=20)
     with torch.autocast("cpu", torch.float16), pytest.raises(eb.InputError, match="give the search its GradScaler"):
         model(**inputs("bert"))
+
+
+@pytest.mark.parametrize("score", ["coefficient", "squared-gradient"])
+def test_a_search_copied_with_its_model_refuses_float16_as_well(score):
+    model = build("bert").train()
+    search = eb.Search(model, eb.SearchConfig(heads=0.4, score=score), total_steps=20)
+    copied, _ = copy.deepcopy((model, search))
+    with torch.autocast("cpu", torch.float16), pytest.raises(eb.InputError, match="give the search its GradScaler"):
+        copied(**inputs("bert"))

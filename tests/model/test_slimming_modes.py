@@ -218,7 +218,7 @@ CASES = {
     "one layer replaced by `torch.compile(layer)`": LayerReplaced,
     "one layer compiled by `layer.compile()`": LayerCompiled,
     "bfloat16 autocast": Bfloat16,
-    "float16 autocast": Float16,
+    "float16 autocast, without `scaler=`": Float16,
     "gradient checkpointing, `use_reentrant=False`": Checkpointed,
     "gradient checkpointing, `use_reentrant=True`": Reentrant,
     "`use_reentrant=True`, inputs of layers without gradient": ReentrantFrozen,
@@ -329,7 +329,7 @@ def test_afterwards(case, outcome):
 
 REASONS = {
     "one layer replaced by `torch.compile(layer)`": "compile it in place, bert.encoder.layer.0.compile()",
-    "float16 autocast": "use bfloat16",
+    "float16 autocast, without `scaler=`": "use bfloat16",
     "`use_reentrant=True`, inputs of layers without gradient": "use_reentrant=False",
     "LoRA put on during the search": "put adapters on the model before the search begins",
     "LoRA merged by `merge_and_unload()` during the search": "put adapters on the model before the search begins",

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from earlybird.config import SearchConfig
+from earlybird.detectors.defaults import scored_by
 from earlybird.errors import InputError, JobError
 from earlybird.integrations.driver import SearchDriver, check_then
 from earlybird.integrations.kept_batches import Call
@@ -24,7 +25,7 @@ from earlybird.ticket import Ticket
 from earlybird.vocabulary import AtDraw
 
 try:
-    from lightning.pytorch import Callback, LightningModule, Trainer
+    from lightning.pytorch import Callback, LightningModule, Trainer, callbacks
     from lightning.pytorch.strategies import DeepSpeedStrategy
     from lightning.pytorch.trainer.states import TrainerFn
 except ImportError as error:
@@ -34,6 +35,10 @@ except ImportError as error:
 # In the callback's part of a checkpoint.
 _BEGUN, _SEARCH, _STEP = "begun", "search", "global_step"
 _FILE = "search.safetensors"
+
+_AVERAGES = tuple(
+    getattr(callbacks, name) for name in ("StochasticWeightAveraging", "WeightAveraging") if hasattr(callbacks, name)
+)
 
 
 class EarlyBirdCallback(Callback):
@@ -74,8 +79,9 @@ class EarlyBirdCallback(Callback):
         InputError: when the fit starts: no such attribute, no planned number of steps, more than one optimizer,
             16-mixed precision with trained coefficients; DeepSpeed; "continue" in several processes without DDP, or
             with an optimizer that cannot be taken along (Adafactor, LBFGS; one whose state shows only in training is
-            refused at the first step); it goes on from a checkpoint that holds no search, or without `record`, or with
-            a tuner, which puts the training back.
+            refused at the first step); a callback averages weights (`StochasticWeightAveraging`, `WeightAveraging`),
+            with "continue" or trained coefficients; it goes on from a checkpoint that holds no search, or without
+            `record`, or with a tuner, which puts the training back.
     """
 
     def __init__(
@@ -189,6 +195,7 @@ class EarlyBirdCallback(Callback):
             )
         if len(trainer.optimizers) != 1:
             raise InputError(f"the search follows one optimizer, the module has {len(trainer.optimizers)}")
+        self._refuse_averages(trainer)
         total = trainer.estimated_stepping_batches
         if total == float("inf"):
             raise InputError("the search needs a planned length: give the Trainer max_steps or max_epochs")
@@ -262,6 +269,21 @@ class EarlyBirdCallback(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the coefficients off after a fit that had no step to take."""
         self._abandon()
+
+    def _refuse_averages(self, trainer: Trainer) -> None:
+        """Raise InputError for a callback whose average of the weights would not be the model's any more."""
+        own: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        for name in (type(callback).__name__ for callback in own if isinstance(callback, _AVERAGES)):
+            if self.then == "continue":
+                raise InputError(
+                    f'{name} averages into a copy of the model, which then="continue" cannot prune along: use'
+                    ' then="stop", prune, and average in a fit of the small model'
+                )
+            if scored_by(self.config) == "coefficient":
+                raise InputError(
+                    f"{name} averages the weights without the coefficients that train beside them: give"
+                    ' score="squared-gradient" or "gradient"'
+                )
 
     def _abandon(self) -> None:
         driver, self._driver = self._driver, None

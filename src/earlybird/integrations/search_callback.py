@@ -110,6 +110,11 @@ class SearchCallback(DrivingCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Refuse another training than the search's: one that began again, after an out of memory for instance."""
+        if self.search.scaled and state.global_step:
+            raise InputError(
+                "a resumed training has loaded its gradient scaler's state after the search was made, which would"
+                " mistake the scale: use EarlyBirdCallback"
+            )
         if self.search.steps != state.global_step:
             raise InputError(
                 f"the search has seen {self.search.steps} steps, and a training begins at step {state.global_step}:"

@@ -82,6 +82,7 @@ class Search:
             `steps - 1 - draw.step`.
         learning_rate: of the coefficients; may be set anew at any step to follow a schedule.
         recorded: whether a record is kept, without which the search cannot be resumed.
+        scaled: whether it follows a scaler that is switched on.
 
     Raises:
         InputError: settings out of bounds, a model without the blocks to prune, a state that does not fit, a
@@ -119,6 +120,7 @@ class Search:
         self.steps = 0
         self.total_steps = total_steps
         self.recorded = recording is not None
+        self.scaled = scaler is not None and scaler.is_enabled()
         self.detection = Detection(
             config,
             self.anatomy,
@@ -128,7 +130,7 @@ class Search:
         )
         kinds = self.detection.kinds
         self._trained = self.detection.score == "coefficient"
-        if self._trained and scaler is not None and scaler.is_enabled():
+        if self._trained and self.scaled:
             raise InputError(
                 "coefficients are trained under a penalty, whose gradient a loss that is scaled for float16 may hold or"
                 ' not: with a scaler give score="squared-gradient" or "gradient", or use bfloat16'

@@ -6,7 +6,7 @@ the weight is large, and scaling the features themselves as much as there are fe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -186,6 +186,14 @@ class LookAtPrecision:
                 "training under float16 autocast scales the loss, and with it the gradients of the slimming"
                 " coefficients, by a number that changes: use bfloat16, or give the search its GradScaler, scaler="
             )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        """Nothing to look at in a copied model, unless its search is copied, too, and attaches anew."""
+        return _nothing_to_look_at
+
+
+def _nothing_to_look_at(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    """Leave the inputs as they are."""
 
 
 class UnshadowParameters:

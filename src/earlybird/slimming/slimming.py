@@ -160,16 +160,15 @@ class Slimming:
         """
         for place, each in enumerate(self._attached):
             if not all(reader.still_reads() for reader in each.readers):
-                each.remove()
-                self._attached[place] = self._attach(each.target, each.leaf)
-                forget_compiled_code()
+                self._attach_anew(place)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Coefficients on a copied model; its parameters come without the hooks that read their gradients."""
+        """Coefficients on a copied model, which comes with those hooks alone that scale."""
         copied = type(self).__new__(type(self))
         memo[id(self)] = copied
         vars(copied).update({name: copy.deepcopy(value, memo) for name, value in vars(self).items()})
-        copied.follow_weights()
+        for place in range(len(copied._attached)):
+            copied._attach_anew(place)
         return copied
 
     def _attach(self, target: Target, leaf: Tensor) -> _Attached:
@@ -179,6 +178,12 @@ class Slimming:
             return _Attached(target, leaf, [look, *_scale(target, leaf)])
         readers = read_gradients(scaled, leaf)
         return _Attached(target, leaf, [look, *(handle for each in readers for handle in each.handles)], readers)
+
+    def _attach_anew(self, place: int) -> None:
+        each = self._attached[place]
+        each.remove()
+        self._attached[place] = self._attach(each.target, each.leaf)
+        forget_compiled_code()
 
     def _take_off(self) -> None:
         for each in self._attached:
