@@ -61,20 +61,37 @@ def refusals(directory: Path) -> dict[str, Any]:
     wrapped = DistributedDataParallel(model_to_train())
     hooked = DistributedDataParallel(model_to_train())
     hooked.register_comm_hook(PowerSGDState(None), powerSGD_hook)
+    optimizers = [kind(wrapped.parameters()) for kind in (torch.optim.AdamW, torch.optim.LBFGS)]
     told = {
         "length": refusal(lambda: searched(total_steps=40 + rank)),
         "config": refusal(lambda: searched(replace(CONFIG, heads=0.5 - rank / 4))),
         "record": refusal(lambda: searched(recording=eb.Recording(directory / "new") if rank == 0 else None)),
         "disk": refusal(lambda: searched(recording=eb.Recording(record, resume=directory / "state"))),
         "ticket": refusal(lambda: eb.prune(wrapped, tickets[rank])),
+        "one-sided": refusal(lambda: eb.prune(wrapped, tickets[0], compensate=own if rank == 0 else None)),
+        "invalid": refusal(lambda: searched(replace(CONFIG, detector="fixed-time" if rank == 0 else "no-such"))),
+        "own-optimizer": refusal(lambda: eb.prune(wrapped, tickets[0], optimizer=optimizers[rank])),
         "batches": refusal(lambda: eb.prune(wrapped, tickets[0], compensate=own if rank == 0 else [])),
         "class": refusal(lambda: eb.prune(OwnWrapper(model_to_train()), tickets[0])),
         "hook": refusal(lambda: eb.prune(hooked, tickets[0])),
     }
+    optimizers.clear()
     before = [weakref.ref(parameter) for parameter in wrapped.parameters()]
     told["pruned"] = refusal(lambda: eb.prune(wrapped, tickets[0], compensate=own))
     alive = sum(reference() is not None for reference in before)
     told["freed"] = alive < len(before) and all(
         reference() is None or any(reference() is each for each in wrapped.parameters()) for reference in before
     )
+    told["buffer"] = buffer_of_its_own(tickets[0])
     return told
+
+
+def buffer_of_its_own(ticket: eb.Ticket) -> float:
+    """What each process has in a buffer that DDP leaves alone, after a cut, minus its rank."""
+    model = model_to_train()
+    model.register_buffer("own", torch.zeros(()))
+    wrapper = DistributedDataParallel(model, broadcast_buffers=False)
+    rank = torch.distributed.get_rank()
+    model.own.fill_(rank)
+    eb.prune(wrapper, ticket)
+    return float(model.own) - rank

@@ -86,6 +86,9 @@ def test_what_died_after_the_cut_goes_on_in_two_processes(alone, two):
         ("record", "recording is given in process 0 and not given in process 1"),
         ("disk", "not-mounted"),
         ("ticket", "the ticket is"),
+        ("one-sided", "compensate is given, with ridge=0.1"),
+        ("invalid", "detector is 'fixed-time' in process 0 and 'no-such' in process 1"),
+        ("own-optimizer", "LBFGS keeps"),
         ("batches", "compensate holds no batches"),
         ("class", "OwnWrapper is not torch's DistributedDataParallel itself"),
         ("hook", "keeps a PowerSGDState"),
@@ -102,3 +105,7 @@ def test_a_refusal_leaves_the_wrapper_to_be_pruned_and_nothing_holds_what_is_rem
     for process in two:
         assert process["refusals"]["pruned"] == "done"
         assert process["refusals"]["freed"]
+
+
+def test_a_cut_leaves_each_process_the_buffers_that_ddp_does_not_share(two):
+    assert [process["refusals"]["buffer"] for process in two] == [0.0, 0.0]

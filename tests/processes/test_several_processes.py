@@ -73,7 +73,8 @@ def test_every_process_draws_what_one_alone_draws(how, alone, tmp_path):
         assert outcome["settled"]
         assert outcome["folding"] < 1e-6
         assert outcome["pruning"] < 1e-6
-        assert ("FSDP" in outcome["refusal"]) == (how == "fsdp")
+        if how == "fsdp":
+            assert "FSDP" in outcome["refusal"]
 
 
 def test_with_dropout_by_different_seeds_every_process_draws_the_same_by_a_gradient_score(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Self, get_args
 
@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from earlybird.anatomy import Anatomy
+from earlybird.anatomy.agreement import together
 from earlybird.anatomy.distributed import is_first, several
 from earlybird.anatomy.paths import tensor_at
 from earlybird.anatomy.wrappers import unwrapped
@@ -28,7 +30,7 @@ from earlybird.surgery.data_parallel import data_parallel_around, refuse_to_rebu
 from earlybird.surgery.gradient_hooks import refuse_gradient_hooks
 from earlybird.surgery.optimizer import cannot_follow, cannot_follow_as_tried
 from earlybird.ticket import Ticket
-from earlybird.vocabulary import AtDraw
+from earlybird.vocabulary import KINDS, AtDraw, Kind
 
 _log = logging.getLogger(__name__)
 
@@ -107,15 +109,23 @@ class SearchDriver:
                 processes, "continue" without torch's DistributedDataParallel, with one that cannot be built anew, or
                 with an optimizer that cannot be taken along.
         """
-        refuse_removed_parameters(optimizer)
         around = None if wrapper is None else data_parallel_around(wrapper)
         if several() and around is None:
             config = _without_wrapper(config, then)
-        if then == "continue":
-            if around is not None:
-                refuse_to_rebuild(around)
-            trained = {name: each for name, each in unwrapped(model).named_parameters() if each.requires_grad}
-            _refuse_to_continue(cannot_follow(optimizer, trained) or cannot_follow_as_tried(optimizer))
+
+        def checked() -> Anatomy:
+            refuse_removed_parameters(optimizer)
+            anatomy = Anatomy.of(model)
+            if then == "continue":
+                if around is not None:
+                    refuse_to_rebuild(around)
+                parameters = _parameters_that_may_be_cut(model, anatomy.excluding(config.exclude), KINDS)
+                _refuse_to_continue(
+                    cannot_follow(optimizer, parameters) or cannot_follow_as_tried(optimizer, parameters)
+                )
+            return anatomy
+
+        anatomy = together(checked)
         config = config_to_continue(config) if then == "continue" else with_defaults(config)
         follow_weights = config.learning_rate is None
         if follow_weights and (rate := _highest_rate(optimizer)) > 0:
@@ -125,6 +135,7 @@ class SearchDriver:
             config,
             total_steps=total_steps,
             steps_per_epoch=steps_per_epoch,
+            anatomy=anatomy,
             recording=recording,
             scaler=scaler,
         )
@@ -269,13 +280,17 @@ def _refuse_what_cannot_follow(optimizer: torch.optim.Optimizer, model: nn.Modul
     Raises:
         InputError: see `cannot_follow`, of the parameters that may be cut.
     """
-    model, kinds = unwrapped(model), search.slimming.coefficients.keys()
-    blocks = [block for kind in kinds for block in search.anatomy.of_kind(kind)]
-    names = dict.fromkeys(part.parameter for block in blocks for part in block.parts)
-    refuse_gradient_hooks(model, names)
-    tensors = {name: tensor_at(model, name) for name in names}
-    parameters = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, nn.Parameter)}
+    parameters = _parameters_that_may_be_cut(model, search.anatomy, search.slimming.coefficients)
+    refuse_gradient_hooks(unwrapped(model), parameters)
     _refuse_to_continue(cannot_follow(optimizer, parameters))
+
+
+def _parameters_that_may_be_cut(model: nn.Module, anatomy: Anatomy, kinds: Iterable[Kind]) -> dict[str, nn.Parameter]:
+    blocks = [block for kind in kinds for block in anatomy.of_kind(kind)]
+    names = dict.fromkeys(part.parameter for block in blocks for part in block.parts)
+    inner = unwrapped(model)
+    tensors = {name: tensor_at(inner, name) for name in names}
+    return {name: tensor for name, tensor in tensors.items() if isinstance(tensor, nn.Parameter)}
 
 
 def _refuse_to_continue(reason: str) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch.utils.hooks import RemovableHandle
 from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
 
+from earlybird.anatomy.agreement import together
 from earlybird.anatomy.distributed import wait_for_all
 from earlybird.config import SearchConfig
 from earlybird.errors import InputError
@@ -125,12 +126,7 @@ class EarlyBirdCallback(DrivingCallback):
             refuse_before_the_draw(output, state.global_step)
             return
         self._refuse(args)
-        resumed = None
-        if state.global_step:
-            resumed = checkpoint_to_search_on(output, state.global_step)
-            if loads_by_name(self.trainer):
-                refuse_another(kwargs["model"], resumed)
-                load_older_names(kwargs["model"], resumed)
+        resumed = together(lambda: self._resumed(output, state.global_step, kwargs["model"]))
         self.ticket, self._cut = None, False
         self._driver = SearchDriver.begin(
             kwargs["model"],
@@ -204,6 +200,16 @@ class EarlyBirdCallback(DrivingCallback):
         self._cut = driver.pruned
         if driver.pruned:
             self._pruned.remember(model)
+
+    def _resumed(self, output: Path, step: int, model: torch.nn.Module) -> Path | None:
+        """The checkpoint that the training goes on from, its weights compared; None where it begins."""
+        if not step:
+            return None
+        checkpoint = checkpoint_to_search_on(output, step)
+        if loads_by_name(self.trainer):
+            refuse_another(model, checkpoint)
+            load_older_names(model, checkpoint)
+        return checkpoint
 
     def _refuse(self, args: TrainingArguments) -> None:
         """Raise InputError for a training that the search could not follow."""

@@ -104,9 +104,10 @@ def train_early_bird(
         model.load_state_dict(initial)
         optimizer = plain_optimizer(trainer.optimizer)
         own = optimizer if own_optimizer else None
-        wrapper = data_parallel_around(trainer.model_wrapped)
-        wanted = config.compensation if wrapper is not None or not several() else 0
-        prune_on(model, callback.ticket, callback.batches, wanted, optimizer=own, wrapper=wrapper)
+        # Of several processes each has a copy, around which the next training puts a new wrapper.
+        by_all = data_parallel_around(trainer.model_wrapped) is not None
+        wanted = config.compensation if by_all or not several() else 0
+        prune_on(model, callback.ticket, callback.batches, wanted, optimizer=own, by_all=by_all)
         _start_anew(trainer, optimizer if own_optimizer else None, own_scheduler)
         trainer.train()
         load_best_by_older_names(trainer)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from earlybird.anatomy import Anatomy
 from earlybird.anatomy.agreement import refuse_disagreement
-from earlybird.config import SearchConfig
+from earlybird.config import SearchConfig, plain_values
 from earlybird.search.recording import Recording
 
 
@@ -29,4 +27,4 @@ def refuse_another_search(
         "recording": "not given" if recording is None else "given",
         "resume": "not given" if recording is None or recording.resume is None else "given",
     }
-    refuse_disagreement(said | {each.name: repr(getattr(config, each.name)) for each in fields(config)})
+    refuse_disagreement(said | {name: repr(value) for name, value in plain_values(config).items()})

@@ -101,17 +101,22 @@ class Search:
         delay: int | None = None,
         scaler: torch.amp.GradScaler | None = None,
     ) -> None:
-        check_search_config(config)
-        check_run_length(total_steps, steps_per_epoch)
-        if delay is not None and delay < 0:
-            raise InputError(f"delay must be at least 0 steps, got {delay}")
-        self.anatomy = (Anatomy.of(model) if anatomy is None else anatomy).excluding(config.exclude)
-        if not self.anatomy.units:
-            raise InputError(f"{self.anatomy.model} has no units left to search")
-        self.config = config = with_defaults(with_amount(config, self.anatomy))
-        for kind in KINDS:
-            if getattr(config, kind) and kind not in self.anatomy.units:
-                raise InputError(f"{self.anatomy.lack_of(kind)}: give a ratio for the other kinds alone")
+        def checked() -> tuple[Anatomy, SearchConfig]:
+            check_search_config(config)
+            check_run_length(total_steps, steps_per_epoch)
+            if delay is not None and delay < 0:
+                raise InputError(f"delay must be at least 0 steps, got {delay}")
+            searched = (Anatomy.of(model) if anatomy is None else anatomy).excluding(config.exclude)
+            if not searched.units:
+                raise InputError(f"{searched.model} has no units left to search")
+            whole = with_defaults(with_amount(config, searched))
+            for kind in KINDS:
+                if getattr(whole, kind) and kind not in searched.units:
+                    raise InputError(f"{searched.lack_of(kind)}: give a ratio for the other kinds alone")
+            return searched, whole
+
+        self.anatomy, self.config = together(checked)
+        config = self.config
         refuse_another_search(config, self.anatomy, total_steps, steps_per_epoch, recording)
         together(recording.refuse_to_replace if recording is not None and is_first() else lambda: None)
         self.learning_rate = _LEARNING_RATE if config.learning_rate is None else config.learning_rate

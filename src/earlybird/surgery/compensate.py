@@ -16,7 +16,7 @@ from earlybird.anatomy.agreement import together
 from earlybird.anatomy.distributed import several
 from earlybird.anatomy.paths import tensor_at
 from earlybird.anatomy.projections import Projection, projection_at
-from earlybird.anatomy.wrappers import forget_compiled_code, is_lora
+from earlybird.anatomy.wrappers import called, forget_compiled_code, is_lora, unwrapped
 from earlybird.config import is_number
 from earlybird.errors import InputError, first_line
 from earlybird.surgery.moments import Moments
@@ -103,7 +103,8 @@ def compensated(
         plan: of its surgery.
         compensation: how, and on which batches.
         by_all: several processes hold the model, each refits it, and all take part with batches of their own.
-        runs: a model with the same weights to run in its place, sharded over the processes for instance.
+        runs: a model with the same weights to run in its place, sharded over the processes for instance, with what
+            wraps it.
 
     Returns:
         Path of a parameter -> its new value, of the shape, dtype and device that it has.
@@ -122,7 +123,7 @@ def compensated(
             "a model on the meta device cannot be run on batches to compensate on: give it its weights first"
         )
     runs = model if runs is None else runs
-    refits = _refits(model, plan, runs)
+    refits = _refits(model, plan, unwrapped(runs))
     batches = compensation.batches
     passes = _passes(refits, compensation)
     if len(passes) > 1 and iter(batches) is batches:
@@ -182,10 +183,11 @@ def _passes(refits: Sequence[_Refit], compensation: Compensation) -> list[list[_
 def _run(model: nn.Module, batches: Iterable[Batch], refits: Sequence[_Refit]) -> None:
     """Run the model on batches, and sum up what enters the projections."""
     device = next(model.parameters()).device
-    padding = Padding(model)
-    handles = [model.register_forward_pre_hook(padding, with_kwargs=True)]
+    inner, with_arguments = unwrapped(model), called(model)
+    padding = Padding(with_arguments)
+    handles = [with_arguments.register_forward_pre_hook(padding, with_kwargs=True)]
     handles += [
-        model.get_submodule(refit.projection.path).register_forward_pre_hook(_Adding(refit, padding))
+        inner.get_submodule(refit.projection.path).register_forward_pre_hook(_Adding(refit, padding))
         for refit in refits
     ]
     forget_compiled_code()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import Any
 
 from torch import distributed, nn
@@ -12,8 +13,10 @@ from earlybird.errors import InputError
 
 _SETTINGS = (
     *("device_ids", "output_device", "dim", "process_group", "find_unused_parameters", "gradient_as_bucket_view"),
-    *("static_graph", "skip_all_reduce_unused_params", "batched_grad_copy", "forward_sync_buffers"),
+    *("static_graph", "skip_all_reduce_unused_params", "batched_grad_copy"),
 )
+# Of the moment, not of the parameters: whether a loop is accumulating gradients.
+_OF_THE_LOOP = ("require_backward_grad_sync", "require_forward_param_sync")
 
 
 def data_parallel_around(model: nn.Module) -> DistributedDataParallel | None:
@@ -34,6 +37,10 @@ def refuse_to_rebuild(wrapper: DistributedDataParallel) -> None:
         reason = f"{type(wrapper).__name__} is not torch's DistributedDataParallel itself"
     elif getattr(wrapper, "mixed_precision", None) is not None or getattr(wrapper, "_delay_all_reduce_params", None):
         reason = "it has a mixed precision of its own, or parameters that are reduced later"
+    elif getattr(wrapper, "_use_python_reducer", False):
+        reason = "torch.compile reduces its gradients (optimize_ddp='python_reducer')"
+    elif distributed.get_world_size(wrapper.process_group) != distributed.get_world_size():
+        reason = "it is one of several groups of processes"
     for hook, state in _hooks_of(wrapper):
         if state is not None and not isinstance(state, distributed.ProcessGroup):
             reason = f"its communication hook {getattr(hook, '__name__', hook)} keeps a {type(state).__name__}"
@@ -57,16 +64,20 @@ def rebuild(wrapper: DistributedDataParallel) -> None:
     refuse_to_rebuild(wrapper)
     known = inspect.signature(DistributedDataParallel).parameters
     settings: dict[str, Any] = {name: getattr(wrapper, name) for name in _SETTINGS if name in known}
-    if "forward_sync_buffers" not in known:
-        settings["broadcast_buffers"] = wrapper.broadcast_buffers
-    if not wrapper.bucket_bytes_cap_default:
+    if not getattr(wrapper, "forward_sync_buffers", True) or not getattr(wrapper, "broadcast_buffers", True):
+        settings["broadcast_buffers"] = False  # nor now: each process may have its own
+    if sizes := getattr(wrapper, "bucket_bytes_cap_list", None):
+        settings["bucket_cap_mb_list"] = [size / 2**20 for size in sizes]
+    elif not wrapper.bucket_bytes_cap_default:
         settings["bucket_cap_mb"] = wrapper.bucket_bytes_cap / 2**20
-    new = DistributedDataParallel(wrapper.module, **settings)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+        new = DistributedDataParallel(wrapper.module, **settings)
     for hook, state in _hooks_of(wrapper):
         new.register_comm_hook(state, hook)
     of_every_module = vars(nn.Module())
     for name, value in vars(new).items():
-        if name not in of_every_module:
+        if name not in of_every_module and name not in _OF_THE_LOOP:
             setattr(wrapper, name, value)
 
 

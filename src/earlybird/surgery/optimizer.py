@@ -137,22 +137,27 @@ def cannot_follow(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.
     return ""
 
 
-def cannot_follow_as_tried(optimizer: torch.optim.Optimizer) -> str:
+def cannot_follow_as_tried(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]) -> str:
     """As `cannot_follow`, of an optimizer without a state: another of its kind makes a step on a small matrix.
 
-    "" too where it cannot be tried so, because it wants other arguments, a closure, or another device.
+    It has the settings of the groups that hold the parameters. "" too where it cannot be tried so, because it wants
+    other arguments, a closure, or another device.
     """
+    wanted = {id(parameter) for parameter in parameters.values()}
     for each in _optimizers_in(optimizer):
-        kind = type(each)
-        known = inspect.signature(kind).parameters
-        settings = {name: value for name, value in each.defaults.items() if name in known}
-        matrix = nn.Parameter(torch.zeros(4, 3))
-        matrix.grad = torch.ones(4, 3)
-        with contextlib.suppress(Exception):  # of whatever class an optimizer's own checks raise
-            trial = kind([matrix], **settings)
-            trial.step()
-            if reason := cannot_follow(trial, {"a weight": matrix}):
-                return reason
+        known = inspect.signature(type(each)).parameters
+        for group in each.param_groups:
+            if not wanted.intersection(map(id, group["params"])):
+                continue
+            matrix = nn.Parameter(torch.zeros(4, 3))
+            matrix.grad = torch.ones(4, 3)
+            # Whatever class an optimizer's own checks raise, and whatever it draws.
+            with contextlib.suppress(Exception), torch.random.fork_rng(devices=()):
+                settings = {name: value for name, value in group.items() if name in known and name != "params"}
+                trial = type(each)([matrix], **settings)
+                trial.step()
+                if reason := cannot_follow(trial, {"a weight": matrix}):
+                    return reason
     return ""
 
 

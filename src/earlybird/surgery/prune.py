@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import weakref
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from earlybird.anatomy import Anatomy
-from earlybird.anatomy.agreement import refuse_disagreement
+from earlybird.anatomy.agreement import refuse_disagreement, together
 from earlybird.anatomy.distributed import refuse_sharded
 from earlybird.anatomy.wrappers import unwrapped
 from earlybird.errors import InputError
@@ -26,6 +26,8 @@ from earlybird.surgery.plan import SurgeryPlan, plan_surgery
 from earlybird.surgery.remove_units import remove_units
 from earlybird.surgery.removed_parameters import tell_of_removed
 from earlybird.ticket import Ticket
+
+T = TypeVar("T")
 
 
 def prune(
@@ -93,6 +95,7 @@ def prune_in(
     compensation: Compensation | None = None,
     patterns: Patterns = (),
     inputs: Mapping[str, Any] | None = None,
+    by_all: bool = False,
 ) -> Model:
     """As `prune`, of a model that is anywhere inside a wrapper for several processes, as in a LightningModule's.
 
@@ -104,34 +107,60 @@ def prune_in(
         compensation: how to refit, and on which batches.
         patterns: of families that earlybird does not know.
         inputs: of the model's forward pass.
+        by_all: all of several processes prune their copies now, also without a wrapper to be built anew.
 
     Raises:
         InputError: see `prune`.
     """
     inner = unwrapped(model)
-    refuse_while_slimming(inner)
-    if ticket is None:
-        raise InputError(
-            "there is no ticket, got None: of a search, the masks have not settled; search.draw_now() draws at"
-            " the newest step"
-        )
-    if optimizer is not None and not (hasattr(optimizer, "param_groups") and hasattr(optimizer, "state")):
-        raise InputError(f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}")
-    refuse_sharded(inner)
-    if wrapper is not None:
-        refuse_to_rebuild(wrapper)
-        refuse_disagreement({"the ticket": masks_digest(ticket)})
-    plan = plan_surgery(Anatomy.of(inner, patterns=patterns), ticket)
+    by_all = by_all or wrapper is not None
+    in_all = together if by_all else _in_this_process
+    if by_all:
+        refuse_another_cut(ticket, optimizer, compensation)
+
+    def prepared() -> tuple[SurgeryPlan, list[OptimizerUpdate]]:
+        refuse_while_slimming(inner)
+        if ticket is None:
+            raise InputError(
+                "there is no ticket, got None: of a search, the masks have not settled; search.draw_now() draws at"
+                " the newest step"
+            )
+        if optimizer is not None and not (hasattr(optimizer, "param_groups") and hasattr(optimizer, "state")):
+            raise InputError(f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}")
+        refuse_sharded(inner)
+        if wrapper is not None:
+            refuse_to_rebuild(wrapper)
+        plan = plan_surgery(Anatomy.of(inner, patterns=patterns), ticket)
+        return plan, [] if optimizer is None or not plan.cuts else plan_update(optimizer, inner, plan)
+
+    plan, updates = in_all(prepared)
     if not plan.cuts:
         return model
-    updates = [] if optimizer is None else plan_update(optimizer, inner, plan)
-    refits = {}
-    if compensation is not None:
-        refits = compensated(inner, plan, compensation, by_all=wrapper is not None)
-    carry_out(plan, inner, updates, refits=refits, patterns=patterns, inputs=inputs)
+    refits = {} if compensation is None else compensated(inner, plan, compensation, by_all=by_all)
+    in_all(lambda: carry_out(plan, inner, updates, refits=refits, patterns=patterns, inputs=inputs))
     if wrapper is not None:
         rebuild(wrapper)
     return model
+
+
+def _in_this_process(action: Callable[[], T]) -> T:
+    return action()
+
+
+def refuse_another_cut(
+    ticket: Ticket | None, optimizer: torch.optim.Optimizer | None, compensation: Compensation | None
+) -> None:
+    """Raise InputError in every process where one of them would prune otherwise than the first."""
+    how = "not given"
+    if compensation is not None:
+        how = f"given, with ridge={compensation.ridge}, method={compensation.method}, memory={compensation.memory}"
+    refuse_disagreement(
+        {
+            "the ticket": "None" if ticket is None else _masks_digest(ticket),
+            "optimizer": "not given" if optimizer is None else "given",
+            "compensate": how,
+        }
+    )
 
 
 def carry_out(
@@ -165,7 +194,7 @@ def carry_out(
     tell_of_removed(before, model)
 
 
-def masks_digest(ticket: Ticket) -> str:
+def _masks_digest(ticket: Ticket) -> str:
     """Short hash of what a ticket keeps."""
     content = hashlib.sha256()
     for kind, mask in sorted(ticket.masks.items()):

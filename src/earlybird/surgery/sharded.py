@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,8 +11,9 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
 from earlybird.anatomy import Anatomy
-from earlybird.anatomy.agreement import from_all, refuse_disagreement, together
+from earlybird.anatomy.agreement import from_all, together
 from earlybird.anatomy.distributed import is_first, is_sharded_tensor, refuse_sharded
+from earlybird.anatomy.paths import below
 from earlybird.anatomy.wrappers import unwrapped
 from earlybird.errors import InputError
 from earlybird.slimming.scaling import refuse_while_slimming
@@ -19,7 +21,7 @@ from earlybird.surgery.apply_mask import Patterns
 from earlybird.surgery.compensate import Batch, Compensation, compensated
 from earlybird.surgery.optimizer import cannot_follow_as_tried, sliced
 from earlybird.surgery.plan import SurgeryPlan, plan_surgery
-from earlybird.surgery.prune import carry_out, masks_digest
+from earlybird.surgery.prune import carry_out, refuse_another_cut
 from earlybird.ticket import Ticket
 
 
@@ -60,32 +62,37 @@ def prune_sharded(
         without an optimizer, and in all processes but the first.
 
     Raises:
-        InputError: in every process: the models do not have the same tensors, a search is attached still, the tickets
-            differ, the optimizer's state cannot be sliced (Adafactor); and see `earlybird.prune`.
+        InputError: in every process: the models do not have the same tensors, a search is attached still, the processes
+            do not give the same, the optimizer's state cannot be sliced (Adafactor); and see `earlybird.prune`. A batch
+            that the model does not take in one process alone leaves the others waiting, as in a training step.
     """
     inner, plain = unwrapped(model), unwrapped(whole)
-    refuse_while_slimming(inner)
-    refuse_sharded(plain)
-    refuse_disagreement({"the ticket": masks_digest(ticket)})
-    if optimizer is not None and (reason := cannot_follow_as_tried(optimizer)):
-        raise InputError(f"{reason}: prune without optimizer=, and make a new one")
-    for module in inner.modules():
+    for module in model.modules():
         if isinstance(module, FSDPModule):
             module.reshard()  # an evaluation leaves the outermost one's parameters whole
+    compensation = None if compensate is None else Compensation(list(compensate), ridge)
+    refuse_another_cut(ticket, optimizer, compensation)
+    together(lambda: _refuse(inner, plain, optimizer))
     _gather_weights(inner, plain)
-    plan = plan_surgery(Anatomy.of(plain, patterns=patterns), ticket)
-    state = {} if optimizer is None else _sliced_state(model, optimizer, plain, plan)
+    plan = together(lambda: plan_surgery(Anatomy.of(plain, patterns=patterns), ticket))
+    if plan.emptied and optimizer is not None:
+        raise InputError(
+            f"{plan.emptied[0].name} loses its last unit, and torch cannot spread an optimizer's state of a parameter"
+            " without elements over processes: prune without optimizer=, and make a new one"
+        )
+    state = {} if optimizer is None else _sliced_state(model, optimizer, whole, plan)
     refits: Mapping[str, Tensor] = {}
-    if compensate is not None:
-        batches = list(compensate)
-        batches = batches[: min(from_all(len(batches)))]
-        refits = compensated(plain, plan, Compensation(batches, ridge), by_all=True, runs=inner)
-    carry_out(plan, plain, [], refits=refits, patterns=patterns)
+    if compensation is not None:
+        batches = list(compensation.batches)
+        fewest = replace(compensation, batches=batches[: min(from_all(len(batches)))])
+        refits = compensated(plain, plan, fewest, by_all=True, runs=model)
+    together(lambda: carry_out(plan, plain, [], refits=refits, patterns=patterns))
     return state
 
 
-def _gather_weights(model: nn.Module, whole: nn.Module) -> None:
-    """Copy the parameters and buffers of a sharded model into a plain one."""
+def _refuse(model: nn.Module, whole: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
+    refuse_while_slimming(model)
+    refuse_sharded(whole)
     parts, targets = model.state_dict(), whole.state_dict()
     if other := parts.keys() ^ targets.keys():
         raise InputError(
@@ -99,7 +106,16 @@ def _gather_weights(model: nn.Module, whole: nn.Module) -> None:
                 f"the plain model to gather the sharded one into must have the same tensors, but {name} is"
                 f" {tuple(target.shape)} in {target.dtype} there, and {tuple(part.shape)} in {part.dtype} here"
             )
-        target.copy_(_gathered(part))
+    trained = dict(model.named_parameters())
+    if optimizer is not None and (reason := cannot_follow_as_tried(optimizer, trained)):
+        raise InputError(f"{reason}: prune without optimizer=, and make a new one")
+
+
+def _gather_weights(model: nn.Module, whole: nn.Module) -> None:
+    """Copy the parameters and buffers of a sharded model into a plain one."""
+    targets = whole.state_dict()
+    for name, part in model.state_dict().items():
+        targets[name].copy_(_gathered(part))
 
 
 def _gathered(part: Tensor) -> Tensor:
@@ -119,26 +135,29 @@ def _sliced_state(
 
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     state: dict[str, Any] = get_optimizer_state_dict(model, optimizer, options=options)
+    return together(lambda: _cut(state, whole, plan) if is_first() else {})
 
-    def cut() -> dict[str, Any]:
-        if not is_first():
-            return {}
-        of_parameters = state["state"]
-        for name, original in plan.copies.items():
-            if original in of_parameters:
-                of_parameters[name] = of_parameters[original]
-        for group in state["param_groups"]:
-            group["params"] += [name for name, original in plan.copies.items() if original in group["params"]]
-        shapes = {name: parameter.shape for name, parameter in whole.named_parameters()}
-        for name, own in of_parameters.items():
-            for key, value in own.items():
-                wrong = isinstance(value, Tensor) and value.numel() > 1 and value.shape != shapes.get(name, value.shape)
-                if wrong:
-                    raise InputError(
-                        f"the optimizer keeps {key} of {name} in the shape {tuple(value.shape)}, not the parameter's,"
-                        " and cannot be sliced: prune without optimizer=, and make a new one"
-                    )
-        state["state"] = {name: sliced(name, own, plan) for name, own in of_parameters.items()}
-        return state
 
-    return together(cut)
+def _cut(state: dict[str, Any], whole: nn.Module, plan: SurgeryPlan) -> dict[str, Any]:
+    """The whole state of an optimizer, names being those in `whole`, cut along with what is inside that."""
+    inner = unwrapped(whole)
+    around = next(below(path, "") for path, module in whole.named_modules() if module is inner)
+    of_parameters = state["state"]
+    for name, original in plan.copies.items():
+        if around + original in of_parameters:
+            of_parameters[around + name] = of_parameters[around + original]
+    for group in state["param_groups"]:
+        group["params"] += [
+            around + name for name, original in plan.copies.items() if around + original in group["params"]
+        ]
+    shapes = {name: parameter.shape for name, parameter in whole.named_parameters()}
+    shapes |= {around + name: shapes[around + original] for name, original in plan.copies.items()}
+    for name, own in of_parameters.items():
+        for key, value in own.items():
+            if isinstance(value, Tensor) and value.numel() > 1 and value.shape != shapes.get(name):
+                raise InputError(
+                    f"the optimizer keeps {key} of {name} in the shape {tuple(value.shape)}, not that of a parameter of"
+                    " the plain model, and cannot be sliced: prune without optimizer=, and make a new one"
+                )
+    state["state"] = {name: sliced(name.removeprefix(around), own, plan) for name, own in of_parameters.items()}
+    return state
