@@ -155,7 +155,7 @@ def test_every_detector_is_asked_at_a_budget_without_a_record_that_was_counted_s
 
 
 def test_a_run_is_inspected_as_its_record_was_counted(run):
-    for options in (["--length", "64"], ["--flops", "0.5"]):
+    for options in (["--tokens", "64"], ["--flops", "0.5"]):
         with pytest.raises(InputError, match="a run is inspected at every budget"):
             CliRunner().invoke(app, ["inspect", str(run), *options], catch_exceptions=False)
 

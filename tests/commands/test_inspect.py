@@ -46,7 +46,7 @@ def test_flops_are_those_of_the_example(tmp_path):
 
 def inspected_text(directory, length):
     build("bert").config.save_pretrained(directory)
-    return inspected(directory, "--length", length)["flops"]
+    return inspected(directory, "--tokens", length)["flops"]
 
 
 def test_it_prints_blocks_and_costs(tmp_path):

@@ -210,7 +210,7 @@ def test_a_module_of_the_users_own_has_no_known_example():
 
 def test_inspect_tells_what_it_would_mean(tmp_path):
     hf.BertConfig(**TEXT).save_pretrained(tmp_path)
-    asked = ["inspect", str(tmp_path), "--examples", "1", "--length", "64", "--milliseconds"]
+    asked = ["inspect", str(tmp_path), "--examples", "1", "--tokens", "64", "--milliseconds"]
     run = CliRunner().invoke(app, [*asked, "1e9"])
     assert "is met as it is: a forward pass takes" in str(run.exception)
     steadily(next(path for path in tables() if json.loads(path.read_text())["model"]["tokens"] == 64))

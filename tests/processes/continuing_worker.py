@@ -4,7 +4,8 @@ LOOP is trainer, lightning, plain, fsdp, or plain-static and plain-views by othe
 each of several processes takes its part of each global batch. What it has seen goes into `process-RANK.json`, per loop:
 the loss of every global batch, the ticket's step and masks, and sums of the weights. With --die-at the last process
 ends itself in the Trainer's training; with LOOP resumed that goes on from the newest checkpoint in --died, by the small
-network. LOOP refusals tells what processes that do not agree are told.
+network. LOOP rewound trains the small network from the initial weights, twice. LOOP refusals says what processes that
+do not agree are told.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,6 +117,17 @@ def stepped(model: nn.Module, optimizer: torch.optim.Optimizer, batch: dict[str,
     return mean_over_processes(loss)
 
 
+def rewound(directory: Path) -> list[dict[str, Any]]:
+    """Twice the whole way by a Trainer, the second time where the first one's files lie."""
+    trainings = []
+    for _ in range(2):
+        small = Trainer(model_to_train(), trainer_settings(directory / "rewound"), train_dataset=examples())
+        ticket = train_early_bird(small, replace(CONFIG, detector="hamming", threshold=None), weights="rewind")
+        assert isinstance(small.model, nn.Module)
+        trainings.append(outcome(dict(small.model.named_parameters()), ticket, []))
+    return trainings
+
+
 class Losses(TrainerCallback):
     """Notes the loss of every step as the Trainer logs it, averaged over the processes; ends the last at a step."""
 
@@ -135,15 +148,23 @@ class Losses(TrainerCallback):
 
 
 def trainer(directory: Path, die_at: int | None = None, *, resume: bool = False) -> dict[str, Any]:
-    _, processes = rank_and_processes()
-    examples = [
-        {"input_ids": ids, "labels": label}
-        for batch in batches()
-        for ids, label in zip(batch["input_ids"], batch["labels"], strict=True)
-    ]
     output = directory / "trainer"
     newest = str(max(output.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))) if resume else None
-    arguments = TrainingArguments(
+    model = model_to_train() if newest is None else eb.load(newest)
+    noted = Losses(die_at)
+    small = Trainer(model, trainer_settings(output), train_dataset=examples(), callbacks=[noted])
+    ticket = None
+    if newest is not None:
+        small.train(resume_from_checkpoint=newest)
+    else:
+        ticket = train_early_bird(small, CONFIG, weights="continue")
+    assert small.state.global_step == STEPS
+    return outcome(dict(model.named_parameters()), ticket, noted.losses)
+
+
+def trainer_settings(output: Path) -> TrainingArguments:
+    _, processes = rank_and_processes()
+    return TrainingArguments(
         str(output),
         max_steps=STEPS,
         per_device_train_batch_size=BATCH // processes,
@@ -157,16 +178,14 @@ def trainer(directory: Path, die_at: int | None = None, *, resume: bool = False)
         disable_tqdm=True,
         use_cpu=True,
     )
-    model = model_to_train() if newest is None else eb.load(newest)
-    noted = Losses(die_at)
-    small = Trainer(model, arguments, train_dataset=examples, callbacks=[noted])
-    ticket = None
-    if newest is not None:
-        small.train(resume_from_checkpoint=newest)
-    else:
-        ticket = train_early_bird(small, CONFIG, weights="continue")
-    assert small.state.global_step == STEPS
-    return outcome(dict(model.named_parameters()), ticket, noted.losses)
+
+
+def examples() -> list[dict[str, Tensor]]:
+    return [
+        {"input_ids": ids, "labels": label}
+        for batch in batches()
+        for ids, label in zip(batch["input_ids"], batch["labels"], strict=True)
+    ]
 
 
 class Classifier(pl.LightningModule):
@@ -227,10 +246,11 @@ def main() -> None:
     if processes > 1:
         torch.distributed.init_process_group("gloo")
     directory = arguments.directory
-    loops: dict[str, Callable[[], dict[str, Any]]] = {
+    loops: dict[str, Callable[[], Any]] = {
         "trainer": lambda: trainer(directory, arguments.die_at),
         "resumed": lambda: trainer(arguments.died, resume=True),
         "lightning": lambda: lightning(directory),
+        "rewound": lambda: rewound(directory),
         "fsdp": fsdp_loop,
         "refusals": lambda: refusals(directory),
         **{name: partial(plain_loop, settings) for name, settings in DDP_SETTINGS.items()},

@@ -36,7 +36,7 @@ def outcomes(directory: Path, processes: int, *arguments: str) -> list[dict[str,
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return outcomes(tmp_path_factory.mktemp("alone"), 1, "plain", "trainer", "lightning")[0]
+    return outcomes(tmp_path_factory.mktemp("alone"), 1, "plain", "trainer", "lightning", "rewound")[0]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     died, lived = tmp_path_factory.mktemp("died"), tmp_path_factory.mktemp("lived")
     assert launch(died, 2, "trainer", "--die-at", "25").returncode != 0
     assert not list(died.glob("process-*.json"))
-    loops = ("trainer", "resumed", "plain", "plain-static", "plain-views", "fsdp", "refusals", "lightning")
+    loops = ("trainer", "resumed", "rewound", "plain", "plain-static", "plain-views", "fsdp", "refusals", "lightning")
     return outcomes(lived, 2, *loops, "--died", str(died))
 
 
@@ -69,6 +69,15 @@ def test_two_processes_draw_cut_refit_and_train_on_as_one_does(loop, same, alone
     assert len(first["losses"]) == 40
     assert first["losses"] == pytest.approx(alone[same]["losses"], abs=1e-5)
     assert first["weights"] == pytest.approx(alone[same]["weights"], abs=1e-4)
+
+
+def test_the_rewound_small_network_is_the_same_in_every_process_and_refitted_as_in_one(alone, two):
+    for process in two:
+        first, again = process["rewound"]
+        assert first == again
+        assert first["step"] < 15
+        assert first["masks"] == alone["rewound"][0]["masks"]
+        assert first["weights"] == pytest.approx(alone["rewound"][0]["weights"], abs=1e-4)
 
 
 def test_what_died_after_the_cut_goes_on_in_two_processes(alone, two):

@@ -41,15 +41,12 @@ def import_recordings(
 
 
 @app.command()
-@with_settings(PruningConfig, leaving=["tokens"])  # `length` says it
+@with_settings(PruningConfig)
 def inspect(
     model: Annotated[
         str, typer.Argument(help="A hub name, a directory, or a config.json alone; or a run's.", metavar="MODEL")
     ],
     settings: dict[str, Any],
-    length: Annotated[
-        int | None, typer.Option(help="Tokens of an example, of which FLOPs and milliseconds are; by default 128.")
-    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print a model's attention heads, MLP neurons and experts, block by block, its parameters and FLOPs; and pruned.
@@ -57,18 +54,18 @@ def inspect(
     Of a run, print what its record says of every budget: what is kept of the evidence against what it costs.
     """
     if (Path(model) / "recipe.yaml").is_file():
-        if settings or length is not None:
+        if settings:
             raise InputError(
                 "a run is inspected at every budget, as its record was counted: leave out what is to be pruned, and"
-                " --length; or draw by it"
+                " --tokens; or draw by it"
             )
         _inspect_run(Path(model), as_json=as_json)
         return
     from earlybird.checkpoint.inspection import inspect_model
 
     quieten_libraries()
-    length = PruningConfig().tokens if length is None else length
-    found = inspect_model(model, PruningConfig(**settings, tokens=length), length=length)
+    config = PruningConfig(**settings)
+    found = inspect_model(model, config, length=config.tokens)
     show(found.as_json(), str(found), as_json)
 
 
