@@ -26,7 +26,7 @@ def outcome(run: Run) -> list[Markup]:
     """The section's parts."""
     if run.summary is None:
         return [missing(run.missing["summary"])]
-    parts = [*_chart(run.summary), element("div", _table(run), class_="outcomes")]
+    parts = [*_chart(run), element("div", _table(run), class_="outcomes")]
     if "dense" not in run.summary:
         parts.append(missing("No dense network was trained, so there is nothing to compare with."))
     if "random" not in run.summary:
@@ -35,17 +35,25 @@ def outcome(run: Run) -> list[Markup]:
     return parts
 
 
-def _chart(summary: Mapping[str, Any]) -> list[Markup]:
+def _chart(run: Run) -> list[Markup]:
     """Accuracy against the cost of the training, in percent of dense training's where there is one."""
+    summary = run.summary or {}
+    # Their ratio asks for no batch size.
     costs = {key: training_flops(summary, key) for key in trained_networks(summary)}
     dense = costs.get("dense")
-    axis, write = "training FLOPs, search included", amount
+    axis = "training FLOPs, search included"
     if dense:
         costs = {key: None if cost is None else 100 * cost / dense for key, cost in costs.items()}
-        axis, write = f"{axis}, in percent of dense training's", lambda value: f"{value:.0f}%"
+        axis += ", in percent of dense training's"
+    else:
+        costs = training_costs(run)
     points = points_of(summary, costs)
     if not points:
         return []
+
+    def write(cost: float) -> str:
+        return f"{cost:.0f}%" if dense else amount(cost)
+
     title = metric_title(deciding_metric(summary))
     return [
         element("h3", f"{title[0].upper() + title[1:]} against the cost of training"),
