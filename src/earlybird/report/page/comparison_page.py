@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from earlybird.atomic_write import write_whole
 from earlybird.errors import InputError
@@ -51,7 +53,7 @@ def comparison_page(comparison: Comparison) -> Markup:
     return document(f"{runs[0].name} and {runs[1].name}", content)
 
 
-def _verdict(summary: dict[str, object]) -> str:
+def _verdict(summary: Mapping[str, Any]) -> str:
     try:
         return verdict(summary)
     except InputError as error:
