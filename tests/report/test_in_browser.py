@@ -13,6 +13,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from earlybird.report.analysis import analyse
+from earlybird.report.comparison import compare_runs
+from earlybird.report.page.comparison_page import write_comparison
 from earlybird.report.run import read_run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -113,3 +115,50 @@ def test_a_layer_can_be_picked(opened: Callable[..., Page]) -> None:
     before = page.evaluate(visible)
     page.locator("#coefficients-heads-pick").select_option(index=1)
     assert 0 < page.evaluate(visible) < before
+
+
+@pytest.mark.parametrize("lacking", ["scripts", "decompression"])
+def test_a_browser_that_cannot_plot_shows_the_tables_and_says_so(
+    browser: Browser, finished: Path, lacking: str
+) -> None:
+    context = browser.new_context(java_script_enabled=lacking != "scripts")
+    context.add_init_script("delete window.DecompressionStream")
+    page = context.new_page()
+    page.goto((finished / "report.html").as_uri())
+    expect(page.locator(".instead")).to_contain_text("their numbers stand in the tables")
+    expect(page.locator(".plot").first).to_be_hidden()
+    page.get_by_text("The same in numbers").first.click()
+    expect(page.get_by_role("table", name="Nuclear norm of the masks, in numbers")).to_be_visible()
+    expect(page.locator(".cost svg")).to_be_visible()
+    context.close()
+
+
+def test_the_sentence_on_plots_is_hidden_where_there_are_plots(opened: Callable[..., Page]) -> None:
+    expect(opened().locator(".instead")).to_be_hidden()
+
+
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+def test_the_first_screen_shows_accuracy_against_cost(opened: Callable[..., Page], viewport: dict[str, int]) -> None:
+    box = opened(viewport=viewport).locator(".cost svg").bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= viewport["height"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+def test_axe_finds_no_violation_in_two_runs_side_by_side(
+    browser: Browser,
+    finished: Path,
+    tmp_path: Path,
+    write_run: Callable[..., Any],
+    scheme: str,
+    viewport: dict[str, int],
+) -> None:
+    write_run(tmp_path / "other", steps=600, seed=1)
+    written = write_comparison(compare_runs(finished, tmp_path / "other"), tmp_path / "page.html")
+    page = browser.new_page(viewport=viewport, color_scheme=scheme)
+    page.goto(written.as_uri())
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    page.close()

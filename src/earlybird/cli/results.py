@@ -9,17 +9,41 @@ import typer
 
 from earlybird.cli.application import app, show
 from earlybird.cli.options import AsJson, RunPath, with_settings
-from earlybird.cli.show_results import REPORT_PACKAGES, show_results
+from earlybird.cli.show_results import REPORT_PACKAGES, show_comparison, show_results
 from earlybird.config import DetectorConfig, PruningConfig
 from earlybird.errors import InputError
 from earlybird.extras import require
 
 
 @app.command()
-def report(run_path: RunPath, as_json: AsJson = False) -> None:
-    """Write summary.json, report.html and the figures of a run, or the table of a sweep, finished or not."""
+def report(
+    run_path: RunPath,
+    other: Annotated[
+        Path | None, typer.Argument(help="A second run of the same task: show both side by side.", metavar="[RUN]")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the page of two runs goes, by default into the first.", metavar="FILE", dir_okay=False
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write summary.json, report.html and the figures of a run, or the table of a sweep, finished or not.
+
+    Of two runs of one task, write one page that shows them side by side.
+    """
     from earlybird.recipes.sweep.directory import SweepDirectory
 
+    if other is not None:
+        for each in (run_path, other):
+            if SweepDirectory(each).is_sweep():
+                raise InputError(f"{each} is a sweep: to compare two of its cells, give {each / 'cells'}/NAME of each")
+        _require_report("earlybird report")
+        show_comparison(run_path, other, output, as_json=as_json)
+        return
+    if output is not None:
+        raise InputError("--output is for the page of two runs: give a second one")
     if SweepDirectory(run_path).is_sweep():
         from earlybird.cli.sweeps import show_sweep
 

@@ -41,6 +41,38 @@ def show_results(root: Path, *, as_json: bool) -> None:
     console.print(f"Report: {page}", soft_wrap=True, markup=False)
 
 
+def show_comparison(first: Path, second: Path, output: Path | None, *, as_json: bool) -> None:
+    """Write the page that shows two runs side by side, and print how they differ."""
+    from rich.console import Console
+
+    from earlybird.cli.tables import results_table
+    from earlybird.recipes.run_directory import RESULT, RunDirectory
+    from earlybird.recipes.stages.summary import summarise
+    from earlybird.report.comparison import NAMES, compare_runs
+    from earlybird.report.page.comparison_page import write_comparison
+
+    for root in (first, second):
+        # Of a run that only its summary is left of, that is taken.
+        if root.is_dir() and any(root.rglob(RESULT)):
+            summarise(RunDirectory(root))
+    comparison = compare_runs(first, second)
+    page = write_comparison(comparison, output or first / f"compared-with-{second.resolve().name}.html")
+    if as_json:
+        runs = {
+            name: {"run": str(run.root), **(run.summary or {})}
+            for name, run in zip(NAMES, comparison.runs, strict=True)
+        }
+        content = {"headline": comparison.headline, **runs, "differences": comparison.differences, "page": str(page)}
+        print(json.dumps(content, indent=1))
+        return
+    console = Console()
+    for name, run in zip(NAMES, comparison.runs, strict=True):
+        console.print(f"{name}: {run.root}", soft_wrap=True, markup=False)
+        console.print(results_table(run.summary or {}))
+    console.print(comparison.headline, soft_wrap=True, markup=False)
+    console.print(f"Side by side: {page}", soft_wrap=True, markup=False)
+
+
 def _written_report(root: Path) -> str:
     """Where the report was written, or what it lacks: a job is not lost for that."""
     if sentence := lacking(REPORT_PACKAGES, extra="report", what="the report"):

@@ -14,9 +14,8 @@ from earlybird.vocabulary import Kind
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 # More lines than this are a carpet: quantiles say more.
 _MOST_LINES = 256
-# What a page can draw without stutter, over all lines together.
-_MOST_POINTS = 40_000
-_QUANTILE_POINTS = 400
+# What a page can draw without stutter and carry in a few ten thousand bytes, over all lines together.
+_MOST_POINTS = 20_000
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,15 @@ def coefficients(trajectory: Trajectory, kind: Kind) -> Coefficients:
     """
     total = sum(trajectory.shape.units[kind])
     if kind != "neurons" and total <= _MOST_LINES:
-        most = min(1000, max(100, _MOST_POINTS // max(1, total)))
-        steps = sampled_steps(trajectory.steps, most)
+        steps = sampled_steps(trajectory.steps, _points_of(total))
         return CoefficientLines(steps, coefficients_at(trajectory, kind, steps), trajectory.shape.units[kind])
-    return coefficient_quantiles(trajectory, kind, sampled_steps(trajectory.steps, _QUANTILE_POINTS))
+    lines = len(QUANTILES) * (1 + len(trajectory.shape.units[kind]))
+    return coefficient_quantiles(trajectory, kind, sampled_steps(trajectory.steps, _points_of(lines)))
+
+
+def _points_of(lines: int) -> int:
+    """Points of each of so many lines."""
+    return min(1000, max(100, _MOST_POINTS // max(1, lines)))
 
 
 def coefficient_quantiles(trajectory: Trajectory, kind: Kind, steps: NDArray[np.int64]) -> CoefficientQuantiles:

@@ -15,7 +15,7 @@ from earlybird.masks import MaskRule
 from earlybird.trajectory import Trajectory
 from earlybird.vocabulary import Kind, Score
 
-MOST_POINTS = 2000
+MOST_POINTS = 1000
 MOST_MASKS = 60
 _CHUNK_BYTES = 1 << 25
 

@@ -48,9 +48,9 @@ def verdict(summary: Mapping[str, Any]) -> str:
     else:
         sentence = start + ", ".join(
             [
-                _change(_training_flops(summary), "training FLOPs (search included)"),
+                change(_training_flops(summary), "training FLOPs (search included)"),
                 _distance(value, _number(dense, "dense", metric), metric),
-                _change(_positive(ticket, "ticket", "flops") / _positive(dense, "dense", "flops"), "FLOPs per answer"),
+                change(_positive(ticket, "ticket", "flops") / _positive(dense, "dense", "flops"), "FLOPs per answer"),
                 _time(spent, _number(dense, "dense", "train_seconds")) + _other_work(ticket, dense),
             ]
         )
@@ -100,9 +100,10 @@ def _training_flops(summary: Mapping[str, Any]) -> float:
     return spent / dense
 
 
-def _change(ratio: float, what: str) -> str:
+def change(ratio: float, what: str, than: str = "dense") -> str:
+    """A ratio of two costs in words."""
     if abs(ratio - 1) < 0.005:
-        return f"as many {what} as dense"
+        return f"as many {what} as {than}"
     return f"{percent(abs(1 - ratio))} {'more' if ratio > 1 else 'fewer'} {what}"
 
 

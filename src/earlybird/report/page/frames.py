@@ -48,6 +48,6 @@ def framed(plot: Plot, title: str, caption: str, legend: Markup | None = None) -
     return element("figure", *parts)
 
 
-def missing(sentence: str) -> Markup:
-    """One line on what is not there."""
-    return element("p", sentence, class_="missing")
+def missing(sentence: str, also: str = "") -> Markup:
+    """One line on what is not there; `also` names a further class."""
+    return element("p", sentence, class_=f"missing {also}".rstrip())

@@ -1,56 +1,52 @@
-"""The HTML report: one file that loads nothing from anywhere."""
+"""The HTML report of a run."""
 
 from __future__ import annotations
-
-import json
-from importlib.metadata import version
-
-from plotly.offline import get_plotlyjs
 
 from earlybird.errors import InputError
 from earlybird.report.amount import percent
 from earlybird.report.analysis import Analysis
-from earlybird.report.page.markup import Markup, element, joined
+from earlybird.report.page.document import document
+from earlybird.report.page.frames import missing
+from earlybird.report.page.markup import Markup, element
 from earlybird.report.page.plots.plot import Plot
-from earlybird.report.page.script import SCRIPT
 from earlybird.report.page.sections.coefficients import coefficients
 from earlybird.report.page.sections.origin import origin
 from earlybird.report.page.sections.outcome import outcome
 from earlybird.report.page.sections.settling import settling
 from earlybird.report.page.sections.survivors import survivors
-from earlybird.report.page.style import STYLE
-from earlybird.report.palette import style_variables
 from earlybird.report.run import Run
 from earlybird.report.verdict import verdict
 from earlybird.vocabulary import KINDS
 
-# Even a plot that went wrong could fetch nothing.
-_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+_PLOTLESS = (
+    "The plots need JavaScript and a browser that can decompress (all since 2023); their numbers stand in the tables"
+    " below, and figures/norm.png and figures/coefficients.png show the main ones."
+)
 
 
 def page(run: Run, analysis: Analysis) -> Markup:
     """The whole report of a run, finished or not."""
     plots: list[Plot] = []
-    body = element(
-        "main",
-        element("h1", headline(run, analysis)),
-        element("p", "Run ", element("strong", run.name), _facts(run, analysis), class_="run"),
-        element("h2", "Outcome"),
-        *outcome(run),
+    with_plots = [
         element("h2", "When the masks settled"),
         *settling(run, analysis, plots),
         element("h2", "The coefficients"),
         *coefficients(analysis, plots),
         element("h2", "What was kept"),
         *survivors(run, analysis, plots),
+    ]
+    content = [
+        element("h1", headline(run, analysis)),
+        element("p", "Run ", element("strong", run.name), _facts(run, analysis), class_="run"),
+        element("h2", "Outcome"),
+        *outcome(run),
+        *([missing(_PLOTLESS, "instead")] if plots else []),
+        *with_plots,
         element("h2", "Settings and versions"),
         *origin(run),
-    )
-    footer = element(
-        "footer", f"Written by earlybird {version('earlybird')}. This page loads nothing from the network."
-    )
-    lines = [Markup("<!DOCTYPE html>"), Markup('<html lang="en">'), _head(run), Markup("<body>"), body, footer]
-    return joined([*lines, _scripts(plots), Markup("</body>"), Markup("</html>"), ""])
+    ]
+    units = run.trajectory.shape.units.values() if run.trajectory is not None else ()
+    return document(run.name, content, plots, layers=max((len(counts) for counts in units), default=0))
 
 
 def headline(run: Run, analysis: Analysis) -> str:
@@ -70,20 +66,6 @@ def headline(run: Run, analysis: Analysis) -> str:
         steps = f"{analysis.recorded:,} of {analysis.total_steps:,} steps"
         return f"Not finished: the search has recorded {steps} and has not drawn yet."
     return "Not finished: no step of the search is recorded."
-
-
-def _head(run: Run) -> Markup:
-    units = run.trajectory.shape.units.values() if run.trajectory is not None else ()
-    layers = max((len(counts) for counts in units), default=0)
-    return element(
-        "head",
-        Markup('<meta charset="utf-8">\n'),
-        Markup(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'),
-        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">\n'),
-        Markup('<meta name="color-scheme" content="light dark">\n'),
-        element("title", f"{run.name} - earlybird"),
-        Markup(f"\n<style>\n{style_variables(layers)}{STYLE}</style>\n"),
-    )
 
 
 def _facts(run: Run, analysis: Analysis) -> str:
@@ -106,21 +88,3 @@ def _facts(run: Run, analysis: Analysis) -> str:
                 where = "uniformly" if run.search.uniform else "per layer" if per_layer else "over all layers"
                 parts.append(f"{percent(ratio)} of the {kind} to prune, {where}")
     return "".join(f" · {part}" for part in parts)
-
-
-def _scripts(plots: list[Plot]) -> Markup:
-    """plotly.js, the plots' data and the page's script; nothing where there is nothing to draw."""
-    if not plots:
-        return Markup("")
-    specs = {plot.name: plot.spec for plot in plots}
-    # No "<" in the data: it could not end the script even if text from a file came into it.
-    data = json.dumps(specs, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    without = "The plots need JavaScript; figures/norm.png and figures/coefficients.png show the main ones without it."
-    return joined(
-        [
-            element("noscript", element("p", without)),
-            Markup(f"<script>{get_plotlyjs()}</script>"),
-            Markup(f'<script id="plots" type="application/json">{data}</script>'),
-            Markup(f"<script>{SCRIPT}</script>"),
-        ]
-    )

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-SCRIPT = """
-(() => {
+from earlybird.report.page.compressed import DECOMPRESS
+
+# First of all, so that nothing jumps: a browser that can draw the plots shows their places.
+PREPARE = 'if ("DecompressionStream" in window) document.documentElement.classList.remove("plotless");'
+
+SCRIPT = (
+    f"""
+(async () => {{
   "use strict";
-  const specs = JSON.parse(document.getElementById("plots").textContent);
+  {DECOMPRESS}
+  if (!("DecompressionStream" in window)) return;
+  const plotly = document.createElement("script");
+  plotly.textContent = await decompressed("plotly");
+  document.head.append(plotly);
+  const specs = JSON.parse(await decompressed("plots"));
+"""
+    + """
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const touch = window.matchMedia("(pointer: coarse)").matches;
   const config = { responsive: true, displayModeBar: false };
@@ -97,3 +110,4 @@ SCRIPT = """
   dark.addEventListener("change", () => Object.keys(specs).forEach(draw));
 })();
 """
+)

@@ -35,7 +35,8 @@ caption span { display: inline-block; position: sticky; left: 0; max-width: min(
 th, td { padding: .35rem .75rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { padding-left: 0; }
 thead th { font-weight: 600; vertical-align: bottom; }
-tbody th { font-weight: 400; text-align: left; color: var(--muted); }
+th:first-child { text-align: left; }
+tbody th { font-weight: 400; color: var(--muted); }
 td { white-space: nowrap; }
 .change { display: block; color: var(--muted); font-size: .8125rem; line-height: 1.3; }
 .chip { display: inline-block; width: .65em; height: .65em; border-radius: 50%; margin-right: .15em; }
@@ -72,5 +73,16 @@ footer { padding-top: 2rem; padding-bottom: 2rem; font-size: .875rem; }
   th, td { padding: .35rem .4rem; }
   .outcomes table { font-size: .875rem; }
 }
+.cost svg { display: block; }
+.cost .grid { stroke: var(--grid); }
+.cost .axis { stroke: var(--muted); }
+.cost .error { stroke: currentColor; stroke-width: 2; opacity: .5; }
+.cost .disc { fill: currentColor; }
+.cost .ring { fill: var(--ground); stroke: currentColor; stroke-width: 2; }
+.cost text { font-size: 13px; fill: currentColor; }
+.cost .tick { font-size: 12px; fill: var(--muted); }
+.cost .name { paint-order: stroke; stroke: var(--ground); stroke-width: 3px; }
+@media (max-width: 36rem) { .cost tspan { display: none; } }
+.plotless :is(.plot, .readout, .pick, .hint), html:not(.plotless) .instead { display: none; }
 @media print { details, .readout, .pick { display: none; } }
 """

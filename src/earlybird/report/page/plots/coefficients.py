@@ -15,7 +15,7 @@ from earlybird.report.page.plots.plot import (
     Spec,
     base_layout,
     marked,
-    packed,
+    rounded,
     small_table,
     steps_axis,
     value_axis,
@@ -57,7 +57,7 @@ def coefficients_plot(analysis: Analysis, kind: Kind) -> Plot | None:
 def _lines(kind: Kind, values: CoefficientLines) -> tuple[list[Spec], list[Spec]]:
     data: list[Spec] = []
     by_layer: dict[str, list[int]] = {}
-    steps = packed(values.steps.astype(np.int32))
+    steps = values.steps.tolist()
     unit = kind.removesuffix("s")
     for layer, count in enumerate(values.units):
         for position in range(count):
@@ -67,7 +67,7 @@ def _lines(kind: Kind, values: CoefficientLines) -> tuple[list[Spec], list[Spec]
                     "type": "scatter",
                     "mode": "lines",
                     "x": steps,
-                    "y": packed(values.values[:, layer, position].astype(np.float32)),
+                    "y": rounded(values.values[:, layer, position]),
                     "name": f"layer {layer}",
                     "legendgroup": f"layer {layer}",
                     "showlegend": position == 0,
@@ -84,7 +84,7 @@ def _bands(kind: Kind, values: CoefficientQuantiles) -> tuple[list[Spec], list[S
     fills = (None, "band-wide", "band", "band-strong", "band-strong", "band", "band-wide")
     data: list[Spec] = []
     by_layer: dict[str, list[int]] = {}
-    steps = packed(values.steps.astype(np.int32))
+    steps = values.steps.tolist()
     for choice, quantiles in enumerate(values.values):
         label = "all layers" if choice == 0 else f"layer {choice - 1}"
         for name, fill, line in zip(names, fills, quantiles, strict=True):
@@ -95,7 +95,7 @@ def _bands(kind: Kind, values: CoefficientQuantiles) -> tuple[list[Spec], list[S
                     "type": "scatter",
                     "mode": "lines",
                     "x": steps,
-                    "y": packed(line.astype(np.float32)),
+                    "y": rounded(line),
                     "name": name,
                     "visible": choice == 0,
                     "showlegend": False,

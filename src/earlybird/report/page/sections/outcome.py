@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,28 +9,24 @@ from earlybird.recipes.metric_names import LOSSES, METRICS, deciding_metric, met
 from earlybird.recipes.run_directory import notes_in
 from earlybird.report.amount import amount, percent
 from earlybird.report.finite import finite
+from earlybird.report.networks import network_name, standard_error, trained_networks
+from earlybird.report.page.cost_chart import cost_chart, points_of
 from earlybird.report.page.frames import missing
 from earlybird.report.page.markup import Markup, element, html, joined, scrollable, table
 from earlybird.report.run import Run
+from earlybird.report.training_cost import training_costs
 from earlybird.report.training_flops import training_flops
 from earlybird.report.verdict import evaluation_examples
 
-# Key in summary.json -> heading; the order of the columns.
-_NETWORKS = {
-    "dense": "Dense",
-    "ticket": "Ticket",
-    "random": "Random ticket",
-    "ticket_continued": "Ticket, continued",
-    "random_continued": "Random, continued",
-}
 NONE = "\N{EN DASH}"
+FORWARD = "Training FLOPs are those of the forward passes; backward passes take twice as many, of every network."
 
 
 def outcome(run: Run) -> list[Markup]:
     """The section's parts."""
     if run.summary is None:
         return [missing(run.missing["summary"])]
-    parts = [element("div", _table(run.summary), class_="outcomes")]
+    parts = [*_chart(run), element("div", _table(run), class_="outcomes")]
     if "dense" not in run.summary:
         parts.append(missing("No dense network was trained, so there is nothing to compare with."))
     if "random" not in run.summary:
@@ -40,9 +35,49 @@ def outcome(run: Run) -> list[Markup]:
     return parts
 
 
-def _table(summary: Mapping[str, Any]) -> Markup:
-    """The table, one column per network that was trained; a number that is not there is a dash."""
-    entries = {key: summary[key] for key in _NETWORKS if isinstance(summary.get(key), Mapping)}
+def _chart(run: Run) -> list[Markup]:
+    """Accuracy against the cost of the training, in percent of dense training's where there is one."""
+    summary = run.summary or {}
+    # Their ratio asks for no batch size.
+    costs = {key: training_flops(summary, key) for key in trained_networks(summary)}
+    dense = costs.get("dense")
+    axis = "training FLOPs, search included"
+    if dense:
+        costs = {key: None if cost is None else 100 * cost / dense for key, cost in costs.items()}
+        axis += ", in percent of dense training's"
+    else:
+        costs = training_costs(run)
+    points = points_of(summary, costs)
+    if not points:
+        return []
+
+    def write(cost: float) -> str:
+        return f"{cost:.0f}%" if dense else amount(cost)
+
+    title = metric_title(deciding_metric(summary))
+    return [
+        element("h3", f"{title[0].upper() + title[1:]} against the cost of training"),
+        cost_chart(points, title, axis, write),
+    ]
+
+
+def _table(run: Run) -> Markup:
+    summary = run.summary or {}
+    columns, rows = outcome_table(summary, training_costs(run))
+    caption = _caption(summary, trained_networks(summary))
+    return scrollable(table(caption, columns, rows), "Table of outcomes, scrolls sideways")
+
+
+def outcome_table(
+    summary: Mapping[str, Any], costs: Mapping[str, float | None]
+) -> tuple[list[object], list[list[object]]]:
+    """Headings and rows, one column per network that was trained; a number that is not there is a dash.
+
+    Args:
+        summary: the content of summary.json.
+        costs: FLOPs of each network's training.
+    """
+    entries = trained_networks(summary)
     dense = entries.get("dense")
 
     def row(label: str, value: Callable[[str], float | None], write: Callable[[float], str], kind: str) -> list[object]:
@@ -81,7 +116,7 @@ def _table(summary: Mapping[str, Any]) -> Markup:
             for name, title in LOSSES.items()
             if any(name in entry for entry in entries.values())
         ),
-        row("Training FLOPs, search included", lambda key: training_flops(summary, key), amount, "share"),
+        row("Training FLOPs, search included", costs.get, amount, "share"),
         row("FLOPs per answer", plain("flops"), amount, "share"),
         row("Parameters", plain("parameters"), amount, "share"),
         row("Search", searching, _seconds, "none"),
@@ -91,7 +126,7 @@ def _table(summary: Mapping[str, Any]) -> Markup:
         row("Drawn at step", _of_tickets(entries, "draw_step"), lambda value: f"{value:,.0f}", "none"),
         row("Share of search", _of_tickets(entries, "draw_fraction"), percent, "none"),
     ]
-    return scrollable(table(_caption(summary, entries), columns, rows), "Table of outcomes, scrolls sideways")
+    return columns, rows
 
 
 def _of_tickets(entries: Mapping[str, Mapping[str, Any]], field: str) -> Callable[[str], float | None]:
@@ -99,24 +134,21 @@ def _of_tickets(entries: Mapping[str, Mapping[str, Any]], field: str) -> Callabl
 
 
 def _heading(key: str, entry: Mapping[str, Any]) -> Markup:
-    """The network's name with its colour; a start other than its name says is added."""
-    name = _NETWORKS[key]
-    if entry.get("start") == "continue" and key == "ticket":
-        name = "Ticket, continued"
+    """The network's name with its colour."""
+    dot = element("span", "\N{BLACK CIRCLE}", class_=f"dot {key.split('_')[0]}", aria_hidden="true")
     return joined(
-        [element("span", "\N{BLACK CIRCLE}", class_=f"dot {key.split('_')[0]}", aria_hidden="true"), name],
+        [dot, network_name(key, entry)],
         "\N{NO-BREAK SPACE}",
     )
 
 
 def _caption(summary: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]]) -> Markup:
-    parts = ["What each network reaches and costs; small figures are the change against dense."]
+    parts = ["What each network reaches and costs; small figures are the change against dense.", FORWARD]
     examples = evaluation_examples(summary)
     metric = deciding_metric(summary)
     title = metric_title(metric)
-    first = next((finite(entry.get(metric)) for entry in entries.values()), None)
-    if examples is not None and first is not None and 0 <= first <= 100:
-        error = 100 * math.sqrt(first / 100 * (1 - first / 100) / examples)
+    error = standard_error(next(iter(entries.values()), {}), metric, examples)
+    if examples is not None and error > 0:
         parts.append(
             f"{title[0].upper() + title[1:]} is over {examples:,} evaluation examples: one standard error is"
             f" {'at most ' if metric == 'f1' else ''}{error:.1f} points."
