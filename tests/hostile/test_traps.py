@@ -250,3 +250,37 @@ def test_a_key_that_only_sounds_like_a_count_of_layers_is_none(tmp_path):
     )
     eb.save(Gemma3nForCausalLM(config), tmp_path)
     assert eb.load(tmp_path).config.vocab_size_per_layer_input == 500
+
+
+def interrupted_save(directory):
+    """A directory as a save leaves it that was killed before its files moved; returns where they are."""
+    tiny_bert_in(directory)
+    files = directory / ".earlybird-moving"
+    files.mkdir()
+    for path in list(directory.iterdir()):
+        if path != files:
+            path.rename(files / path.name)
+    return files
+
+
+def test_an_interrupted_save_is_not_finished_out_of_another_directory(tmp_path):
+    files = interrupted_save(tmp_path / "model")
+    files.rename(tmp_path / "mine")
+    files.symlink_to(tmp_path / "mine")
+    mine = sorted((tmp_path / "mine").iterdir())
+    for read in (eb.load, inspect_model):
+        with pytest.raises(InputError, match=r"there is no config\.json in it$"):
+            read(str(tmp_path / "model"))
+    assert sorted((tmp_path / "mine").iterdir()) == mine
+
+
+def test_an_interrupted_save_is_not_finished_into_another_directory(tmp_path):
+    files = interrupted_save(tmp_path / "model")
+    (files / "templates").mkdir()
+    (files / "templates" / "file").write_text("theirs")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("mine")
+    (tmp_path / "model" / "templates").symlink_to(tmp_path / "mine")
+    eb.load(tmp_path / "model")
+    assert (tmp_path / "mine" / "file").read_text() == "mine"
+    assert (tmp_path / "model" / "templates" / "file").read_text() == "theirs"

@@ -19,6 +19,7 @@ from earlybird.checkpoint.built_parts import on_meta_up_to
 from earlybird.checkpoint.claimed_size import numbers_in
 from earlybird.checkpoint.foreign_code import refuse_kernels
 from earlybird.checkpoint.load import load
+from earlybird.checkpoint.model_files import finish_interrupted
 from earlybird.checkpoint.no_model import refuse_no_place, why_no_model
 from earlybird.checkpoint.quantizer import PrunedConfig, resize
 from earlybird.config import PruningConfig
@@ -129,7 +130,8 @@ def inspect_model(name: str, config: PruningConfig | None = None, *, length: int
         length: tokens of the example that FLOPs are counted for; at most as many as the model takes.
 
     Raises:
-        InputError: there is no such model, or none whose blocks earlybird knows.
+        InputError: there is no such model, or none whose blocks earlybird knows; or a save to the directory was
+            interrupted and cannot be finished there.
     """
     if length < 1:
         raise InputError(f"length must be at least 1, got {length}")
@@ -160,6 +162,7 @@ def _model(name: str, *, with_weights: bool) -> PreTrainedModel:
     """The model of a directory; of a config alone on shapes, or with random weights."""
     refuse_no_place(name)
     path = Path(name)
+    finish_interrupted(path)
     if path.is_dir() and any(path.glob("*.safetensors")):
         return load(path)
     if path.exists() and path.name != "config.json" and (reason := why_no_model(name)):

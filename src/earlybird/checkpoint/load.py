@@ -13,7 +13,8 @@ from transformers import PreTrainedModel
 from earlybird.checkpoint import integrity, load_mark
 from earlybird.checkpoint.claimed_size import refuse_larger_than_weights
 from earlybird.checkpoint.foreign_code import refuse_files_of_weights, refuse_kernels
-from earlybird.checkpoint.no_model import why_no_model
+from earlybird.checkpoint.model_files import at_rest
+from earlybird.checkpoint.no_model import refuse_no_place, why_no_model
 from earlybird.errors import InputError, first_line
 from earlybird.models.mean_pooling import MeanPoolingViTForImageClassification
 from earlybird.surgery.pruned_shape import is_ours
@@ -22,14 +23,24 @@ from earlybird.surgery.pruned_shape import is_ours
 def load(directory: str | os.PathLike[str], *, dtype: Any = "auto") -> PreTrainedModel:
     """Load what `save` wrote, on the CPU and in evaluation mode.
 
+    A save that was killed while its files moved into the directory is finished first. A save by another process of
+    this machine waits until the model is read, so that it is the old one or the new one.
+
     Args:
         directory: holds config.json and safetensors files. Names on the hub are for transformers' from_pretrained.
         dtype: a torch dtype, or "auto" for the saved one.
 
     Raises:
         InputError: no model is there, its config is damaged, names code or files that are not read, or claims a
-            larger model than the weights, or these are missing, were changed after they were saved, or do not fit it.
+            larger model than the weights, or these are missing, were changed after they were saved, or do not fit it;
+            or a save was interrupted and cannot be finished there.
     """
+    refuse_no_place(directory)
+    with at_rest(Path(directory)):
+        return _load(directory, dtype)
+
+
+def _load(directory: str | os.PathLike[str], dtype: Any) -> PreTrainedModel:
     if reason := why_no_model(directory):
         raise InputError(reason)
     source = Path(directory)
@@ -49,7 +60,7 @@ def load(directory: str | os.PathLike[str], *, dtype: Any = "auto") -> PreTraine
     refuse_kernels(config, str(config_file))
     refuse_files_of_weights(config, str(config_file))
     if config.get(load_mark.FIELD) is not None and not is_ours(config.get("quantization_config")):
-        lost = config[load_mark.FIELD] != load_mark.PER_LAYER
+        lost = config[load_mark.FIELD] not in (load_mark.PER_LAYER, load_mark.INTERIM)
         raise InputError(
             f"{config_file} has lost its quantization_config, which holds the pruned shape: take it from the original,"
             " or save the model again"

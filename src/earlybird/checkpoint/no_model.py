@@ -47,7 +47,7 @@ def why_no_model(place: str | os.PathLike[str]) -> str:
             f"{name} holds an adapter and no model: put it on its model, PeftModel.from_pretrained(model, {name!r}),"
             " and save that after merge_and_unload()"
         )
-    within = sorted(path.glob("*/config.json"), key=lambda found: (len(found.parent.name), found.parent.name))
+    within = sorted(path.glob("[!.]*/config.json"), key=lambda found: (len(found.parent.name), found.parent.name))
     if within:
         rest = f", but in {', '.join(str(found.parent) for found in within[-4:])}"
     elif list(path.glob("tokenizer*.json")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -16,7 +16,7 @@ from earlybird.anatomy.hugging_face import outermost_models
 from earlybird.anatomy.wrappers import is_adapted, unwrapped
 from earlybird.checkpoint import integrity, load_mark
 from earlybird.checkpoint.model_card import write_card
-from earlybird.checkpoint.model_files import moved_in_together
+from earlybird.checkpoint.model_files import Processor, moved_in_together
 from earlybird.config import is_number
 from earlybird.errors import InputError
 from earlybird.slimming.scaling import refuse_while_slimming
@@ -25,13 +25,6 @@ from earlybird.surgery.router_mask import refuse_masked_routers
 from earlybird.ticket import Ticket
 
 _log = logging.getLogger(__name__)
-
-
-class Processor(Protocol):
-    """A tokenizer, an image processor, a feature extractor, or what holds several of them."""
-
-    def save_pretrained(self, save_directory: str | os.PathLike[str], /) -> Any:
-        """Write its files into a directory."""
 
 
 def save(
@@ -52,7 +45,8 @@ def save(
 
     Args:
         model: a Hugging Face model, pruned or not, of any dtype and on any device.
-        directory: made if needed; a model that it holds is replaced once the new one is written whole.
+        directory: made if needed; a model that it holds is replaced once the new one is written whole. A process that
+            is killed leaves one of the two; `load` finishes what it had begun.
         ticket: by which the model was pruned, for the model card.
         accuracy: in percent, for the model card.
         processor: the tokenizer or image processor, to be saved beside the model; `pipeline` needs it there.
@@ -80,13 +74,11 @@ def save(
     reason = record_shape(model, anatomy)
 
     def write() -> None:
-        with moved_in_together(target) as aside:
+        with moved_in_together(target, processor) as aside:
             model.save_pretrained(aside, max_shard_size=max_shard_size)
             integrity.seal(aside)
             load_mark.mark(aside)
-        if processor is not None:
-            processor.save_pretrained(target)
-        write_card(model, target, reason=reason, ticket=ticket, accuracy=accuracy)
+            write_card(model, aside, reason=reason, ticket=ticket, accuracy=accuracy)
 
     by_the_first(write)
     if reason and not anatomy.gone and all(len(set(units)) == 1 for units in anatomy.units.values()):

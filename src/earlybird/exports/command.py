@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -22,8 +23,23 @@ def export_directory(source: Path, directory: Path, format: ExportFormat, ticket
     """
     if source.resolve() == directory.resolve():
         raise InputError(f"{directory} holds the model itself; give another directory to export to")
-    written = export(load(source), directory, format, ticket=None if ticket is None else Ticket.load(ticket))
-    for path in sorted(source.iterdir()):
-        if path.is_file() and path.suffix in (".json", ".txt", ".model", ".jinja") and path.name not in _NOT_COPIED:
-            shutil.copyfile(path, written / path.name)
-    return written
+    return export(
+        load(source),
+        directory,
+        format,
+        ticket=None if ticket is None else Ticket.load(ticket),
+        processor=_CopiedFiles(source),
+    )
+
+
+class _CopiedFiles:
+    """A tokenizer or processor as the files that lie in a directory."""
+
+    def __init__(self, source: Path) -> None:
+        self._source = source
+
+    def save_pretrained(self, directory: str | os.PathLike[str], /) -> None:
+        """Copy the JSON and text files that are not the model's."""
+        for path in sorted(self._source.iterdir()):
+            if path.is_file() and path.suffix in (".json", ".txt", ".model", ".jinja") and path.name not in _NOT_COPIED:
+                shutil.copyfile(path, Path(directory) / path.name)

@@ -16,7 +16,7 @@ from earlybird.anatomy.blocks import Part
 from earlybird.anatomy.config_fields import CannotSayError
 from earlybird.anatomy.norms_over_heads import KEPT_FEATURES
 from earlybird.anatomy.patterns import KEPT_HEADS
-from earlybird.checkpoint.model_files import moved_in_together
+from earlybird.checkpoint.model_files import Processor, moved_in_together
 from earlybird.errors import InputError
 from earlybird.exports.foreign import refuse_own_mathematics
 from earlybird.surgery.plain_config import dense_config
@@ -25,8 +25,10 @@ from earlybird.surgery.pruned_shape import PrunedShape, ticket_of_shape
 from earlybird.ticket import Ticket
 
 
-def write_dense(model: PreTrainedModel, directory: Path, ticket: Ticket | None = None) -> None:
-    """Save a model of the original shape that computes what a pruned one computes.
+def write_dense(
+    model: PreTrainedModel, directory: Path, ticket: Ticket | None = None, processor: Processor | None = None
+) -> None:
+    """Save a model of the original shape that computes what a pruned one computes, and a processor along.
 
     Raises:
         InputError: the ticket is not the one by which the model was pruned, or pruning gave the layers tables of
@@ -34,7 +36,7 @@ def write_dense(model: PreTrainedModel, directory: Path, ticket: Ticket | None =
     """
     refuse_own_mathematics(model)
     dense = dense_model(model, ticket)
-    with moved_in_together(directory) as aside:
+    with moved_in_together(directory, processor) as aside:
         dense.save_pretrained(aside)
 
 

@@ -12,7 +12,7 @@ from earlybird.ticket import Ticket
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from earlybird.checkpoint.save import Processor
+    from earlybird.checkpoint.model_files import Processor
 
 ExportFormat = Literal["dense", "onnx", "per-layer-config"]
 
@@ -67,19 +67,19 @@ def export(
         if format == "dense":
             from earlybird.exports.dense import write_dense
 
-            write_dense(model, target, ticket)
+            write_dense(model, target, ticket, processor)
         elif format == "onnx":
             from earlybird.exports.onnx import write_onnx
 
             write_onnx(model, target)
+            if processor is not None:
+                processor.save_pretrained(target)
         elif format == "per-layer-config":
             from earlybird.exports.per_layer_config import write_per_layer_config
 
-            write_per_layer_config(model, target)
+            write_per_layer_config(model, target, processor)
         else:
             raise InputError(f'format must be "dense", "onnx" or "per-layer-config", got {format!r}')
-        if processor is not None:
-            processor.save_pretrained(target)
 
     by_the_first(write)
     return target

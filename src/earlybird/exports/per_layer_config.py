@@ -15,7 +15,7 @@ from transformers.utils import CONFIG_NAME
 from earlybird.anatomy import Anatomy, GoneBlock
 from earlybird.anatomy.config_fields import CannotSayError
 from earlybird.checkpoint import load_mark
-from earlybird.checkpoint.model_files import moved_in_together
+from earlybird.checkpoint.model_files import Processor, moved_in_together
 from earlybird.errors import InputError, first_line
 from earlybird.exports.foreign import refuse_own_mathematics
 from earlybird.surgery.plain_config import built, dense_config, fields_of, neuron_field, neurons_of_each
@@ -24,8 +24,10 @@ from earlybird.surgery.plain_config import built, dense_config, fields_of, neuro
 _READ_AT_ONCE = "allow_global_per_layer_attribute_access"
 
 
-def write_per_layer_config(model: PreTrainedModel, directory: Path) -> None:
+def write_per_layer_config(model: PreTrainedModel, directory: Path, processor: Processor | None = None) -> None:
     """Save a pruned model's weights, and its config with `per_layer_config`, which transformers' models refuse.
+
+    A processor is saved along.
 
     Raises:
         InputError: a layer holds two blocks of one kind, the config has no field for a kind that was pruned, or
@@ -49,7 +51,7 @@ def write_per_layer_config(model: PreTrainedModel, directory: Path) -> None:
     content = _readable(content, model)
     # Of a sublayer that is left out nothing is read.
     weights = {name: value for name, value in model.state_dict().items() if value.numel()}
-    with moved_in_together(directory) as aside:
+    with moved_in_together(directory, processor) as aside:
         model.save_pretrained(aside, state_dict=weights)
         _write(content, aside)
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from earlybird.atomic_write import write_whole
+from earlybird.atomic_write import names_to_disk, tree_to_disk, write_whole
 from earlybird.errors import InputError
 from earlybird.recipes.metric_names import deciding_metric
 from earlybird.vocabulary import Weights, Which
@@ -211,6 +211,8 @@ def remove_whole(path: Path) -> None:
 
 def replace_directory(finished: Path, target: Path) -> None:
     """Move a finished directory into place; a reader sees the old one, none, or the whole new one."""
+    tree_to_disk(finished)
     remove_whole(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(finished, target)
+    names_to_disk(target.parent)

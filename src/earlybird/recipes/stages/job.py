@@ -24,7 +24,7 @@ from earlybird.recipes.adapters import has_adapters, merged, save_with_adapters,
 from earlybird.recipes.former_names import todays_recipe, written_recipe
 from earlybird.recipes.plain_yaml import read_yaml
 from earlybird.recipes.recipe_file import validated
-from earlybird.recipes.run_directory import RESULT, RunDirectory, write_json
+from earlybird.recipes.run_directory import RESULT, RunDirectory, replace_directory, write_json
 from earlybird.recipes.settings import Recipe
 from earlybird.recipes.tasks import task_of
 from earlybird.recipes.tasks.base import Task
@@ -134,7 +134,7 @@ class Job:
         if not self.files.initial.is_dir():
             making = self.files.initial.with_name("initial.tmp")
             self.save(self.task.initial_model(), making)
-            making.replace(self.files.initial)
+            replace_directory(making, self.files.initial)
         return load(self.files.initial)
 
     def to_train(self, model: PreTrainedModel) -> PreTrainedModel:
@@ -157,7 +157,9 @@ class Job:
         Adapters are merged into the weights, so that a plain model is what comes out.
         """
         model = merged(model)
-        self.save(model, directory / "model")
+        making = directory / "model.tmp"
+        self.save(model, making)
+        replace_directory(making, directory / "model")
         write_json(directory / RESULT, {**outcome.as_json(), **self.costs(model)})
         discard_checkpoints(directory)
 
