@@ -16,6 +16,12 @@ from earlybird.slimming.scaling import fold, is_scaled, scale_input, scale_outpu
 UNITS, SIZE, OTHER = 3, 2, 5
 # Two features that belong to no unit, such as the values beside the queries of a fused projection.
 UNIT_OF = np.array([*np.repeat(np.arange(UNITS), SIZE), -1, -1])
+LAYOUTS = {
+    "heads": np.repeat(np.arange(UNITS), SIZE),
+    "neurons": np.arange(UNITS),
+    "heads and others": UNIT_OF,
+    "interleaved": np.tile(np.arange(UNITS), SIZE),
+}
 FEW, MANY = 2, 40
 
 
@@ -26,29 +32,31 @@ def projection(kind, inputs, outputs):
     return module
 
 
-def scaled_projection(kind, place):
-    inputs, outputs = (len(UNIT_OF), OTHER) if place == "input" else (OTHER, len(UNIT_OF))
+def scaled_projection(kind, place, unit_of=UNIT_OF):
+    inputs, outputs = (len(unit_of), OTHER) if place == "input" else (OTHER, len(unit_of))
     module = projection(kind, inputs, outputs)
     deviation = torch.tensor([0.5, -0.25, 0.125], requires_grad=True)
-    return module, deviation, (scale_input if place == "input" else scale_output)(module, deviation, UNIT_OF)
+    return module, deviation, (scale_input if place == "input" else scale_output)(module, deviation, unit_of)
 
 
-def by_hand(module, features, deviation, place):
-    scale = torch.cat([(1 + deviation).repeat_interleave(SIZE), torch.ones(2)])
+def by_hand(module, features, deviation, place, unit_of):
+    scale = torch.stack([1 + deviation[unit] if unit >= 0 else torch.tensor(1.0) for unit in unit_of])
     return module(features * scale) if place == "input" else module(features) * scale
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("tokens", [FEW, MANY])
 @pytest.mark.parametrize("place", ["input", "output"])
 @pytest.mark.parametrize("kind", ["linear", "conv1d"])
-def test_outputs_and_gradients_are_those_of_scaling_by_hand(kind, place, tokens):
-    module, deviation, _ = scaled_projection(kind, place)
-    plain = projection(kind, *((len(UNIT_OF), OTHER) if place == "input" else (OTHER, len(UNIT_OF))))
+def test_outputs_and_gradients_are_those_of_scaling_by_hand(kind, place, tokens, layout):
+    unit_of = LAYOUTS[layout]
+    module, deviation, _ = scaled_projection(kind, place, unit_of)
+    plain = projection(kind, *((len(unit_of), OTHER) if place == "input" else (OTHER, len(unit_of))))
     reference = deviation.detach().clone().requires_grad_(True)
-    features = torch.randn(tokens, len(UNIT_OF) if place == "input" else OTHER, requires_grad=True)
+    features = torch.randn(tokens, len(unit_of) if place == "input" else OTHER, requires_grad=True)
     others = features.detach().clone().requires_grad_(True)
     assert weight_is_smaller(module, features, other_side=place == "output") == (tokens == MANY)
-    found, expected = module(features), by_hand(plain, others, reference, place)
+    found, expected = module(features), by_hand(plain, others, reference, place, unit_of)
     torch.testing.assert_close(found, expected)
     found.square().sum().backward()
     expected.square().sum().backward()

@@ -34,8 +34,8 @@ class UnitScale:
     def __init__(self, deviation: Tensor, unit_of: NDArray[np.int64]) -> None:
         self.deviation = deviation
         self.every_feature = bool((unit_of >= 0).all())
-        # Features of a unit that lie side by side, as many of every unit: expanding and its backward are far cheaper
-        # than indexing and its own, which sorts.
+        # Features of a unit that lie side by side, as many of every unit: a view of them is scaled. An index would be
+        # sorted in its backward.
         self.width = len(unit_of) // len(deviation)
         in_a_row = np.array_equal(unit_of, np.repeat(np.arange(len(deviation)), self.width))
         places = torch.from_numpy(np.where(unit_of < 0, len(deviation), unit_of))
@@ -50,9 +50,27 @@ class UnitScale:
             scale = torch.cat([scale, scale.new_ones(1)])
         return scale[self.unit_of]
 
-    def scaled(self, features: Tensor) -> Tensor:
-        """features (..., features) scaled, in their own dtype; the product is taken in float32."""
-        return (features * self.scale()).to(features.dtype)
+    def scaled(self, values: Tensor, dim: int = -1) -> Tensor:
+        """Values with the features along a dimension scaled, in their own dtype; the product is taken in float32.
+
+        Args:
+            values: features, or a weight that makes or takes them.
+            dim: the features' dimension, counted from the end: -1, -2 ...
+        """
+        if self.unit_of is None and self.width > 1:
+            # Seen by units, so that the scale needs not be spread, nor its gradient be summed twice.
+            by_units = values.unflatten(dim, (-1, self.width))
+            product = (by_units * _along(1 + self.deviation, dim - 1)).flatten(dim - 1, dim)
+        else:
+            product = values * _along(self.scale(), dim)
+        return product.to(values.dtype)
+
+    def shadow(self, module: nn.Module, name: str, dim: int) -> None:
+        """Let a module find a parameter scaled along a dimension, if it has it, until `UnshadowParameters`."""
+        # Not the attribute, where an interrupt may have left a scaled one.
+        parameter = module._parameters[name]
+        if parameter is not None:
+            shadow_parameter(module, name, self.scaled(parameter, dim))
 
     def refuse_what_misleads(self, inputs: tuple[Any, ...]) -> None:
         """Refuse a call whose input cannot be seen.
@@ -75,8 +93,7 @@ class ScaleInput(UnitScale):
         self.refuse_what_misleads(inputs)
         if not weight_is_smaller(module, inputs[0], other_side=0):
             return (self.scaled(inputs[0]), *inputs[1:])
-        scale = self.scale()
-        shadow_parameter(module, "weight", scale if isinstance(module, nn.Linear) else scale[:, None])
+        self.shadow(module, "weight", -1 if isinstance(module, nn.Linear) else -2)
         return None
 
 
@@ -87,9 +104,8 @@ class ScaleRows(UnitScale):
         """Leave the inputs as they are."""
         self.refuse_what_misleads(inputs)
         if weight_is_smaller(module, inputs[0], other_side=1):
-            scale = self.scale()
-            shadow_parameter(module, "weight", scale[:, None] if isinstance(module, nn.Linear) else scale)
-            shadow_parameter(module, "bias", scale)
+            self.shadow(module, "weight", -2 if isinstance(module, nn.Linear) else -1)
+            self.shadow(module, "bias", -1)
 
 
 class ScaleOutput(UnitScale):
@@ -122,7 +138,9 @@ class ScaleParameter:
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         """Leave the inputs as they are."""
-        shadow_parameter(module, self.name, self.scale())
+        parameter = module._parameters[self.name]
+        assert parameter is not None
+        shadow_parameter(module, self.name, (parameter * self.scale()).to(parameter.dtype))
 
 
 class ScaleExperts:
@@ -207,6 +225,11 @@ class UnshadowParameters:
 _SCALES = (UnitScale, ScaleParameter, ScaleExperts, LookAtPrecision)
 
 
+def _along(scale: Tensor, dim: int) -> Tensor:
+    """A scale shaped to multiply along a dimension, counted from the end."""
+    return scale if dim == -1 else scale.view(-1, *[1] * (-dim - 1))
+
+
 def weight_is_smaller(module: nn.Module, features: Tensor, *, other_side: int) -> bool:
     """Whether a module's own weight is smaller than the features (..., inputs) that enter it, or those that leave it.
 
@@ -223,12 +246,10 @@ def weight_is_smaller(module: nn.Module, features: Tensor, *, other_side: int) -
     return bool(features.numel() > other * features.shape[-1])
 
 
-def shadow_parameter(module: nn.Module, name: str, scale: Tensor) -> None:
-    """Let a module find its parameter scaled, until `UnshadowParameters`; the parameter itself stays as it is."""
-    parameter = module._parameters[name]
-    if parameter is not None:
-        # An attribute of the instance goes before a parameter, and no state dict or optimizer sees it.
-        module.__dict__[name] = (parameter * scale).to(parameter.dtype)
+def shadow_parameter(module: nn.Module, name: str, scaled: Tensor) -> None:
+    """Let a module find a tensor as its parameter until `UnshadowParameters`; the parameter itself stays as it is."""
+    # An attribute of the instance goes before a parameter, and no state dict or optimizer sees it.
+    module.__dict__[name] = scaled
 
 
 def unshadow_parameters(module: nn.Module) -> None:

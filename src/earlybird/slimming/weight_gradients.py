@@ -59,22 +59,25 @@ class ReadGradient:
             parameter.register_hook(self),
             parameter.register_post_accumulate_grad_hook(self._accumulated),
         )
-        self._over = [dim for dim in range(parameter.ndim) if dim not in scaled.dims]
         self._units, unit_of = len(target), scaled.unit_of
-        self._in_a_row = np.array_equal(unit_of, np.repeat(np.arange(self._units), len(unit_of) // self._units))
-        # The last place is for entries of no unit.
-        self._places = torch.from_numpy(np.where(unit_of < 0, self._units, unit_of)).to(target.device)
+        width, self._last = len(unit_of) // self._units, scaled.dims[-1]
+        in_a_row = np.array_equal(unit_of, np.repeat(np.arange(self._units), width))
+        # Entries of a unit that lie side by side are summed along with the other dimensions; others are given to their
+        # places, the last of which is for entries of no unit.
+        self._width = width if in_a_row else 1
+        places = torch.from_numpy(np.where(unit_of < 0, self._units, unit_of)).to(target.device)
+        self._places = None if in_a_row else places
+        others = [dim + (dim > self._last) for dim in range(parameter.ndim) if dim not in scaled.dims]
+        self._over = [*others, self._last + 1]
 
     def __call__(self, gradient: Tensor) -> None:
         """Note the units' gradients of a pass; the parameter's stays as it is."""
         # On a GPU every operation costs more than its numbers.
         with torch.no_grad():
-            product = self.parameter * gradient
-            entries = product.sum(self._over, dtype=torch.float32) if self._over else product.float()
-            if self._in_a_row:
-                read = entries.reshape(self._units, -1).sum(1)
-            else:
-                read = entries.new_zeros(self._units + 1).index_add_(0, self._places, entries.reshape(-1))[:-1]
+            product = (self.parameter * gradient).unflatten(self._last, (-1, self._width))
+            read = product.sum(self._over, dtype=torch.float32).reshape(-1)
+            if self._places is not None:
+                read = read.new_zeros(self._units + 1).index_add_(0, self._places, read)[:-1]
         self._accumulated.read = read
 
     def still_reads(self) -> bool:
