@@ -22,7 +22,7 @@ from earlybird.errors import InputError
 from earlybird.slimming.scaling import refuse_while_slimming
 from earlybird.surgery.pruned_shape import PrunedShape, record_shape
 from earlybird.surgery.router_mask import refuse_masked_routers
-from earlybird.ticket import Ticket
+from earlybird.ticket import FILE_NAME, Ticket
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def save(
     Args:
         model: a Hugging Face model, pruned or not, of any dtype and on any device.
         directory: made if needed; a model that it holds is replaced once the new one is written whole.
-        ticket: by which the model was pruned, for the model card.
+        ticket: by which the model was pruned, for the model card, and to be written beside it as ticket.json.
         accuracy: in percent, for the model card.
         processor: the tokenizer or image processor, to be saved beside the model; `pipeline` needs it there.
         max_shard_size: of a weights file, in bytes or as text ("5GB").
@@ -86,6 +86,8 @@ def save(
             load_mark.mark(aside)
         if processor is not None:
             processor.save_pretrained(target)
+        if ticket is not None:
+            ticket.save(target / FILE_NAME)
         write_card(model, target, reason=reason, ticket=ticket, accuracy=accuracy)
 
     by_the_first(write)
