@@ -19,7 +19,7 @@ def is_owner_and_name(name: Any) -> bool:
 def why_no_name(name: str) -> str:
     """Which of the hub's rules for names, NAME or OWNER/NAME, a text breaks; "" where it breaks none."""
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public by its list, not by type
 
     try:
         validate_repo_id(name)
