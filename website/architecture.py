@@ -36,7 +36,7 @@ PLACES = {
     "config": (1.5, 10),
 }
 # Single files that every room may import, drawn as one: the ground.
-GROUND = ("errors", "vocabulary", "spans", "extras", "atomic_write")
+GROUND = ("errors", "vocabulary", "spans", "extras", "hub", "atomic_write")
 _WIDTH, _HEIGHT, _ACROSS, _DOWN = 118, 34, 138, 74
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from earlybird.atomic_write import write_whole
 from earlybird.config import PruningConfig, plain_values
 from earlybird.errors import InputError, nearest
+from earlybird.hub import fetched, is_owner_and_name
 from earlybird.masks.budget import budget_rule
 from earlybird.masks.by_name import mask_by_name
 from earlybird.masks.rule import refuse_fewer_than_picked, rule_of
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
+FILE_NAME = "ticket.json"  # beside a model, here and on the hub
 _LARGEST_FILE = 1 << 28  # bytes
 # A mask is a table as wide as the widest block: of a few units in many blocks and many in one it would be all padding.
 _LARGEST_TABLE = 1 << 24
@@ -293,10 +295,18 @@ class Ticket:
     def load(cls, path: str | os.PathLike[str]) -> Ticket:
         """Read a ticket.
 
+        Args:
+            path: of a file, or of a directory with a ticket.json; or, as text, OWNER/NAME of a model on the Hugging
+                Face hub that was published with one. What is here under that name goes first.
+
         Raises:
             InputError: there is no such file, or it is no ticket, damaged, or of another version.
         """
         source = Path(path)
+        if source.is_dir():
+            source /= FILE_NAME
+        elif is_owner_and_name(path) and not source.exists():
+            source = fetched(str(path), FILE_NAME)
         if not source.is_file():
             raise InputError(f"there is no ticket at {source}")
         if source.stat().st_size > _LARGEST_FILE:

@@ -14,12 +14,13 @@ from earlybird.anatomy import Anatomy
 from earlybird.anatomy.config_fields import CannotSayError
 from earlybird.anatomy.flops import parameter_count
 from earlybird.errors import InputError
+from earlybird.hub import why_no_name
 from earlybird.surgery.plain_config import built, dense_config
 from earlybird.surgery.pruned_shape import PrunedShape
 from earlybird.ticket import Ticket
 from earlybird.vocabulary import Kind
 
-_HUB_NAME = re.compile(r"[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?")
+TAGS = ("pruned", "earlybird")
 # What a ticket's provenance says of its draw, in the order of the card.
 _ORIGIN = (
     *("how", "draw_step", "draw_fraction", "detector", "score", "statistic", "threshold"),
@@ -45,16 +46,17 @@ def write_card(
         accuracy: in percent.
     """
     base = str(model.config.name_or_path or "")
+    shape, before = PrunedShape.of(Anatomy.of(model)), _before(model)
     data = ModelCardData(
         library_name="transformers",
-        tags=["pruned", "earlybird"],
-        base_model=base if _HUB_NAME.fullmatch(base) and not Path(base).exists() else None,
+        tags=[tag for tag in TAGS if tag != "pruned" or _is_pruned(shape, before)],
+        base_model=base if base and not why_no_name(base) and not Path(base).exists() else None,
     )
     sections = [
         f"# {_plain(type(model).__name__)}",
         f"{parameter_count(model):,} parameters. Written by earlybird, which removes attention heads, MLP neurons and"
         " experts of mixtures.",
-        _pruned(model),
+        _pruned(shape, before),
         *([] if ticket is None else [_origin(ticket)]),
         *([] if accuracy is None else [f"## Accuracy\n\n{accuracy:.2f}%"]),
         _loading(type(model).__name__, reason),
@@ -62,9 +64,14 @@ def write_card(
     ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n").save(directory / "README.md")
 
 
-def _pruned(model: PreTrainedModel) -> str:
-    shape = PrunedShape.of(Anatomy.of(model))
-    before = _before(model)
+def _is_pruned(shape: PrunedShape, before: Mapping[Kind, Mapping[str, int]]) -> bool:
+    """Whether units are gone; True where it is not known how many there were."""
+    return any(
+        before.get(kind) != dict(zip(shape.blocks[kind], counts, strict=True)) for kind, counts in shape.kept.items()
+    )
+
+
+def _pruned(shape: PrunedShape, before: Mapping[Kind, Mapping[str, int]]) -> str:
     rows = ["## What was pruned", "", "| block | kind | kept | of |", "| --- | --- | --- | --- |"]
     totals = []
     for kind, counts in shape.kept.items():

@@ -22,7 +22,7 @@ from earlybird.errors import InputError
 from earlybird.slimming.scaling import refuse_while_slimming
 from earlybird.surgery.pruned_shape import PrunedShape, record_shape
 from earlybird.surgery.router_mask import refuse_masked_routers
-from earlybird.ticket import Ticket
+from earlybird.ticket import FILE_NAME, Ticket
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def save(
         model: a Hugging Face model, pruned or not, of any dtype and on any device.
         directory: made if needed; a model that it holds is replaced once the new one is written whole. A process that
             is killed leaves one of the two; `load` finishes what it had begun.
-        ticket: by which the model was pruned, for the model card.
+        ticket: by which the model was pruned, for the model card, and to be written beside it as ticket.json.
         accuracy: in percent, for the model card.
         processor: the tokenizer or image processor, to be saved beside the model; `pipeline` needs it there.
         max_shard_size: of a weights file, in bytes or as text ("5GB").
@@ -70,7 +70,7 @@ def save(
         raise InputError(f"processor must be a tokenizer or an image processor, got {processor!r}")
     anatomy = Anatomy.of(model)
     if ticket is not None:
-        _refuse_another_ticket(anatomy, ticket)
+        refuse_another_ticket(anatomy, ticket)
     reason = record_shape(model, anatomy)
 
     def write() -> None:
@@ -78,6 +78,8 @@ def save(
             model.save_pretrained(aside, max_shard_size=max_shard_size)
             integrity.seal(aside)
             load_mark.mark(aside)
+            if ticket is not None:
+                ticket.save(aside / FILE_NAME)
             write_card(model, aside, reason=reason, ticket=ticket, accuracy=accuracy)
 
     by_the_first(write)
@@ -91,8 +93,12 @@ def save(
     return target
 
 
-def _refuse_another_ticket(anatomy: Anatomy, ticket: Ticket) -> None:
-    """Refuse a ticket by which a model was not pruned, where its blocks have the ticket's names."""
+def refuse_another_ticket(anatomy: Anatomy, ticket: Ticket) -> None:
+    """Refuse a ticket by which a model was not pruned, where its blocks have the ticket's names.
+
+    Raises:
+        InputError: a block has another number of units than the ticket keeps.
+    """
     shape = PrunedShape.of(anatomy)
     for kind, names in ticket.blocks.items():
         found = dict(zip(shape.blocks.get(kind, ()), shape.kept.get(kind, ()), strict=True))

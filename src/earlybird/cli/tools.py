@@ -108,6 +108,22 @@ def export(
 
 
 @app.command()
+def publish(
+    directory: Annotated[Path, typer.Argument(help="Where earlybird.save, or a run, wrote it.", metavar="DIRECTORY")],
+    name: Annotated[str, typer.Argument(help="The repository, made if needed.", metavar="OWNER/NAME")],
+    private: Annotated[bool, typer.Option("--private", help="Nobody else sees a repository that is made.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Upload a pruned model to the Hugging Face hub, with its card, its ticket and the run's summary."""
+    quieten_libraries()
+    from earlybird.checkpoint.publish import publish as publish_model
+    from earlybird.recipes.run_directory import beside_model
+
+    address = publish_model(directory, name, private=private, also=beside_model(directory))
+    show({"repository": name, "address": address}, f"published at {address}", as_json)
+
+
+@app.command()
 def detectors(as_json: AsJson = False) -> None:
     """List the detectors with their null hypotheses and default settings."""
     from rich.console import Console

@@ -27,6 +27,7 @@ from typing import Any
 from earlybird.atomic_write import names_to_disk, tree_to_disk, write_whole
 from earlybird.errors import InputError
 from earlybird.recipes.metric_names import deciding_metric
+from earlybird.ticket import FILE_NAME
 from earlybird.vocabulary import Weights, Which
 
 
@@ -103,6 +104,21 @@ class RunDirectory:
     def trained(self, weights: Weights, which: Which) -> Path:
         """A pruned model's training."""
         return self.root / "trained" / weights / which
+
+
+def beside_model(directory: Path) -> dict[str, Path]:
+    """What a run says of a trained model of its own: its ticket and the summary, by name; nothing of another model."""
+    model = directory.resolve()
+    if len(model.parents) < 4:
+        return {}
+    files = RunDirectory(model.parents[3])
+    weights: tuple[Weights, ...] = ("rewind", "continue")
+    kinds: tuple[Which, ...] = ("ticket", "random")
+    which = next((kind for kind in kinds if model in [files.trained(each, kind) / "model" for each in weights]), None)
+    if which is None:
+        return {}
+    found = {FILE_NAME: files.ticket(which), "summary.json": files.summary}
+    return {name: path for name, path in found.items() if path.is_file()}
 
 
 RESULT = "result.json"

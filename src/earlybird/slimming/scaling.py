@@ -59,7 +59,7 @@ class UnitScale:
         """
         if self.unit_of is None and self.width > 1:
             # Seen by units, so that the scale needs not be spread, nor its gradient be summed twice.
-            by_units = values.unflatten(dim, (-1, self.width))
+            by_units = torch.unflatten(values, dim, (-1, self.width))
             product = (by_units * _along(1 + self.deviation, dim - 1)).flatten(dim - 1, dim)
         else:
             product = values * _along(self.scale(), dim)

@@ -74,7 +74,7 @@ class ReadGradient:
         """Note the units' gradients of a pass; the parameter's stays as it is."""
         # On a GPU every operation costs more than its numbers.
         with torch.no_grad():
-            product = (self.parameter * gradient).unflatten(self._last, (-1, self._width))
+            product = torch.unflatten(self.parameter * gradient, self._last, (-1, self._width))
             read = product.sum(self._over, dtype=torch.float32).reshape(-1)
             if self._places is not None:
                 read = read.new_zeros(self._units + 1).index_add_(0, self._places, read)[:-1]
