@@ -30,14 +30,14 @@ def prune_on(
 ) -> None:
     """Prune, refitted on the batches that were kept; the log says where they are no use. See `prune_in`."""
     if not wanted:
-        prune_in(wrapper, model, ticket, optimizer=optimizer, by_all=by_all)
+        prune_in(wrapper, model, ticket, optimizer=optimizer, compensation=None, by_all=by_all)
         return
     try:
         prune_in(wrapper, model, ticket, optimizer=optimizer, compensation=Compensation(batches), by_all=by_all)
     except CannotCompensateError as error:
         if is_first():
             _log.warning("pruned without compensation (compensation=%d): %s", wanted, error)
-        prune_in(wrapper, model, ticket, optimizer=optimizer, by_all=by_all)
+        prune_in(wrapper, model, ticket, optimizer=optimizer, compensation=None, by_all=by_all)
         return
     if len(batches) < wanted and is_first():
         _log.info("refitted on %d batches, not %d: no more were trained on, or could be kept", len(batches), wanted)

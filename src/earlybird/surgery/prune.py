@@ -92,7 +92,7 @@ def prune_in(
     ticket: Ticket | None,
     *,
     optimizer: torch.optim.Optimizer | None = None,
-    compensation: Compensation | None = None,
+    compensation: Compensation | None,
     patterns: Patterns = (),
     inputs: Mapping[str, Any] | None = None,
     by_all: bool = False,
