@@ -50,6 +50,11 @@ def overhead(seconds: Sequence[float], plain: Sequence[float]) -> dict[str, Any]
 
 def report(figure: dict[str, Any]) -> None:
     """Print a figure as JSON, with where it comes from."""
+    print(with_origin(figure))
+
+
+def with_origin(figure: dict[str, Any]) -> str:
+    """A figure as JSON, with where it comes from."""
     origin = {
         "machine": f"{_processor()}, {os.cpu_count()} cores seen, load {os.getloadavg()[0]:.1f}",
         "threads": os.environ.get("OMP_NUM_THREADS", "as the libraries like"),
@@ -63,7 +68,7 @@ def report(figure: dict[str, Any]) -> None:
             "statsmodels": statsmodels.__version__,
         },
     }
-    print(json.dumps({**figure, **origin}, indent=1))
+    return json.dumps({**figure, **origin}, indent=1)
 
 
 def _processor() -> str:
