@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from trainer_features import FEATURES, cell, table
+from two_processes import TORCHRUN, started
 
 PAGE = Path(__file__).parents[2] / "docs" / "trainer-features.md"
 PROGRAM = Path(__file__).with_name("trainer_features.py")
@@ -30,15 +28,7 @@ def cells(tmp_path_factory):
 @pytest.fixture(scope="module")
 def cells_of_two_processes(tmp_path_factory):
     directory = tmp_path_factory.mktemp("two")
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    result = subprocess.run(
-        [sys.executable, *torchrun, str(PROGRAM), str(directory)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    result = started([*TORCHRUN, PROGRAM, directory])
     assert result.returncode == 0, result.stderr
     first, second = (json.loads((directory / f"process-{rank}.json").read_text()) for rank in (0, 1))
     assert first == second

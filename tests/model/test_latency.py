@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
+from compressed_parts import plots
 from families import GROUPED, TEXT, build, inputs
 from typer.testing import CliRunner
 
@@ -190,7 +191,8 @@ def test_a_run_and_several_draws_go_by_milliseconds(tmp_path):
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "milliseconds for a forward pass" in page
     assert "What is kept against what it costs" in page
-    assert "left of the milliseconds of a forward pass" in page
+    axes = [spec["layout"]["xaxis"]["title"]["text"] for spec in plots(page).values()]
+    assert "left of the milliseconds of a forward pass" in axes
     inspected = CliRunner().invoke(app, ["inspect", str(tmp_path / "run")]).output
     assert re.search(r"--milliseconds [\d.]+ --examples 8 --output TICKET", inspected)
 

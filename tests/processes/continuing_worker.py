@@ -27,12 +27,14 @@ from refusals import refusals
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_optimizer_state_dict
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from worker import BATCH, batches, end_if_stuck, leave, model_to_train
 
 import earlybird as eb
+from earlybird.anatomy.wrappers import unwrapped
 from earlybird.integrations.hf_trainer import train_early_bird
 from earlybird.integrations.lightning import EarlyBirdCallback
 
@@ -45,6 +47,11 @@ DDP_SETTINGS: dict[str, dict[str, Any]] = {
     "plain-static": {"static_graph": True},
     "plain-views": {"gradient_as_bucket_view": True, "bucket_cap_mb": 0.01},
 }
+
+
+Cut = Callable[
+    [nn.Module, torch.optim.Optimizer, eb.Ticket, list[dict[str, Tensor]]], tuple[nn.Module, torch.optim.Optimizer]
+]
 
 
 def rank_and_processes() -> tuple[int, int]:
@@ -70,9 +77,15 @@ def part_of(batch: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def plain_loop(settings: dict[str, Any]) -> dict[str, Any]:
-    inner = model_to_train()
-    model = in_ddp(inner, settings)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    return loop(in_ddp(model_to_train(), settings), pruned_in_place)
+
+
+def fsdp_loop() -> dict[str, Any]:
+    return loop(sharded(model_to_train()), gathered_and_pruned)
+
+
+def loop(model: nn.Module, cut: Cut) -> dict[str, Any]:
+    optimizer: torch.optim.Optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     search = eb.Search(model, CONFIG, total_steps=STEPS)
     losses, seen, ticket = [], [], None
     for own in map(part_of, batches()[:STEPS]):
@@ -80,33 +93,37 @@ def plain_loop(settings: dict[str, Any]) -> dict[str, Any]:
         seen.append(own)
         if ticket is None and (ticket := search.step()) is not None:
             search.finish()
-            eb.prune(model, ticket, optimizer=optimizer, compensate=seen[-4:])
-    return outcome(dict(inner.named_parameters()), ticket, losses)
+            model, optimizer = cut(model, optimizer, ticket, seen[-4:])
+    weights = dict(unwrapped(model).named_parameters())
+    return outcome({name: whole_tensor(each) for name, each in weights.items()}, ticket, losses)
+
+
+def whole_tensor(parameter: Tensor) -> Tensor:
+    return parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
+
+
+def pruned_in_place(
+    model: nn.Module, optimizer: torch.optim.Optimizer, ticket: eb.Ticket, newest: list[dict[str, Tensor]]
+) -> tuple[nn.Module, torch.optim.Optimizer]:
+    return eb.prune(model, ticket, optimizer=optimizer, compensate=newest), optimizer
+
+
+def gathered_and_pruned(
+    model: nn.Module, optimizer: torch.optim.Optimizer, ticket: eb.Ticket, newest: list[dict[str, Tensor]]
+) -> tuple[nn.Module, torch.optim.Optimizer]:
+    whole = model_to_train()
+    state = eb.prune_sharded(model, whole, ticket, optimizer=optimizer, compensate=newest)
+    small = sharded(whole)
+    again = torch.optim.AdamW(small.parameters(), lr=1e-3)
+    options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+    set_optimizer_state_dict(small, again, state, options=options)
+    return small, again
 
 
 def sharded(model: Any) -> nn.Module:
     for layer in model.bert.encoder.layer:
         fully_shard(layer)
     return fully_shard(model)
-
-
-def fsdp_loop() -> dict[str, Any]:
-    model = sharded(model_to_train())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    search = eb.Search(model, CONFIG, total_steps=STEPS)
-    losses, seen, ticket = [], [], None
-    for own in map(part_of, batches()[:STEPS]):
-        losses.append(stepped(model, optimizer, own))
-        seen.append(own)
-        if ticket is None and (ticket := search.step()) is not None:
-            search.finish()
-            whole = model_to_train()
-            state = eb.prune_sharded(model, whole, ticket, optimizer=optimizer, compensate=seen[-4:])
-            model = sharded(whole)
-            optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-            options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
-            set_optimizer_state_dict(model, optimizer, state, options=options)
-    return outcome({name: part.full_tensor() for name, part in model.named_parameters()}, ticket, losses)
 
 
 def stepped(model: nn.Module, optimizer: torch.optim.Optimizer, batch: dict[str, Tensor]) -> float:

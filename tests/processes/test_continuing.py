@@ -1,32 +1,23 @@
-"""Two processes that continue with the small network, by DDP, do what one does on the same global batches."""
+"""Two processes that continue with the small network, by DDP or FSDP2, do what one does on the same global batches."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from two_processes import TORCHRUN, started
 
 WORKER = Path(__file__).parent / "continuing_worker.py"
-TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
-def launch(directory: Path, processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *(TORCHRUN if processes > 1 else []), str(WORKER), str(directory), *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "true"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+def launch(directory: Path, processes: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return started([*(TORCHRUN if processes > 1 else []), WORKER, directory, *arguments])
 
 
-def outcomes(directory: Path, processes: int, *arguments: str) -> list[dict[str, Any]]:
+def outcomes(directory: Path, processes: int, *arguments: object) -> list[dict[str, Any]]:
     result = launch(directory, processes, *arguments)
     assert result.returncode == 0, result.stderr
     files = sorted(directory.glob("process-*.json"))
@@ -45,7 +36,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     assert launch(died, 2, "trainer", "--die-at", "25").returncode != 0
     assert not list(died.glob("process-*.json"))
     loops = ("trainer", "resumed", "rewound", "plain", "plain-static", "plain-views", "fsdp", "refusals", "lightning")
-    return outcomes(lived, 2, *loops, "--died", str(died))
+    return outcomes(lived, 2, *loops, "--died", died)
 
 
 @pytest.mark.parametrize(

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from two_processes import TORCHRUN, started
 
 WORKER = Path(__file__).parent / "saving_worker.py"
 
 
 def outcomes(directory: Path, how: str) -> list[dict[str, Any]]:
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    result = subprocess.run(
-        [sys.executable, *launcher, str(WORKER), str(directory), how],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    result = started([*TORCHRUN, WORKER, directory, how])
     assert result.returncode == 0, result.stderr
     return [json.loads((directory / f"process-{rank}.json").read_text()) for rank in (0, 1)]
 

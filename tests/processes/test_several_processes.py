@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from two_processes import TORCHRUN, started
 
 from earlybird import Ticket
 from earlybird.trajectory import Trajectory
 
 WORKER = Path(__file__).parent / "worker.py"
-TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 ACCELERATE = [
     *("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"),
     *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
@@ -25,19 +23,7 @@ LAUNCHERS = {"alone": [], "ddp": ACCELERATE, "fsdp": TORCHRUN}
 
 
 def launch(directory: Path, how: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return started([*LAUNCHERS[how], str(WORKER), str(directory), how, *arguments])
-
-
-def started(command: list[str]) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "true"}
-    return subprocess.run(
-        [sys.executable, *command],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    return started([*LAUNCHERS[how], WORKER, directory, how, *arguments])
 
 
 def outcomes(directory: Path, how: str, *arguments: str) -> list[dict[str, Any]]:
@@ -120,15 +106,7 @@ def test_what_diverges_in_one_process_ends_all_of_them(how, tmp_path):
 
 def test_the_trainer_script_runs_in_two_processes(tmp_path):
     script = Path(__file__).parents[2] / "examples" / "hugging_face_trainer.py"
-    result = subprocess.run(
-        [sys.executable, *TORCHRUN, str(WORKER.with_name("script_worker.py")), str(script)],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    result = started([*TORCHRUN, WORKER.with_name("script_worker.py"), script], tmp_path)
     assert result.returncode == 0, result.stderr
     # Two processes write to one output: a line of the one may begin before the other's has ended.
     tickets = re.findall(r"Ticket: .+?, drawn at step \d+", result.stdout)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 import re
 import subprocess
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from compressed_parts import decompressed, plots
 from matplotlib.image import imread
 from plotly.offline import get_plotlyjs
 from typer.testing import CliRunner
@@ -61,17 +60,6 @@ def _page(root: Path) -> str:
     return (root / "report.html").read_text(encoding="utf-8")
 
 
-def _decompressed(page: str, name: str) -> str:
-    found = re.search(rf'<script id="{name}" type="text/plain" data-bytes="(\d+)">([^<]*)</script>', page)
-    assert found is not None
-    return gzip.decompress(base64.b85decode(found[2].replace(".", "<"))[: int(found[1])]).decode()
-
-
-def _specs(page: str) -> dict[str, Any]:
-    specs: dict[str, Any] = json.loads(_decompressed(page, "plots"))
-    return specs
-
-
 def test_the_verdict_comes_first(finished: Path) -> None:
     tags = _Tags(_page(finished))
     assert re.match(r"Drawn at \d+% of the search: 7% fewer training FLOPs", tags.text[0])
@@ -85,16 +73,16 @@ def test_the_page_loads_nothing(finished: Path) -> None:
         assert "src" not in attributes
         assert "href" not in attributes
     assert "default-src 'none'" in page
-    assert _decompressed(page, "plotly") == get_plotlyjs()
+    assert decompressed(page, "plotly") == get_plotlyjs()
     assert len(page.encode()) < 2 << 20
 
 
 def test_the_page_says_what_its_parts_are(finished: Path) -> None:
     tags = _Tags(_page(finished)).tags
     assert ("html", {"lang": "en", "class": "plotless"}) in tags
-    plots = [attributes for tag, attributes in tags if tag == "div" and attributes.get("class") == "plot"]
-    assert len(plots) == 9
-    assert all(plot["aria-label"] for plot in plots)
+    divs = [attributes for tag, attributes in tags if tag == "div" and attributes.get("class") == "plot"]
+    assert len(divs) == 9
+    assert all(plot["aria-label"] for plot in divs)
     tables = sum(tag == "table" for tag, _ in tags)
     assert tables == sum(tag == "caption" for tag, _ in tags)
     assert all("scope" in attributes for tag, attributes in tags if tag == "th")
@@ -109,7 +97,7 @@ def test_every_plot_is_one_that_plotly_knows(finished: Path) -> None:
         return {key: coloured(item) for key, item in value.items()} if isinstance(value, dict) else value
 
     page = _page(finished)
-    specs = _specs(page)
+    specs = plots(page)
     assert list(specs) == [
         "norm",
         "statistic",
@@ -129,7 +117,7 @@ def test_every_plot_is_one_that_plotly_knows(finished: Path) -> None:
 
 def test_the_draw_is_marked(finished: Path) -> None:
     draw = json.loads((finished / "draw.json").read_text())
-    specs = _specs(_page(finished))
+    specs = plots(_page(finished))
     for name in ("norm", "statistic", "agreement", "coefficients-heads", "coefficients-neurons"):
         layout = specs[name]["layout"]
         assert draw["step"] in [shape["x0"] for shape in layout["shapes"]]
@@ -332,7 +320,7 @@ def test_blocks_of_different_width_and_one_kind(tmp_path: Path, write_recipe: Ca
         for _ in range(300):
             heads, neurons = (generator.normal(0, 1e-3, size).astype(np.float32) for size in ((2, 4), (2, 30)))
             writer.append({("heads", "deviation"): heads, ("neurons", "deviation"): neurons})
-    specs = _specs(write_report(tmp_path).read_text(encoding="utf-8"))
+    specs = plots(write_report(tmp_path).read_text(encoding="utf-8"))
     assert [trace["name"] for trace in specs["norm"]["data"]] == ["neurons, each step", "neurons, averaged"]
     assert len(specs["coefficients-heads"]["data"]) == 6
 

@@ -90,6 +90,6 @@ def refuse_sharded(model: nn.Module) -> None:
     """
     if any(is_sharded_tensor(parameter) for parameter in model.parameters()):
         raise InputError(
-            "the model's parameters are sharded over processes (FSDP): gather them into a plain model, and prune or"
-            " save that; to train on, shard it anew, with a new optimizer; see docs/several-processes.md"
+            "the model's parameters are sharded over processes (FSDP): gather them into a plain model, by"
+            " earlybird.prune_sharded where it is to be pruned, and save or shard that; see docs/several-processes.md"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self, get_args
 
@@ -14,23 +14,24 @@ from torch.nn.parallel import DistributedDataParallel
 from earlybird.anatomy import Anatomy
 from earlybird.anatomy.agreement import together
 from earlybird.anatomy.distributed import is_first, several
-from earlybird.anatomy.paths import tensor_at
-from earlybird.anatomy.wrappers import unwrapped
 from earlybird.config import SearchConfig
 from earlybird.detectors.defaults import scored_by, with_defaults
 from earlybird.detectors.factory import given_settings
 from earlybird.errors import InputError
 from earlybird.integrations.compensated_prune import prune_on
 from earlybird.integrations.kept_batches import Call, KeptBatches
+from earlybird.integrations.may_continue import (
+    config_without_wrapper,
+    refuse_after_first_step,
+    refuse_before_training,
+)
 from earlybird.integrations.metrics import SearchCurves
 from earlybird.integrations.pruned_model import refuse_removed_parameters
 from earlybird.search.recording import Recording
 from earlybird.search.search import Search
-from earlybird.surgery.data_parallel import data_parallel_around, refuse_to_rebuild
-from earlybird.surgery.gradient_hooks import refuse_gradient_hooks
-from earlybird.surgery.optimizer import cannot_follow, cannot_follow_as_tried
+from earlybird.surgery.data_parallel import data_parallel_around
 from earlybird.ticket import Ticket
-from earlybird.vocabulary import KINDS, AtDraw, Kind
+from earlybird.vocabulary import AtDraw
 
 _log = logging.getLogger(__name__)
 
@@ -103,26 +104,22 @@ class SearchDriver:
 
         Args:
             wrapper: what the training calls, around the model or another module that holds it.
+            scaler: of a loss in float16.
 
         Raises:
-            InputError: see `Search`; the optimizer holds parameters that an earlier pruning has removed; of several
-                processes, "continue" without torch's DistributedDataParallel, with one that cannot be built anew, or
-                with an optimizer that cannot be taken along.
+            InputError: see `Search`; the optimizer holds parameters that an earlier pruning has removed; "continue"
+                with an optimizer that cannot be taken along, or in several processes without torch's
+                DistributedDataParallel, or with one that cannot be built anew.
         """
         around = None if wrapper is None else data_parallel_around(wrapper)
         if several() and around is None:
-            config = _without_wrapper(config, then)
+            config = config_without_wrapper(config, then)
 
         def checked() -> Anatomy:
             refuse_removed_parameters(optimizer)
             anatomy = Anatomy.of(model)
             if then == "continue":
-                if around is not None:
-                    refuse_to_rebuild(around)
-                parameters = _parameters_that_may_be_cut(model, anatomy.excluding(config.exclude), KINDS)
-                _refuse_to_continue(
-                    cannot_follow(optimizer, parameters) or cannot_follow_as_tried(optimizer, parameters)
-                )
+                refuse_before_training(model, anatomy.excluding(config.exclude), optimizer, around)
             return anatomy
 
         anatomy = together(checked)
@@ -199,7 +196,7 @@ class SearchDriver:
         if self.search.steps > seen and not self._stepped:
             self._stepped = True
             if self._then == "continue":
-                _refuse_what_cannot_follow(optimizer, model, self.search)
+                refuse_after_first_step(model, self.search.anatomy, self.search.slimming.coefficients, optimizer)
         if ticket is None and last and self._draw_at_end and self.search.steps:
             ticket = self.search.draw_now()
         if ticket is not None and self._then == "continue":
@@ -272,56 +269,6 @@ def _highest_rate(optimizer: torch.optim.Optimizer) -> float:
     """Of the weights, as a schedule has noted it; without a schedule their rate."""
     group = optimizer.param_groups[0]
     return float(group.get("initial_lr", group["lr"]))
-
-
-def _refuse_what_cannot_follow(optimizer: torch.optim.Optimizer, model: nn.Module, search: Search) -> None:
-    """Refuse an optimizer that the draw could not take along; it shows once there is a state, after the first step.
-
-    Raises:
-        InputError: see `cannot_follow`, of the parameters that may be cut.
-    """
-    parameters = _parameters_that_may_be_cut(model, search.anatomy, search.slimming.coefficients)
-    refuse_gradient_hooks(unwrapped(model), parameters)
-    _refuse_to_continue(cannot_follow(optimizer, parameters))
-
-
-def _parameters_that_may_be_cut(model: nn.Module, anatomy: Anatomy, kinds: Iterable[Kind]) -> dict[str, nn.Parameter]:
-    blocks = [block for kind in kinds for block in anatomy.of_kind(kind)]
-    names = dict.fromkeys(part.parameter for block in blocks for part in block.parts)
-    inner = unwrapped(model)
-    tensors = {name: tensor_at(inner, name) for name in names}
-    return {name: tensor for name, tensor in tensors.items() if isinstance(tensor, nn.Parameter)}
-
-
-def _refuse_to_continue(reason: str) -> None:
-    """Raise InputError where there is a reason why an optimizer could not be taken along."""
-    if reason:
-        raise InputError(
-            f'{reason}, which then="continue" would have to do: train by AdamW or SGD, or with then="stop"'
-            ' (train_early_bird: weights="rewind")'
-        )
-
-
-def _without_wrapper(config: SearchConfig, then: AtDraw) -> SearchConfig:
-    """The config of a search in several processes whose model is not in DistributedDataParallel.
-
-    Raises:
-        InputError: the training is to continue.
-    """
-    if then == "continue":
-        raise InputError(
-            'then="continue" prunes in place, and of what spreads a model over processes only torch\'s'
-            ' DistributedDataParallel can be built anew: use "stop" (train_early_bird: weights="rewind"), prune, and'
-            " train with a new Trainer; for FSDP see docs/several-processes.md"
-        )
-    if config.compensation:
-        config = replace(config, compensation=0)
-        if is_first():
-            _log.warning(
-                "no compensation: without DistributedDataParallel each of several processes would refit on its own"
-                " batches; prune and refit in one process after the search"
-            )
-    return config
 
 
 def _warn_unsettled() -> None:

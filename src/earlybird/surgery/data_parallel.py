@@ -21,7 +21,7 @@ _OF_THE_LOOP = ("require_backward_grad_sync", "require_forward_param_sync")
 
 def data_parallel_around(model: nn.Module) -> DistributedDataParallel | None:
     """What wraps a whole model for several processes, inside torch.compile or not; None where nothing does."""
-    while "_orig_mod" in model._modules:
+    while "_orig_mod" in getattr(model, "_modules", ()):
         model = model.get_submodule("_orig_mod")
     return model if isinstance(model, DistributedDataParallel) else None
 
