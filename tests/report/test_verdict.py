@@ -34,6 +34,19 @@ def test_what_else_ran_stands_beside_the_seconds(summary: Summary) -> None:
     assert "other work" not in verdict(summary)
 
 
+def test_seconds_on_the_cpu_come_before_those_of_a_clock_that_counts_other_programs(summary: Summary) -> None:
+    summary["dense"] |= {"train_seconds": 100.0, "train_cpu_seconds": 90.0, "other_cores": 0.0}
+    summary["ticket"] |= {"search_seconds": 10.0, "train_seconds": 90.0, "other_cores": 1.0, "cores": 2}
+    summary["ticket"] |= {"search_cpu_seconds": 9.0, "train_cpu_seconds": 45.0}
+    said = "40% less CPU time (by the clock the same training time: other work kept 1.0 of 2 cores busy on average)."
+    assert verdict(summary).partition(" per answer, ")[2] == said
+    summary["ticket"]["train_seconds"] = 48.0
+    assert verdict(summary).endswith("42% fewer FLOPs per answer, 40% less CPU time.")
+    # Of a search that an earlier version ran, they are not known.
+    del summary["ticket"]["search_cpu_seconds"]
+    assert "42% less training time (other work kept" in verdict(summary)
+
+
 def test_a_ticket_that_costs_more_than_dense_training(summary: Summary) -> None:
     summary["ticket"]["draw_step"] = 1499
     assert "58% more training FLOPs (search included)" in verdict(summary)

@@ -10,11 +10,14 @@ from rich.text import Text
 
 from earlybird.detectors.comparison import Verdict
 from earlybird.recipes.metric_names import deciding_metric, metric_title
-from earlybird.report.amount import amount
+from earlybird.report.amount import amount, percent
+from earlybird.report.training_flops import training_flops
+from earlybird.report.training_seconds import NAMES, common_unit, training_seconds
 from earlybird.vocabulary import KINDS, WEIGHED_KINDS
 
 _ROWS = {
     "dense": "dense",
+    "dense_matched": "dense, same FLOPs",
     "ticket": "early-bird ticket",
     "random": "random ticket",
     "ticket_continued": "early-bird ticket",
@@ -24,25 +27,25 @@ _STARTS = {"rewind": "rewound", "continue": "continued"}
 
 
 def results_table(summary: Mapping[str, Any]) -> Table:
-    """Dense, ticket and random side by side, from the content of summary.json."""
+    """Dense, ticket and random side by side, from the content of summary.json; costs count the search."""
     table = Table(title="Results", title_style="bold", title_justify="left")
     table.add_column("network")
     metric = deciding_metric(summary)
-    for heading in (metric_title(metric), "parameters", "FLOPs", "training", "search", "drawn at"):
+    networks = {key: summary[key] for key in _ROWS if summary.get(key) is not None}
+    unit = common_unit(networks.values())
+    dense = training_flops(summary, "dense")
+    for heading in (metric_title(metric), "training FLOPs", NAMES[unit], "FLOPs per answer", "parameters", "drawn at"):
         table.add_column(heading, justify="right")
-    for key, name in _ROWS.items():
-        entry = summary.get(key)
-        if entry is None:
-            continue
+    for key, entry in networks.items():
         start = _STARTS.get(entry.get("start", ""), "")
-        step = entry.get("draw_step")
+        step, cost, seconds = entry.get("draw_step"), training_flops(summary, key), training_seconds(entry, unit)
         table.add_row(
-            f"{name}, {start}" if start else name,
+            f"{_ROWS[key]}, {start}" if start else _ROWS[key],
             f"{entry[metric]:.1f}%",
-            amount(entry["parameters"]),
+            percent(cost / dense) if cost is not None and dense else "",
+            "" if seconds is None else f"{seconds:,.0f}",
             amount(entry["flops"]),
-            f"{entry['train_seconds']:,.0f} s",
-            f"{entry['search_seconds']:,.0f} s" if "search_seconds" in entry else "",
+            amount(entry["parameters"]),
             "" if step is None else f"step {step}, {100 * entry['draw_fraction']:.0f}%",
         )
     return table

@@ -11,7 +11,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from earlybird.config import is_number
-from earlybird.recipes.other_work import OtherWork
+from earlybird.recipes.machine_work import MachineWork
 from earlybird.recipes.run_directory import read_numbers, write_json
 
 CLOCK = "earlybird-clock.json"
@@ -24,15 +24,17 @@ class TrainingClock(TrainerCallback):
         resume: the checkpoint to go on from, which knows the seconds before it.
 
     Attributes:
-        others: what else kept the machine busy meanwhile.
+        work: what kept the processors busy meanwhile.
         evaluations: those on the way: step, seconds of training up to it, metrics.
     """
 
     def __init__(self, resume: Path | None = None) -> None:
         before: dict[str, Any] = {"seconds": 0.0} if resume is None else read_numbers(resume / CLOCK, ["seconds"])
         self._before = float(before["seconds"])
-        self._others_before = _two_numbers(before.get("others"))
-        self.others = OtherWork(*self._others_before)
+        written = _three_numbers(before.get("work"))
+        self._all_known = resume is None or written is not None
+        self._work_before = written or (0.0, 0.0, 0.0)
+        self.work = MachineWork(*self._work_before)
         self._started = time.perf_counter()
         self.evaluations: list[dict[str, float]] = before.get("evaluations", [])
 
@@ -41,19 +43,24 @@ class TrainingClock(TrainerCallback):
         """Seconds so far."""
         return self._before + time.perf_counter() - self._started
 
+    @property
+    def cpu_seconds(self) -> float | None:
+        """Core-seconds of this training so far, evaluations left out; None where its checkpoint did not count them."""
+        return self.work.so_far()[1] if self._all_known else None
+
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Start the clock."""
         self._started = time.perf_counter()
-        self.others = OtherWork(*self._others_before)
+        self.work = MachineWork(*self._work_before)
 
     @contextmanager
     def evaluating(self, step: int) -> Iterator[dict[str, float]]:
         """Stand still meanwhile; takes the metrics that the dictionary is given."""
-        seconds, others, metrics = self.seconds, self.others.so_far(), dict[str, float]()
+        seconds, work, metrics = self.seconds, self.work.so_far(), dict[str, float]()
         yield metrics
-        self.others = OtherWork(*others)
+        self.work = MachineWork(*work)
         self._started = time.perf_counter() - (seconds - self._before)
         self.evaluations.append({"step": step, "seconds": seconds, **metrics})
 
@@ -61,12 +68,14 @@ class TrainingClock(TrainerCallback):
         """Put the time into the checkpoint; this is the last file of it, so it marks the checkpoint as whole."""
         if state.is_world_process_zero and args.output_dir is not None:
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            so_far = {"seconds": self.seconds, "others": self.others.so_far(), "evaluations": self.evaluations}
+            so_far = {"seconds": self.seconds, "evaluations": self.evaluations}
+            if self._all_known:
+                so_far["work"] = self.work.so_far()
             write_json(checkpoint / CLOCK, so_far)
 
 
-def _two_numbers(value: Any) -> tuple[float, float]:
-    """What a checkpoint says of others' work; nothing where it is damaged, or older than that was counted."""
-    if isinstance(value, list) and len(value) == 2 and all(is_number(one) and one >= 0 for one in value):
-        return float(value[0]), float(value[1])
-    return 0.0, 0.0
+def _three_numbers(value: Any) -> tuple[float, float, float] | None:
+    """What a checkpoint says of the work before it; None where it is damaged, or older than that was counted."""
+    if isinstance(value, list) and len(value) == 3 and all(is_number(one) and one >= 0 for one in value):
+        return float(value[0]), float(value[1]), float(value[2])
+    return None

@@ -9,6 +9,7 @@ draw.json, ticket.json             the draw and its ticket
 random.json                        a random ticket of the same shape
 pruned/{weights}/{which}/          pruned models; weights: rewind or continue, which: ticket or random
 trained/dense/                     the dense network, trained
+trained/dense-matched/             the same, for as many FLOPs as the ticket took
 trained/{weights}/{which}/          the pruned ones, trained
 summary.json, report.html, figures/
 """
@@ -71,6 +72,11 @@ class RunDirectory:
     def dense(self) -> Path:
         """The dense training."""
         return self.root / "trained" / "dense"
+
+    @property
+    def dense_matched(self) -> Path:
+        """The dense training that takes as many FLOPs as the ticket's."""
+        return self.root / "trained" / "dense-matched"
 
     @property
     def summary(self) -> Path:
@@ -150,34 +156,29 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_numbers(path: Path, names: Iterable[str]) -> dict[str, Any]:
-    """As `read_json`, of an object in which these names are numbers.
+def read_numbers(path: Path, names: Iterable[str], optional: Iterable[str] = ()) -> dict[str, Any]:
+    """As `read_json`, of an object in which these names are numbers; the optional ones may be missing or null.
 
     Raises:
         InputError: the file is missing or damaged, or lacks a number.
     """
     content = read_json(path)
-    _check_numbers(path, content, names)
+    _check_numbers(path, content, [*names, *(name for name in optional if content.get(name) is not None)])
     return content
 
 
 def read_result(path: Path, names: Iterable[str], optional: Iterable[str] = ()) -> dict[str, Any]:
     """As `read_numbers`, of a result: the metric that decides is a number, too.
 
-    Args:
-        path: of the file.
-        names: of the other numbers.
-        optional: of those that may be missing or null.
-
     Raises:
         InputError: the file is missing or damaged, or lacks a number.
     """
-    content = read_json(path)
+    content = read_numbers(path, names, optional)
     try:
         metric = deciding_metric(content)
     except InputError as error:
         raise InputError(f"{path} is damaged: {error}") from error
-    _check_numbers(path, content, [*names, metric, *(name for name in optional if content.get(name) is not None)])
+    _check_numbers(path, content, [metric])
     return content
 
 

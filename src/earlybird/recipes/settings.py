@@ -125,13 +125,18 @@ class RetrainingSettings(Settings):
 
 
 class Recipe(Settings):
-    """A whole job: what `earlybird run` reads. Each task adds its `data`, its `model` and what else it needs."""
+    """A whole job: what `earlybird run` reads. Each task adds its `data`, its `model` and what else it needs.
+
+    `dense` trains the dense network too, `dense_matched` once more for no more FLOPs than the ticket took in all, and
+    `random` a random ticket of the same shape.
+    """
 
     version: int
     task: str
     output: str
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     dense: bool = True
+    dense_matched: bool = False
     random: bool = True
     data: SourceSettings
     training: TrainingSettings

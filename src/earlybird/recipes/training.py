@@ -31,7 +31,7 @@ _CHECKPOINTS = "checkpoints"
 class Outcome:
     """What a training gave: metrics in percent on so many examples, seconds, steps, evaluations on the way.
 
-    `other_cores` are the machine's that other processes kept busy meanwhile, on average, `cores` all that it has.
+    `cpu_seconds` are those that its own processes kept a core busy, None where a device trained it. `other_cores` are the machine's that other processes kept busy meanwhile, on average, `cores` all that it has.
     `notes` are sentences on the data that a reader of the results should know.
     """
 
@@ -39,6 +39,7 @@ class Outcome:
     metrics: dict[str, float]
     examples: int
     seconds: float
+    cpu_seconds: float | None
     steps: int
     other_cores: float
     cores: int
@@ -53,6 +54,7 @@ class Outcome:
             **self.metrics,
             "examples": self.examples,
             "seconds": self.seconds,
+            **({} if self.cpu_seconds is None else {"cpu_seconds": self.cpu_seconds}),
             "steps": self.steps,
             "other_cores": self.other_cores,
             "cores": self.cores,
@@ -196,7 +198,9 @@ def train(
     trainer.remove_callback(PrinterCallback)
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        seconds, other_cores = clock.seconds, clock.others.mean_cores
+        seconds, other_cores = clock.seconds, clock.work.other_cores
+        # What the host does while a device trains says little of what the training costs.
+        cpu_seconds = None if torch.accelerator.is_available() else clock.cpu_seconds
         metrics = trainer.metrics()
     except InputError as error:
         raise InputError(_own_sentence(error)) from error
@@ -208,9 +212,10 @@ def train(
         metrics,
         task.evaluation_examples,
         seconds,
+        cpu_seconds,
         done,
         other_cores,
-        clock.others.cores,
+        clock.work.cores,
         clock.evaluations,
         task.notes,
     )

@@ -11,6 +11,7 @@ from earlybird.report.finite import finite
 # Key in summary.json -> what to call it; the order in which they are shown.
 NETWORKS = {
     "dense": "Dense",
+    "dense_matched": "Dense, same FLOPs",
     "ticket": "Ticket",
     "random": "Random ticket",
     "ticket_continued": "Ticket, continued",

@@ -12,8 +12,10 @@ from earlybird.recipes.metric_names import deciding_metric, metric_title
 from earlybird.report.amount import percent
 from earlybird.report.finite import finite
 from earlybird.report.training_flops import training_flops
+from earlybird.report.training_seconds import training_seconds
 
 _NOTEWORTHY_CORES = 0.25
+_NOTEWORTHY_DIFFERENCE = 0.05  # of two shares of dense training's seconds
 _MOST_EXAMPLES = 1 << 53  # beyond, a float no longer counts them
 
 
@@ -21,8 +23,9 @@ def verdict(summary: Mapping[str, Any]) -> str:
     """One sentence, in plain text, on what the drawn ticket is worth.
 
     It compares the ticket with the dense network: first what both took to train, in FLOPs, the search's counted in, and
-    last the seconds, with what else kept the machine busy meanwhile. It says so where a random
-    ticket of the same shape does as well: where it is better, or worse by less than two standard errors of the
+    last the seconds: those of its own processes on the CPU where they are known. Where the clock says something else,
+    that stands beside them, with what else kept the machine busy meanwhile. It says so where a random ticket of the
+    same shape does as well: where it is better, or worse by less than two standard errors of the
     difference of two proportions over `evaluation_examples`.
 
     Args:
@@ -51,7 +54,7 @@ def verdict(summary: Mapping[str, Any]) -> str:
                 change(_training_flops(summary), "training FLOPs (search included)"),
                 _distance(value, _number(dense, "dense", metric), metric),
                 change(_positive(ticket, "ticket", "flops") / _positive(dense, "dense", "flops"), "FLOPs per answer"),
-                _time(spent, _number(dense, "dense", "train_seconds")) + _other_work(ticket, dense),
+                _seconds(spent, ticket, dense),
             ]
         )
     return sentence + _against_random(summary, metric, value) + "."
@@ -107,6 +110,19 @@ def change(ratio: float, what: str, than: str = "dense") -> str:
     return f"{percent(abs(1 - ratio))} {'more' if ratio > 1 else 'fewer'} {what}"
 
 
+def _seconds(spent: float, ticket: Mapping[str, Any], dense: Mapping[str, Any]) -> str:
+    """What the trainings took on the CPU, with the clock's word where that is another; by the clock alone otherwise."""
+    reference = _number(dense, "dense", "train_seconds")
+    clock, others = _time(spent, reference, "training time"), _other_work(ticket, dense)
+    own, other = (training_seconds(entry, "cpu_seconds") for entry in (ticket, dense))
+    if own is None or other is None or reference <= 0 or other <= 0:
+        return clock + (f" ({others})" if others else "")
+    said = _time(own, other, "CPU time")
+    if abs(own / other - spent / reference) >= _NOTEWORTHY_DIFFERENCE:
+        return f"{said} (by the clock {clock}{f': {others}' if others else ''})"
+    return said
+
+
 def _other_work(ticket: Mapping[str, Any], dense: Mapping[str, Any]) -> str:
     """What else the machine did while the seconds were taken, where that is known and worth a word."""
     known = [ticket.get("other_cores"), ticket.get("search_other_cores"), dense.get("other_cores")]
@@ -114,7 +130,7 @@ def _other_work(ticket: Mapping[str, Any], dense: Mapping[str, Any]) -> str:
     cores = finite(ticket.get("cores"))
     if most < _NOTEWORTHY_CORES or cores is None:
         return ""
-    return f" (other work kept {most:.1f} of {cores:.0f} cores busy on average)"
+    return f"other work kept {most:.1f} of {cores:.0f} cores busy on average"
 
 
 def _distance(ticket: float, dense: float, metric: str) -> str:
@@ -124,13 +140,13 @@ def _distance(ticket: float, dense: float, metric: str) -> str:
     return f"{abs(difference):.1f} points {'above' if difference > 0 else 'below'} dense"
 
 
-def _time(spent: float, dense: float) -> str:
+def _time(spent: float, dense: float, what: str) -> str:
     if dense <= 0:
         return f"{spent:,.0f} seconds of training"
     ratio = spent / dense
     if abs(ratio - 1) < 0.005:
-        return "the same training time"
-    return f"{percent(abs(1 - ratio))} {'more' if ratio > 1 else 'less'} training time"
+        return f"the same {what}"
+    return f"{percent(abs(1 - ratio))} {'more' if ratio > 1 else 'less'} {what}"
 
 
 def _against_random(summary: Mapping[str, Any], metric: str, value: float) -> str:

@@ -90,7 +90,7 @@ def _read_source(settings: ImageDataSettings) -> tuple[Split, Split]:
         case "digits":
             from earlybird.recipes.data.digits import read_digits
 
-            return read_digits()
+            return read_digits(settings.eval_share)
 
 
 def _splits(tables: tuple[Table, Table], settings: ImageDataSettings) -> tuple[Split, Split]:

@@ -37,10 +37,13 @@ class ImageDataSettings(SourceSettings):
 
     `label_column` is "label" unless it is said otherwise. The classes of an image folder are its folders; where
     `metadata.csv`, `.jsonl` or `.parquet` lies in every split, `label_column` takes them from a column of it instead.
+
+    `eval_share` of the digits, which come without a split, is held out: at least a tenth and at most nine tenths.
     """
 
     format: Literal["hub", "parquet", "image-folder", "idx", "digits"]
     image_column: str = "image"
+    eval_share: Annotated[float, Field(ge=0.1, le=0.9)] = 0.25
     label_column: str | None = Field(
         default_factory=lambda data: None if data.get("format") == "image-folder" else DEFAULT_LABEL_COLUMN
     )
@@ -49,4 +52,6 @@ class ImageDataSettings(SourceSettings):
     def _source_is_named(self) -> ImageDataSettings:
         if self.format != "digits" and not self.source:
             raise ValueError(f"data.source is missing: data.format={self.format} needs a hub name or a directory")
+        if self.format != "digits" and self.eval_share != type(self).model_fields["eval_share"].default:
+            raise ValueError(f"data.eval_share splits the digits; data.format={self.format} has splits of its own")
         return self

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from earlybird.recipes.run_directory import read_numbers
 from earlybird.recipes.settings import Recipe
-from earlybird.recipes.stages.dense import train_dense
+from earlybird.recipes.stages.dense import train_dense, train_dense_matched
 from earlybird.recipes.stages.draw import draw
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.prune import prune_run
@@ -38,10 +38,13 @@ def run_stages(job: Job) -> Iterator[tuple[str, bool]]:
         yield "dense", train_dense(job)
     yield "search", search(job)
     yield "draw", draw(job)
-    for weights in _starts(job):
+    starts = _starts(job)
+    for weights in starts:
         for which in tickets_of(job.recipe):
             yield f"prune {which}, {weights}", prune_run(job, weights, which)
             yield f"train {which}, {weights}", retrain(job, weights, which)
+    if job.recipe.dense_matched:
+        yield "dense, matched", train_dense_matched(job, starts[0])
 
 
 def _starts(job: Job) -> list[Weights]:

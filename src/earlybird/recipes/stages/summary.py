@@ -20,6 +20,7 @@ from earlybird.recipes.run_directory import (
 from earlybird.vocabulary import Weights, Which
 
 _NUMBERS = ("examples", "parameters", "flops", "seconds", "steps")
+_OPTIONAL = ("cpu_seconds",)
 _SECOND = "_continued"
 
 
@@ -33,9 +34,10 @@ def summarise(files: RunDirectory) -> dict[str, Any]:
         InputError: no stage has finished yet, or a file is damaged.
     """
     summary: dict[str, Any] = {"earlybird": __version__}
-    if (files.dense / RESULT).is_file():
-        dense = read_result(files.dense / RESULT, _NUMBERS)
-        summary |= {**_evaluation(dense), "dense": _trained(dense)}
+    for name, directory in (("dense", files.dense), ("dense_matched", files.dense_matched)):
+        if (directory / RESULT).is_file():
+            dense = read_result(directory / RESULT, _NUMBERS, _OPTIONAL)
+            summary |= {**_evaluation(dense), name: _trained(dense)}
     all_weights: tuple[Weights, ...] = ("rewind", "continue")
     kinds: tuple[Which, ...] = ("ticket", "random")
     for which in kinds:
@@ -43,7 +45,7 @@ def summarise(files: RunDirectory) -> dict[str, Any]:
             result = files.trained(weights, which) / RESULT
             if not result.is_file():
                 continue
-            trained = read_result(result, _NUMBERS)
+            trained = read_result(result, _NUMBERS, _OPTIONAL)
             summary |= _evaluation(trained)
             entry = {**_trained(trained), "start": weights}
             if which == "ticket":
@@ -71,6 +73,7 @@ def _trained(result: dict[str, Any]) -> dict[str, Any]:
         "parameters": result["parameters"],
         "flops": result["flops"],
         "train_seconds": result["seconds"],
+        **({"train_cpu_seconds": result["cpu_seconds"]} if result.get("cpu_seconds") is not None else {}),
         "train_steps": result["steps"],
         **{name: result[name] for name in ("other_cores", "cores", "evaluations") if name in result},
     }
@@ -78,7 +81,7 @@ def _trained(result: dict[str, Any]) -> dict[str, Any]:
 
 def _draw(files: RunDirectory) -> dict[str, Any]:
     draw = todays_draw(read_numbers(files.draw, ("step", "fraction")))
-    search = read_numbers(files.search / RESULT, ("seconds",))
+    search = read_numbers(files.search / RESULT, ("seconds",), _OPTIONAL)
     steps = search.get("steps")
     if type(steps) is not int or steps < 1:
         raise InputError(f"{files.search / RESULT} is damaged: steps must be a count, got {steps!r}")
@@ -86,7 +89,7 @@ def _draw(files: RunDirectory) -> dict[str, Any]:
         "draw_step": draw["step"],
         "draw_fraction": draw["fraction"],
         # Of a search that went on to its end, only the steps up to the draw are the ticket's cost.
-        "search_seconds": search["seconds"] * (draw["step"] + 1) / steps,
+        **{f"search_{name}": search[name] * (draw["step"] + 1) / steps for name in ("seconds", *_OPTIONAL) if search.get(name) is not None},
         **({"search_other_cores": search["other_cores"]} if "other_cores" in search else {}),
         "heads_ratio": draw.get("heads_ratio"),
         "neurons_ratio": draw.get("neurons_ratio"),

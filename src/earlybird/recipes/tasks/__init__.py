@@ -66,10 +66,11 @@ def task_of(recipe: Recipe) -> Task:
 
             return ImageClassification(recipe, FromScratch(recipe.model, recipe.seed))
         case ImageFineTuningRecipe():
+            from earlybird.models.bundled import located
             from earlybird.recipes.tasks.image_classification.pretrained import Pretrained
             from earlybird.recipes.tasks.image_classification.task import ImageClassification
 
-            return ImageClassification(recipe, Pretrained(recipe.model.pretrained, recipe.seed))
+            return ImageClassification(recipe, Pretrained(located(recipe.model.pretrained), recipe.seed))
         case QuestionAnsweringRecipe():
             from earlybird.recipes.tasks.question_answering.task import QuestionAnswering
 

@@ -50,7 +50,7 @@ def points_of(
         summary: the content of summary.json.
         costs: of each network, by its key there.
         run: what to call the run, where there are several.
-        hollow: draw all of them as rings; otherwise only those beside their rewound twins are.
+        hollow: draw all of them as rings; otherwise only those of a kind that has a disc already are.
     """
     metric, examples = deciding_metric(summary), evaluation_examples(summary)
     points: list[Point] = []
@@ -60,7 +60,7 @@ def points_of(
             continue  # of a damaged summary
         name = f"{run} {network_name(key, entry)}".strip()
         error = standard_error(entry, metric, examples)
-        ring = hollow or (not run and key.endswith("_continued"))
+        ring = hollow or key == "dense_matched" or (not run and key.endswith("_continued"))
         points.append(Point(name, key.split("_")[0], cost, value, error, ring))
     return points
 

@@ -16,6 +16,7 @@ from earlybird.report.page.markup import Markup, element, html, joined, scrollab
 from earlybird.report.run import Run
 from earlybird.report.training_cost import training_costs
 from earlybird.report.training_flops import training_flops
+from earlybird.report.training_seconds import NAMES, common_unit, training_seconds
 from earlybird.report.verdict import evaluation_examples
 
 NONE = "\N{EN DASH}"
@@ -101,8 +102,9 @@ def outcome_table(
         return finite(entries[key].get("search_seconds")) if key.startswith("ticket") else None
 
     def spent(key: str) -> float | None:
-        training = finite(entries[key].get("train_seconds"))
-        return None if training is None else training + (searching(key) or 0.0)
+        return training_seconds(entries[key], unit) if key in entries else None
+
+    unit = common_unit(entries.values())
 
     columns: list[object] = ["Quantity", *(_heading(key, entries[key]) for key in entries)]
     rows = [
@@ -119,9 +121,9 @@ def outcome_table(
         row("Training FLOPs, search included", costs.get, amount, "share"),
         row("FLOPs per answer", plain("flops"), amount, "share"),
         row("Parameters", plain("parameters"), amount, "share"),
-        row("Search", searching, _seconds, "none"),
-        row("Training", plain("train_seconds"), _seconds, "none"),
-        row("Search and training", spent, _seconds, "share"),
+        row(f"Search and training, {NAMES[unit]}", spent, _seconds, "share"),
+        row("Search by the clock", searching, _seconds, "none"),
+        row("Training by the clock", plain("train_seconds"), _seconds, "none"),
         row("Training steps", plain("train_steps"), lambda value: f"{value:,.0f}", "none"),
         row("Drawn at step", _of_tickets(entries, "draw_step"), lambda value: f"{value:,.0f}", "none"),
         row("Share of search", _of_tickets(entries, "draw_fraction"), percent, "none"),
