@@ -147,6 +147,7 @@ PREPARATIONS: Mapping[str, Callable[[Path], dict[str, Any]]] = MappingProxyType(
         "docs/anatomy.md": own_family,
         "docs/budgets.md": loop,
         "docs/defaults.md": loop,
+        "docs/choosing-a-detector.md": nothing,
         "docs/compensation.md": lambda place: {**unpruned(place), **loop(place)},
         "docs/extending.md": loop,
         "docs/fine-tune-a-decoder.md": decoder,
