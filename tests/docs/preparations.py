@@ -77,6 +77,13 @@ def unpruned(place: Path) -> dict[str, Any]:
     return saving(place) | {"model": classifier()}
 
 
+def cooking(place: Path) -> dict[str, Any]:
+    """A Trainer, batches, and a model in a directory."""
+    examples = batches()
+    classifier().save_pretrained(place / "fine-tuned")
+    return {"trainer": trainer(place), "batches": examples, "held_out": examples[:10], "tokenizer": tokenizer()}
+
+
 class GatheredAttention(nn.Module):
     """One fused projection, head by head, with names that no family has."""
 
@@ -149,6 +156,7 @@ PREPARATIONS: Mapping[str, Callable[[Path], dict[str, Any]]] = MappingProxyType(
         "docs/defaults.md": loop,
         "docs/choosing-a-detector.md": nothing,
         "docs/compensation.md": lambda place: {**unpruned(place), **loop(place)},
+        "docs/cookbook.md": cooking,
         "docs/extending.md": loop,
         "docs/fine-tune-a-decoder.md": decoder,
         "docs/fine-tune-bert.md": loop,
