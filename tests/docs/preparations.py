@@ -84,6 +84,12 @@ def cooking(place: Path) -> dict[str, Any]:
     return {"trainer": trainer(place), "batches": examples, "held_out": examples[:10], "tokenizer": tokenizer()}
 
 
+def every_situation(place: Path) -> dict[str, Any]:
+    """A loop and a Trainer, and a decoder to tune on conversations."""
+    talking = decoder(place)
+    return {**talking, "decoder": talking["model"], **loop(place)}
+
+
 class GatheredAttention(nn.Module):
     """One fused projection, head by head, with names that no family has."""
 
@@ -160,7 +166,7 @@ PREPARATIONS: Mapping[str, Callable[[Path], dict[str, Any]]] = MappingProxyType(
         "docs/extending.md": loop,
         "docs/fine-tune-a-decoder.md": decoder,
         "docs/fine-tune-bert.md": loop,
-        "docs/index.md": loop,
+        "docs/index.md": every_situation,
         "docs/load-and-serve.md": unpruned,
         "docs/serve-elsewhere.md": elsewhere,
         "docs/several-processes.md": about_to_draw,
