@@ -2,8 +2,8 @@
 
     python benchmarks/detectors/compare.py [--processes 2] [--costly]
 
-Writes draws.csv and figure.png beside this file, and the table into docs/choosing-a-detector.md. The draws
-of a detector that takes half a second a check are taken from the draws.csv that is there, unless --costly.
+Writes draws.csv and figure.png beside this file, and the table into comparison.md. The draws of a detector that
+takes half a second a check are taken from the draws.csv that is there, unless --costly.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from earlybird.vocabulary import SCORES, Score
 
 HERE = Path(__file__).parent
 DRAWS = HERE / "draws.csv"
-PAGE = HERE.parents[1] / "docs" / "choosing-a-detector.md"
+PAGE = HERE / "comparison.md"
 BEGIN, END = "<!-- written by benchmarks/detectors/compare.py -->\n", "<!-- end -->\n"
 # No detector at all: the mask when so much of the run has passed.
 FIXED = (0.05, 0.10, 0.20, 0.30)

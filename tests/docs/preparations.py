@@ -77,6 +77,19 @@ def unpruned(place: Path) -> dict[str, Any]:
     return saving(place) | {"model": classifier()}
 
 
+def cooking(place: Path) -> dict[str, Any]:
+    """A Trainer, batches, and a model in a directory."""
+    examples = batches()
+    classifier().save_pretrained(place / "fine-tuned")
+    return {"trainer": trainer(place), "batches": examples, "held_out": examples[:10], "tokenizer": tokenizer()}
+
+
+def every_situation(place: Path) -> dict[str, Any]:
+    """A loop and a Trainer, and a decoder to tune on conversations."""
+    talking = decoder(place)
+    return {**talking, "decoder": talking["model"], **loop(place)}
+
+
 class GatheredAttention(nn.Module):
     """One fused projection, head by head, with names that no family has."""
 
@@ -147,11 +160,13 @@ PREPARATIONS: Mapping[str, Callable[[Path], dict[str, Any]]] = MappingProxyType(
         "docs/anatomy.md": own_family,
         "docs/budgets.md": loop,
         "docs/defaults.md": loop,
+        "docs/choosing-a-detector.md": nothing,
         "docs/compensation.md": lambda place: {**unpruned(place), **loop(place)},
+        "docs/cookbook.md": cooking,
         "docs/extending.md": loop,
         "docs/fine-tune-a-decoder.md": decoder,
         "docs/fine-tune-bert.md": loop,
-        "docs/index.md": loop,
+        "docs/index.md": every_situation,
         "docs/load-and-serve.md": unpruned,
         "docs/serve-elsewhere.md": elsewhere,
         "docs/several-processes.md": about_to_draw,

@@ -31,8 +31,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_pages_outside_the_docs_are_part_of_the_site(site: Path) -> None:
     assert "exact" in (site / "benchmarks/results/scan/index.html").read_text()
-    page = (site / "choosing-a-detector/index.html").read_text()
-    assert "../benchmarks/detectors/figure.png" in page
+    assert "../benchmarks/detectors/comparison/" in (site / "choosing-a-detector/index.html").read_text()
+    assert "../figure.png" in (site / "benchmarks/detectors/comparison/index.html").read_text()
     assert (site / "benchmarks/detectors/figure.png").is_file()
 
 
