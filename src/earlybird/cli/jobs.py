@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -58,12 +59,12 @@ def search(
     """Train, record what ranks the units, stop when the masks have settled."""
     from earlybird.recipes.run_directory import RESULT, read_search
 
-    job = _begin(recipe, [*(overrides or []), *(["search.to_the_end=true"] if to_the_end else [])], force=force)
-    from earlybird.recipes.stages.search import search as run_search
+    with _begun(recipe, [*(overrides or []), *(["search.to_the_end=true"] if to_the_end else [])], force=force) as job:
+        from earlybird.recipes.stages.search import search as run_search
 
-    _tell_notes(job)
-    done = run_search(job)
-    result = read_search(job.files.search / RESULT)
+        _tell_notes(job)
+        done = run_search(job)
+        result = read_search(job.files.search / RESULT)
     drawn = f"drawn at step {result['draw_step']}" if result["settled"] else "not settled"
     show(result, f"search {'finished' if done else 'was done before'}: {drawn} of {result['total_steps']}", as_json)
 
@@ -104,14 +105,8 @@ def draw(
         return
     from earlybird.recipes.stages.draw import draw_ticket
 
-    ticket, written = draw_ticket(
-        _open(source),
-        settings,
-        at=at,
-        random_seed=random,
-        output=output,
-        force=force,
-    )
+    with _opened(source) as job:
+        ticket, written = draw_ticket(job, settings, at=at, random_seed=random, output=output, force=force)
     show({"ticket": str(written), **ticket.provenance}, f"{ticket}\nwritten to {written}", as_json)
 
 
@@ -124,13 +119,13 @@ def prune(
     as_json: AsJson = False,
 ) -> None:
     """Remove the pruned units from the initial weights, or from those at the draw."""
-    job = _open(run_path)
-    from earlybird.recipes.stages.prune import prune_run
-    from earlybird.recipes.stages.run import weights_of
+    with _opened(run_path) as job:
+        from earlybird.recipes.stages.prune import prune_run
+        from earlybird.recipes.stages.run import weights_of
 
-    weights = weights or weights_of(job.recipe)[0]
-    done = prune_run(job, weights, which, force=force)
-    target = job.files.pruned(weights, which)
+        weights = weights or weights_of(job.recipe)[0]
+        done = prune_run(job, weights, which, force=force)
+        target = job.files.pruned(weights, which)
     show({"model": str(target)}, f"{'wrote' if done else 'there was already'} {target}", as_json)
 
 
@@ -145,21 +140,22 @@ def train(
     """Train a pruned network, or the dense one to compare it with."""
     from earlybird.recipes.metric_names import deciding_metric, metric_title
     from earlybird.recipes.run_directory import RESULT, read_result
-    from earlybird.recipes.stages.run import weights_of
 
-    job = _open(run_path)
-    weights = weights or weights_of(job.recipe)[0]
-    _tell_notes(job)
-    target = job.files.dense if which == "dense" else job.files.trained(weights, which)
-    if which == "dense":
-        from earlybird.recipes.stages.dense import train_dense
+    with _opened(run_path) as job:
+        from earlybird.recipes.stages.run import weights_of
 
-        done = train_dense(job, force=force)
-    else:
-        from earlybird.recipes.stages.retrain import retrain
+        weights = weights or weights_of(job.recipe)[0]
+        _tell_notes(job)
+        target = job.files.dense if which == "dense" else job.files.trained(weights, which)
+        if which == "dense":
+            from earlybird.recipes.stages.dense import train_dense
 
-        done = retrain(job, weights, which, force=force)
-    result = read_result(target / RESULT, ())
+            done = train_dense(job, force=force)
+        else:
+            from earlybird.recipes.stages.retrain import retrain
+
+            done = retrain(job, weights, which, force=force)
+        result = read_result(target / RESULT, ())
     metric = deciding_metric(result)
     said = f"{'trained' if done else 'was trained before'}: {metric_title(metric)} {result[metric]:.1f}%"
     show(result, said, as_json)
@@ -180,14 +176,14 @@ def data(recipe: RecipeName, overrides: Overrides = None, as_json: AsJson = Fals
 
 
 def _run(recipe: str, overrides: list[str], *, force: bool, as_json: bool) -> None:
-    job = _begin(recipe, overrides, force=force)
-    from earlybird.recipes.stages.run import run_stages
+    with _begun(recipe, overrides, force=force) as job:
+        from earlybird.recipes.stages.run import run_stages
 
-    _tell_notes(job)
-    for stage, done in run_stages(job):
-        if not done:
-            print(f"{stage}: was done before", file=sys.stderr)
-    show_results(job.files.root, as_json=as_json)
+        _tell_notes(job)
+        for stage, done in run_stages(job):
+            if not done:
+                print(f"{stage}: was done before", file=sys.stderr)
+        show_results(job.files.root, as_json=as_json)
 
 
 def _tell_notes(job: Job) -> None:
@@ -195,21 +191,30 @@ def _tell_notes(job: Job) -> None:
         print(f"note: {note}", file=sys.stderr)
 
 
-def _begin(recipe: str, overrides: list[str], *, force: bool) -> Job:
+@contextmanager
+def _begun(recipe: str, overrides: list[str], *, force: bool) -> Iterator[Job]:
+    """A recipe's job, alone in its directory."""
     from earlybird.recipes.recipe_file import read_recipe
 
     settings = read_recipe(recipe, overrides)
     quieten_libraries()
+    from earlybird.recipes.one_at_a_time import alone_in
     from earlybird.recipes.stages.job import Job
 
-    return Job.begin(settings, force=force)
+    with alone_in(Path(settings.output)):
+        yield Job.begin(settings, force=force)
 
 
-def _open(root: Path) -> Job:
+@contextmanager
+def _opened(root: Path) -> Iterator[Job]:
+    """The job of a run that was begun, alone in its directory."""
     quieten_libraries()
+    from earlybird.recipes.one_at_a_time import alone_in
     from earlybird.recipes.stages.job import Job
 
-    return Job.open(root)
+    job = Job.open(root)
+    with alone_in(root):
+        yield job
 
 
 def _shares(name: str, text: str) -> list[float]:
@@ -253,22 +258,22 @@ def _draw_each(
         raise InputError(f"{len(shares)} budgets give a ticket each: give --output DIRECTORY to say where they go")
     if output.is_file():
         raise InputError(f"{output} is a file; give --output a directory, new or there")
-    job = _open(source)
     lines: list[tuple[str, ...]] = []
     content: list[dict[str, Any]] = []
-    for share in shares:
-        target = output / f"{name}-{share}.json"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            ticket, _ = draw_ticket(
-                job, {**settings, name: share}, at=at, random_seed=random, output=target, force=force
-            )
-        except InputError as error:
-            raise InputError(f"{name}={share}: {error}") from error
-        step = ticket.provenance.get("draw_step")
-        kept = [f"{sum(ticket.kept(kind)):,} of {sum(ticket.units[kind]):,}" for kind in ticket.masks]
-        lines.append((str(share), "" if step is None else str(step), *kept, str(target)))
-        content.append({"ticket": str(target), **ticket.provenance})
+    with _opened(source) as job:
+        for share in shares:
+            target = output / f"{name}-{share}.json"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                ticket, _ = draw_ticket(
+                    job, {**settings, name: share}, at=at, random_seed=random, output=target, force=force
+                )
+            except InputError as error:
+                raise InputError(f"{name}={share}: {error}") from error
+            step = ticket.provenance.get("draw_step")
+            kept = [f"{sum(ticket.kept(kind)):,} of {sum(ticket.units[kind]):,}" for kind in ticket.masks]
+            lines.append((str(share), "" if step is None else str(step), *kept, str(target)))
+            content.append({"ticket": str(target), **ticket.provenance})
     if as_json:
         print(json.dumps(content, indent=1))
     else:

@@ -73,6 +73,7 @@ def sweep(
     own = Path(read_recipe(recipe, overrides or []).output)
     root = output or own.with_name(own.name + "-sweep")
     quieten_libraries()
+    from earlybird.recipes.one_at_a_time import alone_in
     from earlybird.recipes.sweep.begin import begin_sweep
     from earlybird.recipes.sweep.directory import SweepDirectory
     from earlybird.recipes.sweep.engines import engine_named
@@ -82,16 +83,17 @@ def sweep(
     files = SweepDirectory(root)
     plan = plan_sweep(recipe, overrides or [], settings, root)
     chosen = engine_named(engine, workers, files.logs)
-    begin_sweep(files, plan)
     failures: dict[str, str] = {}
     last = ""
-    for finished in run_sweep(files, plan, chosen, keep_models=keep_models):
-        print(f"{finished.what}: {finished.seconds:.0f} s", file=sys.stderr)
-        for cell, error in finished.failures.items():
-            print(f"failed: {cell}: {'for the same reason' if error == last else error}", file=sys.stderr)
-            failures[cell] = last = error
-    if len(failures) < len(plan.cells):
-        show_sweep(root, as_json=as_json)
+    with alone_in(root):
+        begin_sweep(files, plan)
+        for finished in run_sweep(files, plan, chosen, keep_models=keep_models):
+            print(f"{finished.what}: {finished.seconds:.0f} s", file=sys.stderr)
+            for cell, error in finished.failures.items():
+                print(f"failed: {cell}: {'for the same reason' if error == last else error}", file=sys.stderr)
+                failures[cell] = last = error
+        if len(failures) < len(plan.cells):
+            show_sweep(root, as_json=as_json)
     if failures:
         cell, error = next(iter(failures.items()))
         raise JobError(

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from earlybird.detectors.comparison import Verdict
 from earlybird.recipes.metric_names import deciding_metric, metric_title
+from earlybird.recipes.training_seconds import NAMES, common_unit, training_seconds
 from earlybird.report.amount import amount, percent
 from earlybird.report.training_flops import training_flops
-from earlybird.report.training_seconds import NAMES, common_unit, training_seconds
 from earlybird.vocabulary import KINDS, WEIGHED_KINDS
 
 _ROWS = {

@@ -259,7 +259,7 @@ def config_to_continue(config: SearchConfig) -> SearchConfig:
     """The config of a training that goes on from its draw: by coefficients at a fifth, if nothing else is asked for.
 
     Measured on three workloads, what their default detector draws leaves too little of the training to mend what
-    pruning broke; docs/choosing-a-detector.md has the numbers.
+    pruning broke; benchmarks/detectors/comparison.md has the numbers.
     """
     late = config.detector is None and scored_by(config) == "coefficient" and not given_settings(config)
     return with_defaults(replace(config, score="coefficient", detector="fixed-time") if late else config)

@@ -31,7 +31,8 @@ _CHECKPOINTS = "checkpoints"
 class Outcome:
     """What a training gave: metrics in percent on so many examples, seconds, steps, evaluations on the way.
 
-    `cpu_seconds` are those that its own processes kept a core busy, None where a device trained it. `other_cores` are the machine's that other processes kept busy meanwhile, on average, `cores` all that it has.
+    `cpu_seconds` are those that its own processes kept a core busy, None where a device trained it. `other_cores` are
+    the machine's that other processes kept busy meanwhile, on average, `cores` all that it has.
     `notes` are sentences on the data that a reader of the results should know.
     """
 

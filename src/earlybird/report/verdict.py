@@ -9,10 +9,10 @@ from typing import Any
 
 from earlybird.errors import InputError
 from earlybird.recipes.metric_names import deciding_metric, metric_title
+from earlybird.recipes.training_seconds import training_seconds
 from earlybird.report.amount import percent
 from earlybird.report.finite import finite
 from earlybird.report.training_flops import training_flops
-from earlybird.report.training_seconds import training_seconds
 
 _NOTEWORTHY_CORES = 0.25
 _NOTEWORTHY_DIFFERENCE = 0.05  # of two shares of dense training's seconds

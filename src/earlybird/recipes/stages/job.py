@@ -31,7 +31,14 @@ from earlybird.recipes.tasks.base import Task
 from earlybird.recipes.training import Outcome, discard_checkpoints, planned_steps, steps_per_epoch
 
 # What may change between two calls on one directory: it adds stages or lets them go on, and touches no finished one.
-_ADDITIVE = ({"dense"}, {"dense_matched"}, {"random"}, {"retraining", "weights"}, {"search", "unsettled"}, {"training", "tensorboard"})
+_ADDITIVE = (
+    {"dense"},
+    {"dense_matched"},
+    {"random"},
+    {"retraining", "weights"},
+    {"search", "unsettled"},
+    {"training", "tensorboard"},
+)
 
 
 class Job:

@@ -89,7 +89,11 @@ def _draw(files: RunDirectory) -> dict[str, Any]:
         "draw_step": draw["step"],
         "draw_fraction": draw["fraction"],
         # Of a search that went on to its end, only the steps up to the draw are the ticket's cost.
-        **{f"search_{name}": search[name] * (draw["step"] + 1) / steps for name in ("seconds", *_OPTIONAL) if search.get(name) is not None},
+        **{
+            f"search_{name}": search[name] * (draw["step"] + 1) / steps
+            for name in ("seconds", *_OPTIONAL)
+            if search.get(name) is not None
+        },
         **({"search_other_cores": search["other_cores"]} if "other_cores" in search else {}),
         "heads_ratio": draw.get("heads_ratio"),
         "neurons_ratio": draw.get("neurons_ratio"),

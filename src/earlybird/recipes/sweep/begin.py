@@ -16,7 +16,7 @@ from earlybird.recipes.sweep.directory import SweepDirectory
 from earlybird.recipes.sweep.plan import Plan
 
 # Of the base recipe, what says nothing about a cell: where the files are, and what the sweep itself decides.
-_FREE = ("output", "seed", "dense", "random")
+_FREE = ("output", "seed", "dense", "dense_matched", "random")
 
 
 def begin_sweep(files: SweepDirectory, plan: Plan) -> None:

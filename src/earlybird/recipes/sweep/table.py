@@ -16,6 +16,7 @@ from earlybird.recipes.sweep.directory import CELL, SweepDirectory
 from earlybird.recipes.sweep.outcome import read_cell
 from earlybird.recipes.sweep.plan import concerns_dense, recipe_value
 from earlybird.recipes.sweep.settings import DENSE
+from earlybird.recipes.training_seconds import Unit, common_unit, training_seconds
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,10 @@ class Row:
         pairs = zip(self.cells, self.dense, strict=True)
         return Spread.of([cell[metric] - dense[metric] for cell, dense in pairs if dense is not None])
 
-    @property
-    def seconds(self) -> Spread | None:
+    def seconds(self, unit: Unit) -> Spread | None:
         """Of what a network costs in all: the search up to its draw, and its training."""
-        return Spread.of([cell["train_seconds"] + (cell.get("search_seconds") or 0.0) for cell in self.cells])
+        known = [training_seconds(cell, unit) for cell in self.cells]
+        return Spread.of([seconds for seconds in known if seconds is not None])
 
     @property
     def settled(self) -> int | None:
@@ -82,12 +83,14 @@ class Table:
     Attributes:
         metric: the number in the rows, one of `METRICS`.
         axes: the keys that are varied.
+        unit: by which seconds the trainings of all cells can be compared.
         rows: in the order in which they were asked for, dense networks first.
         notes: one sentence each: on the data, what failed, what is missing, what does not go together.
     """
 
     metric: str
     axes: tuple[str, ...]
+    unit: Unit
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
 
@@ -131,7 +134,7 @@ def gather(files: SweepDirectory) -> Table:
             f"the cells in {files.root} are judged by {' and '.join(metrics)}, which no one table can hold; give each"
             " metric a sweep of its own"
         )
-    return Table(metrics[0], axes, tuple(rows), tuple(_notes(files, planned, found, rows)))
+    return Table(metrics[0], axes, common_unit(done.values()), tuple(rows), tuple(_notes(files, planned, found, rows)))
 
 
 def _value(labels: Mapping[str, Any], key: str, base: Mapping[str, Any]) -> Any:

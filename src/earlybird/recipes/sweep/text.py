@@ -15,6 +15,7 @@ from earlybird.recipes.run_directory import write_json
 from earlybird.recipes.sweep.directory import SweepDirectory
 from earlybird.recipes.sweep.plan import named_ratio, written_ratio
 from earlybird.recipes.sweep.table import Row, Spread, Table
+from earlybird.recipes.training_seconds import NAMES
 from earlybird.vocabulary import KINDS, WEIGHED_KINDS
 
 Grid = tuple[list[str], list[list[str]]]
@@ -51,7 +52,15 @@ def central_grid(table: Table) -> Grid:
 def grid(table: Table) -> Grid:
     """Every row with its number, its change against dense, its draw and its cost."""
     title = metric_title(table.metric)
-    headings = [*_label_keys(table), "ratio", title, "against dense", "drawn at", "seconds in all", "parameters"]
+    headings = [
+        *_label_keys(table),
+        "ratio",
+        title,
+        "against dense",
+        "drawn at",
+        f"{NAMES[table.unit]} in all",
+        "parameters",
+    ]
     lines = []
     for row in table.rows:
         parameters = row.spread("parameters")
@@ -62,7 +71,7 @@ def grid(table: Table) -> Grid:
                 _percent(row, row.spread(table.metric)),
                 "" if row.labels["draw"] == "dense" else _written(row.change(table.metric), "{:+.1f}", "{:.1f}"),
                 _drawn(row),
-                _written(row.seconds, "{:,.0f}"),
+                _written(row.seconds(table.unit), "{:,.0f}"),
                 "" if parameters is None else f"{parameters.mean:,.0f}",
             ]
         )
@@ -126,7 +135,7 @@ def _spreads(row: Row, table: Table) -> dict[str, Spread | None]:
     return {
         table.metric: row.spread(table.metric),
         "against_dense": row.change(table.metric),
-        "seconds": row.seconds,
+        table.unit: row.seconds(table.unit),
         **{field: row.spread(field) for field in fields},
     }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from earlybird.recipes.metric_names import LOSSES, METRICS, deciding_metric, metric_title
 from earlybird.recipes.run_directory import notes_in
+from earlybird.recipes.training_seconds import NAMES, common_unit, training_seconds
 from earlybird.report.amount import amount, percent
 from earlybird.report.finite import finite
 from earlybird.report.networks import network_name, standard_error, trained_networks
@@ -16,7 +17,6 @@ from earlybird.report.page.markup import Markup, element, html, joined, scrollab
 from earlybird.report.run import Run
 from earlybird.report.training_cost import training_costs
 from earlybird.report.training_flops import training_flops
-from earlybird.report.training_seconds import NAMES, common_unit, training_seconds
 from earlybird.report.verdict import evaluation_examples
 
 NONE = "\N{EN DASH}"

@@ -5,10 +5,11 @@ By the clock, two trainings that ran at different times compare only where the m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from earlybird.report.finite import finite
+from earlybird.config import is_number
 
 Unit = Literal["cpu_seconds", "seconds"]
 NAMES: Mapping[Unit, str] = {"cpu_seconds": "CPU seconds", "seconds": "seconds"}
@@ -24,10 +25,9 @@ def training_seconds(entry: Mapping[str, Any], unit: Unit) -> float | None:
     Returns:
         None where a number is missing, or is none.
     """
-    training, search = finite(entry.get(f"train_{unit}")), finite(entry.get(f"search_{unit}", 0.0))
-    if "search_seconds" in entry and f"search_{unit}" not in entry:
-        return None
-    return None if training is None or search is None else training + search
+    names = [f"train_{unit}", *([f"search_{unit}"] if "search_seconds" in entry else [])]
+    seconds: list[Any] = [entry.get(name) for name in names]
+    return math.fsum(seconds) if all(is_number(each) for each in seconds) else None
 
 
 def common_unit(entries: Iterable[Mapping[str, Any]]) -> Unit:
