@@ -39,6 +39,7 @@ SCRIPT = (
   function stepped(spec, index) {
     const step = spec.steps[spec.at];
     if (step.x) return { x: step.x[index] };
+    if (step.moved) return step.moved[index];
     const cells = (here, elsewhere) =>
       step.cells.map((row) => [...row].map((digit) => (digit === String(index) ? here : elsewhere)));
     return { z: cells(1, null), text: cells(spec.signs[index], "") };

@@ -16,6 +16,7 @@ from earlybird.report.page.plots.masks import masks_plot
 from earlybird.report.page.plots.norm import norm_plot
 from earlybird.report.page.plots.plot import Plot
 from earlybird.report.page.plots.statistic import statistic_plot
+from earlybird.report.page.sections.norm_windows import norm_windows
 from earlybird.report.run import Run
 from earlybird.vocabulary import KINDS
 
@@ -34,6 +35,7 @@ def settling(run: Run, analysis: Analysis, plots: list[Plot]) -> list[Markup]:
         plots.append(plot)
         parts.append(element("p", "Drag across a plot to zoom in, double-click to zoom out.", class_="caption hint"))
         parts.append(framed(plot, "Nuclear norm of the masks", _NORM))
+        parts += norm_windows(run, analysis, plots)
     if "replay" in analysis.problems and analysis.problems["replay"] != analysis.problems.get("masks"):
         parts.append(missing(analysis.problems["replay"]))
     if (plot := statistic_plot(analysis)) is not None:
