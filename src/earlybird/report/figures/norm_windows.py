@@ -14,6 +14,7 @@ from earlybird.report.figures.norm import norms
 from earlybird.report.figures.p_value_axes import draw_p_values
 from earlybird.report.figures.record import Record
 from earlybird.report.figures.style import mark_draw, plain, titled_figure
+from earlybird.report.p_value_words import p_in_words
 from earlybird.report.palette import LIGHT
 from earlybird.report.series import sampled_steps
 from earlybird.report.sliding_regressions import SlidingRegressions, windows_of
@@ -56,6 +57,7 @@ def _frames(record: Record, found: Mapping[Kind, SlidingRegressions], checks: ND
         mark_draw(above, record.analysis.draw_step)
         above.set_title(f"norm, {kind}", loc="left", fontsize=10, color=LIGHT[kind])
         draw_p_values(below, one, kind)
+        below.set_title(" ", loc="left", fontsize=9)  # keeps room for what each frame says
         below.set_xlabel("step", color=LIGHT["muted"])
     # Once, so that the axes stand still from frame to frame.
     figure.draw_without_rendering()
@@ -70,8 +72,7 @@ def _frames(record: Record, found: Mapping[Kind, SlidingRegressions], checks: ND
             moved.append(above.axvspan(first, last, color=LIGHT[f"{kind}-faint"], alpha=0.5, linewidth=0))
             moved += above.plot([first, last], one.lines[at], color=LIGHT["ink"], linewidth=2)
             moved += below.plot([last], [one.p[at]], color=LIGHT["ink"], marker="o", markersize=6)
-            said = f"step {last:,}: " + (f"p {_written(one.p[at])}" if np.isfinite(one.p[at]) else "constant")
-            moved.append(below.text(0, 1.03, said, transform=below.transAxes, fontsize=9, color=LIGHT["ink"]))
+            below.set_title(f"step {last:,}: {p_in_words(one.p[at])}", loc="left", fontsize=9, color=LIGHT["ink"])
         yield figure
         for artist in moved:
             artist.remove()

@@ -18,4 +18,13 @@ def draw_p_values(axes: Axes, found: SlidingRegressions, kind: Kind) -> None:
     axes.plot(found.ends, found.p, color=LIGHT[kind], linewidth=1, marker="o", markersize=2, label="classic")
     axes.plot(found.ends, found.robust_p, color=LIGHT[kind], linewidth=1, linestyle=":", label="HAC")
     axes.axhline(THRESHOLD, color=LIGHT["muted"], linewidth=1, linestyle="--")
-    axes.legend(loc="upper right", frameon=False, fontsize=8, labelcolor=LIGHT["muted"], ncols=2)
+    # Above the axes: a p-value may be anywhere within.
+    axes.legend(
+        loc="lower right",
+        bbox_to_anchor=(1, 0.98),
+        borderaxespad=0,
+        frameon=False,
+        fontsize=8,
+        labelcolor=LIGHT["muted"],
+        ncols=2,
+    )

@@ -6,7 +6,8 @@ import numpy as np
 
 from earlybird.report.analysis import Analysis
 from earlybird.report.marks import marks_of
-from earlybird.report.page.plots.p_values import P_RANGE, in_words, p_value_trace
+from earlybird.report.p_value_words import p_in_words
+from earlybird.report.page.plots.p_values import P_RANGE, p_value_trace
 from earlybird.report.page.plots.plot import Plot, Spec, line_trace, rounded
 from earlybird.report.page.plots.stacked import axis_of, stacked
 from earlybird.report.page.plots.threshold import threshold_trace
@@ -79,5 +80,5 @@ def _step(analysis: Analysis, kind: Kind, found: SlidingRegressions, check: int,
         _LINE: {"x": [first, last], "y": np.round(found.lines[check], 5).tolist()},
         _POINT: {"x": [last], "y": [None if np.isnan(p) else round(p, 3)]},
     }
-    label = f"{last:,} ({analysis.percent(last):.1f}%), {in_words(p)}"
+    label = f"{last:,} ({analysis.percent(last):.1f}%), {p_in_words(p)}"
     return {"label": label, "moved": {str(index): entry for index, entry in moved.items()}}

@@ -17,14 +17,3 @@ def p_value_trace(steps: NDArray[np.int64], p: NDArray[np.float64], kind: Kind) 
     # To what the axis can show: of 1e-40 nobody needs the digits.
     line = line_trace(steps, np.round(p, 3), "p", kind, width=1.5)
     return line | {"mode": "lines+markers", "marker": {"size": 5}}
-
-
-def in_words(p: float) -> str:
-    """A p-value as text.
-
-    >>> in_words(0.347), in_words(1e-9), in_words(float("nan"))
-    ('p 0.35', 'p below 0.01', 'constant')
-    """
-    if np.isnan(p):
-        return "constant"
-    return "p below 0.01" if p < 0.01 else f"p {p:.2f}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from earlybird.errors import InputError
 from earlybird.report.analysis import Analysis
 from earlybird.report.page.frames import framed
@@ -31,6 +33,8 @@ def norm_windows(run: Run, analysis: Analysis, plots: list[Plot]) -> list[Markup
             plot = norm_windows_plot(analysis, kind, found)
             plots.append(plot)
             text = _caption(windows, analysis.recorded, len(series.steps))
+            if np.isnan(found.p).any():
+                text += " A gap in it: the window was exactly constant, which counts as settled."
             parts.append(framed(plot, f"A window that moves over the norm of the {kind}", text))
     return parts
 

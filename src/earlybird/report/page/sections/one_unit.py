@@ -34,12 +34,12 @@ def one_unit(run: Run, analysis: Analysis, plots: list[Plot]) -> list[Markup]:
         shown = _shown(run.trajectory, run.search, analysis, units, plots)
     except InputError as error:
         shown = [missing(str(error))]
-    intro = (
-        f"The {kind} that enter or leave the mask most often. Any other one is shown by:"
-        " earlybird figures RUN --figure unit-regressions --figure unit-states --unit"
+    command = (
+        "earlybird figures RUN --figure unit-regressions --figure unit-states --unit"
         f" {kind}.{units[0].layer}.{units[0].position}"
     )
-    return [element("h2", "One unit by itself"), element("p", intro), *shown]
+    intro = f"Of the {kind}, those that enter or leave the mask most often. Any other one is shown by: "
+    return [element("h2", "One unit by itself"), element("p", intro, element("code", command)), *shown]
 
 
 def _shown(

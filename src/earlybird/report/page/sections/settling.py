@@ -35,7 +35,6 @@ def settling(run: Run, analysis: Analysis, plots: list[Plot]) -> list[Markup]:
         plots.append(plot)
         parts.append(element("p", "Drag across a plot to zoom in, double-click to zoom out.", class_="caption hint"))
         parts.append(framed(plot, "Nuclear norm of the masks", _NORM))
-        parts += norm_windows(run, analysis, plots)
     if "replay" in analysis.problems and analysis.problems["replay"] != analysis.problems.get("masks"):
         parts.append(missing(analysis.problems["replay"]))
     if (plot := statistic_plot(analysis)) is not None:
@@ -51,7 +50,7 @@ def settling(run: Run, analysis: Analysis, plots: list[Plot]) -> list[Markup]:
             plots.append(plot)
             heads = plot.spec["data"][0]["type"] == "heatmap"
             parts.append(framed(plot, f"The mask of the {kind}, step by step", _CELLS if heads else _BARS))
-    return parts
+    return [*parts, *norm_windows(run, analysis, plots)]
 
 
 def _drawn(draw: Mapping[str, Any]) -> str:
