@@ -49,7 +49,7 @@ def unit_regressions_plot(analysis: Analysis, units: Sequence[UnitRegressions], 
         {"score": score, "p": "p of the slope"},
         analysis,
         rows={f"{score}, {first.unit}": (checks, first.values[checks]), "p": (checks, first.found.p)},
-        cursor=(0, 2 * len(units)),
+        cursor=(0, 2),  # of those shown: scores, lines, p-values, threshold
     )
     assert plot is not None
     if len(units) > 1:
