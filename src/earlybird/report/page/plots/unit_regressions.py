@@ -58,7 +58,7 @@ def unit_regressions_plot(analysis: Analysis, units: Sequence[UnitRegressions], 
             {"label": str(one.unit), "traces": [line, line + 1, p, 3 * len(units)]}
             for one, line, p in zip(units, lines, p_values, strict=True)
         ]
-    plot.spec["layout"][axis_of("yaxis", 0)]["exponentformat"] = "power"
+    plot.spec["layout"][axis_of("yaxis", 0)]["exponentformat"] = "e"
     plot.spec["layout"][axis_of("yaxis", 1)]["range"] = list(P_RANGE)
     return plot
 

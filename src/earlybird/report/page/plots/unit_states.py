@@ -41,7 +41,7 @@ def unit_states_plot(analysis: Analysis, found: UnitStates, score: Score) -> Plo
         cursor=(0, 2),
     )
     assert plot is not None
-    plot.spec["layout"][axis_of("yaxis", 0)]["exponentformat"] = "power"
+    plot.spec["layout"][axis_of("yaxis", 0)]["exponentformat"] = "e"
     plot.spec["layout"][axis_of("yaxis", 1)]["range"] = list(P_RANGE)
     return plot
 
