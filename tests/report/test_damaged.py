@@ -26,7 +26,7 @@ TRAINED = {
 }
 CELL = {"draw": "dense", "ratio": None, "score": None, "coefficients": None, "start": None, "seed": 0, "axes": {}}
 CELL |= {"dense": "a"}
-FIGURES = ("survivors", "head-coefficients")
+FIGURES = ("survivors", "head-coefficients", "norm-windows", "unit-regressions", "unit-states")
 
 
 def called(*arguments: object) -> str:

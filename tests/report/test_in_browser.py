@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,6 +78,43 @@ def test_dark_mode_is_followed_while_the_page_is_open(opened: Callable[..., Page
     expect(title).to_have_css("fill", "rgb(89, 97, 107)")
     page.emulate_media(color_scheme="dark")
     expect(title).to_have_css("fill", "rgb(163, 172, 183)")
+
+
+def test_the_slider_moves_the_window_and_nothing_moves_by_itself(opened: Callable[..., Page]) -> None:
+    page = opened()
+    slider, label = page.locator("#norm-windows-heads-step"), page.locator("#norm-windows-heads-label")
+
+    def shown() -> list[list[float]]:
+        # The shaded window, the line within it, the point of its p-value.
+        found: list[list[float]] = page.evaluate(
+            "[0, 2, 4].map((index) => Array.from(document.getElementById('norm-windows-heads').data[index].x))"
+        )
+        return found
+
+    slider.focus()
+    page.keyboard.press("Home")
+    first = shown()
+    page.wait_for_timeout(300)
+    assert shown() == first
+    page.keyboard.press("ArrowRight")
+    window, line, (last,) = shown()
+    assert window[0] > first[0][0]
+    assert (min(window), max(window)) == (line[0], line[1])
+    assert label.inner_text().startswith(f"{int(last):,} (")
+    assert last == line[1]
+
+
+def test_a_unit_is_chosen_from_a_list(opened: Callable[..., Page]) -> None:
+    page = opened()
+    visible = "Array.from(document.getElementById('unit-regressions').data).map((trace) => trace.visible !== false)"
+    before = page.evaluate(visible)
+    page.locator("#unit-regressions-pick").select_option(index=2)
+    after = page.evaluate(visible)
+    assert sum(before) == sum(after) == 4
+    assert before != after
+    page.locator("#unit-regressions").focus()
+    page.keyboard.press("End")
+    expect(page.locator("#unit-regressions-readout")).to_have_text(re.compile(r"Step 1499: coefficient \S+; p \S+"))
 
 
 @pytest.mark.parametrize("kind", ["heads", "neurons"])

@@ -81,8 +81,8 @@ def test_the_page_says_what_its_parts_are(finished: Path) -> None:
     tags = _Tags(_page(finished)).tags
     assert ("html", {"lang": "en", "class": "plotless"}) in tags
     divs = [attributes for tag, attributes in tags if tag == "div" and attributes.get("class") == "plot"]
-    assert len(divs) == 9
-    assert all(plot["aria-label"] for plot in divs)
+    assert len(divs) == 13
+    assert all(plot["aria-label"] and "<" not in plot["aria-label"] for plot in divs)
     tables = sum(tag == "table" for tag, _ in tags)
     assert tables == sum(tag == "caption" for tag, _ in tags)
     assert all("scope" in attributes for tag, attributes in tags if tag == "th")
@@ -104,8 +104,12 @@ def test_every_plot_is_one_that_plotly_knows(finished: Path) -> None:
         "agreement",
         "masks-heads",
         "masks-neurons",
+        "norm-windows-heads",
+        "norm-windows-neurons",
         "coefficients-heads",
         "coefficients-neurons",
+        "unit-regressions",
+        "unit-states",
         "survivors-heads",
         "survivors-neurons",
     ]

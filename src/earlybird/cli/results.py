@@ -60,11 +60,21 @@ def figures(
     figure: Annotated[
         list[str] | None, typer.Option(help="One of the figures, again for each; by default all.")
     ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            help="Which one unit-regressions and unit-states show, as heads.3.7: layer 3, head 7; by default the one"
+            " that enters or leaves the mask most often.",
+            metavar="KIND.LAYER.POSITION",
+        ),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Where to write, by default RUN/figures.")] = None,
     settings: dict[str, Any] | None = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the study's figures and tables of a recorded search, each as PNG, SVG and its data as CSV.
+
+    norm-windows is an animation: its frames are PNG files in a directory of their own.
 
     A trajectory by itself needs a ratio (--heads, --neurons, --experts); of a run its ticket says what is pruned
     and by what, before the draw its recipe. A run under other settings than these needs --output.
@@ -75,7 +85,7 @@ def figures(
     given = settings or {}
     if given and output is None and not (source / "trajectory.json").is_file():
         raise InputError(f"give --output: {source / 'figures'} is for the run's own settings")
-    written = write_figures(source, output or source / "figures", figure or [], given)
+    written = write_figures(source, output or source / "figures", figure or [], given, unit)
     lines = [
         f"{name}: {', '.join(map(str, paths)) or 'nothing to show in this run'}" for name, paths in written.items()
     ]

@@ -8,6 +8,7 @@ import numpy as np
 
 from earlybird.detectors.base import Detector, Observation
 from earlybird.detectors.criterion import NUCLEAR_NORM, Criterion
+from earlybird.detectors.trailing_average import trailing_average
 from earlybird.errors import InputError
 from earlybird.stationarity.base import StationarityTest
 
@@ -65,12 +66,7 @@ class WindowedTest(Detector):
 
     def check(self, observation: Observation) -> tuple[float | None, bool]:
         """Smooth the window, and test it."""
-        values = np.fromiter(self._values, dtype=np.float64)
-        if self.smoothing > 1:
-            # Averaged around the newest value: the average of a constant series is then exactly constant.
-            newest = values[-1]
-            weights = np.full(self.smoothing, 1 / self.smoothing)
-            values = np.convolve(values - newest, weights, mode="valid") + newest
+        values = trailing_average(np.fromiter(self._values, dtype=np.float64), self.smoothing)
         if self.later_window is not None and observation.observed > self.first_check:
             values = values[-self.later_window :]
         return self.test.judge(values)

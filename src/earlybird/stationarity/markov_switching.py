@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 
 from earlybird.stationarity.base import StationarityTest
 from earlybird.stationarity.equivalence import Z_95
-from earlybird.stationarity.silence import without_warnings
+from earlybird.stationarity.two_states import TwoStates
 
-# Fewer increments cannot tell two means, two variances and two transitions apart.
-_LEAST_INCREMENTS = 12
 # Of the window's mean: a state whose increments add up to less over a whole window is at rest.
 _MARGIN = 0.02
 
@@ -33,26 +31,11 @@ class MarkovSwitching(StationarityTest):
 
     def statistic(self, window: NDArray[np.float64]) -> float:
         """Probability in [0, 1]; NaN where the model cannot be fitted."""
-        from statsmodels.tsa.regime_switching.markov_regression import MarkovRegression
-
-        increments = np.diff(window)
-        size = float(increments.std())
-        if len(increments) < _LEAST_INCREMENTS or size == 0 or not math.isfinite(size):
+        states = TwoStates.fit(window)
+        if states is None:
             return math.nan
-        scaled = increments / size
-        try:
-            with without_warnings():
-                model = MarkovRegression(scaled, k_regimes=2, trend="c", switching_variance=True)
-                fit = model.fit(disp=False)
-                states = np.asarray(fit.smoothed_marginal_probabilities, dtype=np.float64)
-        # A RuntimeError where the transitions that the optimizer tried have no steady state.
-        except (ValueError, ArithmeticError, RuntimeError, np.linalg.LinAlgError):
-            return math.nan
-        weights = states.sum(0)
-        if not np.isfinite(states).all() or (weights <= 0).any():
-            return math.nan
-        means = scaled @ states / weights
-        variances = np.maximum(scaled**2 @ states / weights - means**2, 0.0)
-        drifts = (np.abs(means) + Z_95 * np.sqrt(variances / weights)) * len(window) * size
+        errors = np.sqrt(states.variances / states.weights)
+        drifts = (np.abs(states.means) + Z_95 * errors) * len(window) * states.size
         at_rest = drifts < _MARGIN * abs(float(window.mean()))
-        return float(states[len(states) // 2 :, at_rest].sum(-1).mean())
+        later = len(states.probabilities) // 2
+        return float(states.probabilities[later:, at_rest].sum(-1).mean())

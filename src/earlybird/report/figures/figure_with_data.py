@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from earlybird.report.figures.style import DOTS
+from earlybird.report.figures.table_file import write_table
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,5 @@ class FigureWithData:
         # Without a date and with a fixed salt for its identifiers a picture of the same data is the same file.
         with rc_context({"svg.hashsalt": name}):
             self.figure.savefig(paths[1], metadata={"Date": None})
-        with paths[2].open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(self.columns)
-            writer.writerows(self.rows)
+        write_table(paths[2], self.columns, self.rows)
         return paths

@@ -17,6 +17,7 @@ from earlybird.errors import InputError
 from earlybird.masks import MaskRule
 from earlybird.recipes.compare import config_for_record
 from earlybird.report.analysis import Analysis, analyse
+from earlybird.report.one_unit import OneUnit, restless_units
 from earlybird.report.run import Run, read_run, read_trajectory
 from earlybird.report.series import scores_at
 from earlybird.report.shown_rules import shown_rules
@@ -37,6 +38,7 @@ class Record:
         config: the settings that it was drawn by, before a draw those of its recipe.
         analysis: the draws, and what the report shows.
         ticket: what was drawn, if anything was.
+        chosen: the unit that figures of one unit show, where one was named.
     """
 
     name: str
@@ -45,19 +47,21 @@ class Record:
     config: SearchConfig
     analysis: Analysis
     ticket: Ticket | None
+    chosen: OneUnit | None = None
 
     @classmethod
-    def of(cls, root: Path, changes: Mapping[str, Any] | None = None) -> Record:
+    def of(cls, root: Path, changes: Mapping[str, Any] | None = None, unit: str | None = None) -> Record:
         """Read a run's directory, or a trajectory's.
 
         Args:
             root: the directory.
             changes: of the run's `search` settings (its ticket's, before a draw its recipe's), by which its own draw
                 and ticket no longer count; of a trajectory what is to be pruned, at least a ratio.
+            unit: what `chosen` shall be, as heads.3.7.
 
         Raises:
-            InputError: it is neither, or lacks the record or the recipe (the message says which), or a setting is out
-                of bounds.
+            InputError: it is neither, or lacks the record or the recipe (the message says which), a setting is out of
+                bounds, or there is no such unit among those that are pruned.
         """
         run = _read(root, changes or {})
         if run.trajectory is None or run.search is None:
@@ -65,7 +69,10 @@ class Record:
             raise InputError(f"{root} has no record to make figures of: {' '.join(missing)}")
         analysis = analyse(run)
         rules = shown_rules(run.search, run.trajectory, run.ticket)
-        return cls(run.name, run.trajectory, rules, run.search, analysis, run.ticket)
+        chosen = None if unit is None else OneUnit.parse(unit)
+        if chosen is not None:
+            chosen.check(run.trajectory, rules)
+        return cls(run.name, run.trajectory, rules, run.search, analysis, run.ticket, chosen)
 
     @property
     def score(self) -> Score:
@@ -76,6 +83,15 @@ class Record:
     def kinds(self) -> list[Kind]:
         """The kinds that are pruned."""
         return [kind for kind in KINDS if kind in self.rules]
+
+    @property
+    def one_unit(self) -> OneUnit | None:
+        """The chosen unit, or the most restless one of the first kind; None where no masks are known."""
+        if self.chosen is not None:
+            return self.chosen
+        kind = next(iter(self.analysis.masks), None)
+        units = [] if kind is None else restless_units(kind, self.analysis.masks[kind], 1)
+        return units[0] if units else None
 
     @property
     def recorded_scores(self) -> list[Score]:

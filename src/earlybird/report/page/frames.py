@@ -27,8 +27,8 @@ def framed(plot: Plot, title: str, caption: str, legend: Markup | None = None) -
             value=plot.spec["start"],
             autocomplete="off",
         )
-        label = element("output", steps[plot.spec["start"]]["label"], id=f"{plot.name}-label")
-        parts.append(element("label", "Step ", slider, label, class_="pick slide"))
+        shown = element("output", steps[plot.spec["start"]]["label"], id=f"{plot.name}-label")
+        parts.append(element("label", "Step ", slider, shown, class_="pick slide"))
     parts.append(
         element(
             "div",

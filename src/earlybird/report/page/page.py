@@ -10,6 +10,7 @@ from earlybird.report.page.frames import missing
 from earlybird.report.page.markup import Markup, element
 from earlybird.report.page.plots.plot import Plot
 from earlybird.report.page.sections.coefficients import coefficients
+from earlybird.report.page.sections.one_unit import one_unit
 from earlybird.report.page.sections.origin import origin
 from earlybird.report.page.sections.outcome import outcome
 from earlybird.report.page.sections.settling import settling
@@ -32,6 +33,7 @@ def page(run: Run, analysis: Analysis) -> Markup:
         *settling(run, analysis, plots),
         element("h2", "The coefficients"),
         *coefficients(analysis, plots),
+        *one_unit(run, analysis, plots),
         element("h2", "What was kept"),
         *survivors(run, analysis, plots),
     ]

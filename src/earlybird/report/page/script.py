@@ -39,6 +39,7 @@ SCRIPT = (
   function stepped(spec, index) {
     const step = spec.steps[spec.at];
     if (step.x) return { x: step.x[index] };
+    if (step.moved) return step.moved[index];
     const cells = (here, elsewhere) =>
       step.cells.map((row) => [...row].map((digit) => (digit === String(index) ? here : elsewhere)));
     return { z: cells(1, null), text: cells(spec.signs[index], "") };
@@ -63,8 +64,8 @@ SCRIPT = (
     const readout = document.getElementById(name + "-readout");
     let at = -1;
     place.addEventListener("keydown", (event) => {
-      const first = (specs[name].shown || [0])[0];
-      const traces = specs[name].cursor.map((index) => index + first);
+      const chosen = specs[name].shown || (specs[name].choices[0] || {}).traces;
+      const traces = specs[name].cursor.map((index) => (chosen ? chosen[index] : index));
       const shown = traces.map((index) => [index, place._fullData[index]]);
       const length = shown[0][1].x.length;
       const stride = Math.max(1, Math.round(length / 100)) * (event.shiftKey ? 10 : 1);

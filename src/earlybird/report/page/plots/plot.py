@@ -33,9 +33,9 @@ class Plot:
     Attributes:
         name: its id in the page.
         spec: plotly's `data` and `layout`, with `choices` (label -> indices of the traces shown), `cursor`
-            (indices of the traces that the arrow keys read out) and, for a slider, `steps`: of each its `label` and
+            (which of the traces shown the arrow keys read out) and, for a slider, `steps`: of each its `label` and
             either `cells`, rows of digits (trace i shows the cells with digit i, and `signs[i]` in them), or `x`, the
-            values of each trace; `start` is the one shown first.
+            values of each trace, or `moved`: trace -> the attributes that it has there; `start` is the one shown first.
         height: pixels.
         columns, rows: the same numbers as a small table.
     """

@@ -10,6 +10,7 @@ from earlybird.report.analysis import Analysis
 from earlybird.report.marks import marks_of
 from earlybird.report.page.plots.plot import Plot, Spec, line_trace
 from earlybird.report.page.plots.stacked import axis_of, stacked
+from earlybird.report.page.plots.threshold import threshold_trace
 from earlybird.vocabulary import Kind
 
 
@@ -26,9 +27,7 @@ def statistic_plot(analysis: Analysis) -> Plot | None:
         line |= {"mode": "lines+markers", "marker": {"size": 5}}
         if replay.threshold is None:
             return [line]
-        ends, level = np.array([0, analysis.recorded - 1]), np.full(2, replay.threshold)
-        threshold = line_trace(ends, level, "threshold", "muted", width=1.5, dash="dash")
-        return [line, threshold | {"hoverinfo": "skip", "hovertemplate": None}]
+        return [line, threshold_trace(replay.threshold, analysis)]
 
     values = np.concatenate([trace.values[np.isfinite(trace.values)] for trace in replay.traces.values()])
     low, high = (float(values.min()), float(values.max())) if len(values) else (1.0, 1.0)

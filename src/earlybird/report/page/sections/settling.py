@@ -16,6 +16,7 @@ from earlybird.report.page.plots.masks import masks_plot
 from earlybird.report.page.plots.norm import norm_plot
 from earlybird.report.page.plots.plot import Plot
 from earlybird.report.page.plots.statistic import statistic_plot
+from earlybird.report.page.sections.norm_windows import norm_windows
 from earlybird.report.run import Run
 from earlybird.vocabulary import KINDS
 
@@ -49,7 +50,7 @@ def settling(run: Run, analysis: Analysis, plots: list[Plot]) -> list[Markup]:
             plots.append(plot)
             heads = plot.spec["data"][0]["type"] == "heatmap"
             parts.append(framed(plot, f"The mask of the {kind}, step by step", _CELLS if heads else _BARS))
-    return parts
+    return [*parts, *norm_windows(run, analysis, plots)]
 
 
 def _drawn(draw: Mapping[str, Any]) -> str:
