@@ -1,5 +1,6 @@
 # make demo        see the whole idea work on real images, in about three minutes; installs only what that needs
 # make test        run the tests
+# make test-all    run those too that take long
 # make lint        format check, lint, types, architecture
 # make test-timm   run the tests of timm models in .venv-timm (5.5 GB)
 # make timm-table  write the table of what of them is pruned
@@ -14,7 +15,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 FAMILIES := .venv$(if $(TRANSFORMERS),-transformers-$(TRANSFORMERS))
 
-.PHONY: setup demo test docs architecture lint format scan families test-timm timm-table detectors
+.PHONY: setup demo test test-all docs architecture lint format scan families test-timm timm-table detectors
 
 setup: .venv/complete
 
@@ -39,8 +40,13 @@ demo: $(if $(wildcard .venv/complete),.venv/complete,.venv/demo)
 	touch $@
 
 # A file of tests is one process's, with one thread: as many files at a time as there are processors, up to four.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20
+
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20
+	$(TEST)
+
+test-all: setup
+	$(TEST) -m "thorough or not thorough"
 
 # Into site/; a warning fails.
 docs: setup

@@ -91,6 +91,7 @@ def test_recordings_are_imported_and_every_detector_is_asked(tmp_path):
     ]
 
 
+@pytest.mark.thorough
 def test_a_whole_run_survives_a_kill_in_the_search_and_is_not_done_twice(tmp_path):
     command = ["digits", *SMALL, "output=run", "dense=false", "retraining.weights=both"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

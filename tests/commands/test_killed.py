@@ -23,6 +23,8 @@ from earlybird.recipes.stages import search
 from earlybird.recipes.stages.job import Job
 from earlybird.search.search import Search
 
+pytestmark = pytest.mark.thorough
+
 KILLS = 12
 RECIPE = [
     "digits",

@@ -106,6 +106,7 @@ def test_what_the_hub_refuses_is_one_sentence_and_status_1(hub: Hub, client: Hub
     assert hub.files["me/refused"] == {}
 
 
+@pytest.mark.thorough
 def test_a_hub_that_cannot_be_reached_is_one_sentence(tmp_path: Path) -> None:
     save_pruned(tmp_path / "small")
     with HubClient("http://127.0.0.1:1", tmp_path) as alone:

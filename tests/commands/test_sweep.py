@@ -23,6 +23,8 @@ from earlybird.recipes.sweep.plan import plan_sweep
 from earlybird.recipes.sweep.run import run_sweep
 from earlybird.recipes.sweep.settings import sweep_settings
 
+pytestmark = pytest.mark.thorough
+
 RECIPE = [
     "digits",
     "training.epochs=4",

@@ -17,10 +17,20 @@ TORCHRUN = {"fully_sharded": ("-m", "torch.distributed.run", "--standalone", "--
 OPTIONS = {"trl_sft": ("", "--lora")}
 # Of ten classes, 10% by chance; half of an answer's tokens are its end.
 LEAST = {"trl_sft": 75}
-RUNS = [(example, option) for example in EXAMPLES for option in OPTIONS.get(example.stem, ("",))]
+THOROUGH = ("fully_sharded", "trl_sft")
+RUNS = [
+    pytest.param(
+        example,
+        option,
+        id=example.stem + option,
+        marks=[pytest.mark.thorough] if example.stem in THOROUGH else [],
+    )
+    for example in EXAMPLES
+    for option in OPTIONS.get(example.stem, ("",))
+]
 
 
-@pytest.mark.parametrize(("example", "option"), RUNS, ids=[example.stem + option for example, option in RUNS])
+@pytest.mark.parametrize(("example", "option"), RUNS)
 def test_example(example, option, tmp_path):
     result = subprocess.run(
         [sys.executable, *TORCHRUN.get(example.stem, ()), str(example), *option.split()],

@@ -23,6 +23,9 @@ from earlybird.errors import InputError, JobError
 TIMES = int(os.environ.get("EARLYBIRD_MUTATIONS", "1"))
 MEMORY = 400 << 20
 RESET = Path("/proc/self/clear_refs")
+# Each mutation writes a whole report.
+REPORTED = ("reported recipe", "reported draw", "reported result")
+SLOW = {name: pytest.param(name, marks=pytest.mark.thorough) for name in REPORTED}
 
 
 def peak_memory(*, anew: bool = False) -> int:
@@ -62,7 +65,7 @@ def test_memory_that_an_earlier_test_held_does_not_count():
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [SLOW.get(name, name) for name in FORMATS])
 def test_a_damaged_file_is_read_or_refused(name, samples, tmp_path, monkeypatch):
     write, damaged, read, count = FORMATS[name]
     root = shutil.copytree(samples(write), tmp_path / "sample")

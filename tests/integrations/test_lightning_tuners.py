@@ -132,6 +132,7 @@ def same_ticket(one, other):
         np.testing.assert_array_equal(mask, other.masks[kind])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("then", "recorded"), [("stop", False), ("continue", True)])
 @pytest.mark.parametrize("tuner", TUNED)
 def test_a_fit_after_a_tuner_is_the_fit_without_one(tuner, then, recorded, tmp_path, caplog):

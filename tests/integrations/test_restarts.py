@@ -145,6 +145,7 @@ def test_memory_that_runs_out_before_the_draw_begins_the_search_anew(then, tmp_p
     assert units(trainer.model) == (KEPT if then == "continue" else WHOLE)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("training", "step"), [(1, DRAWN_AFTER - 2), (2, 0), (2, DRAWN_AFTER + 3)])
 def test_memory_that_runs_out_anywhere_on_the_rewound_way_prunes_once(training, step, tmp_path):
     trainer = trainer_for(tmp_path, fails_after=step, fails_in_training=training)

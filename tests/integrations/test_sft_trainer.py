@@ -74,7 +74,7 @@ WAYS = [continued, rewound, called_back]
 
 @pytest.mark.parametrize("adapter", [None, LORA], ids=["whole", "lora"])
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [continued, *(pytest.param(way, marks=pytest.mark.thorough) for way in WAYS[1:])])
 def test_what_comes_out_is_small_refitted_saved_and_loaded(way, mode, adapter, tmp_path, caplog):
     trainer = trainer_for(tmp_path / "run", mode, adapter)
     ticket = way(trainer)

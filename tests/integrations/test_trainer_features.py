@@ -10,6 +10,8 @@ import torch
 from trainer_features import FEATURES, cell, table
 from two_processes import TORCHRUN, started
 
+pytestmark = pytest.mark.thorough
+
 PAGE = Path(__file__).parents[2] / "docs" / "trainer-features.md"
 PROGRAM = Path(__file__).with_name("trainer_features.py")
 

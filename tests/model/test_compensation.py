@@ -135,6 +135,7 @@ def has_bias(name, kind):
     return model.get_submodule(block.after.path).bias is not None
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_more_it_may_change_the_smaller_is_the_error_of_a_block(name):
     # Without padding, which the sums leave out and the error would count.

@@ -30,6 +30,7 @@ DEFAULTS = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.thorough
 @DEFAULTS
 @pytest.mark.parametrize("name", FAMILIES)
 def test_pruning(name, default):

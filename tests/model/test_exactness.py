@@ -84,6 +84,7 @@ def test_generation_with_a_cache_and_padded_prompts(name):
         assert largest_difference(found.logits, masked.logits) < 1e-3
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", FAMILIES)
 def test_five_times_in_a_row(name):
     model = build(name)

@@ -98,6 +98,7 @@ DECODER = {**SIZES, "head_dim": 8, "num_key_value_heads": 2, "vocab_size": 100, 
 UNEVEN = {"heads": 0.4, "neurons": 0.4}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("family", "config", "ratios"),
     [
@@ -136,6 +137,7 @@ def test_onnx_refuses_what_takes_text_and_images(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.thorough
 def test_onnx_tells_what_torch_cannot_write_and_a_way_out(tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs the onnx extra and onnxruntime")
     model, _ = pruned(build("mixtral"), heads=0.4)

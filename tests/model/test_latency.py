@@ -6,7 +6,6 @@ import json
 import re
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 import transformers as hf
@@ -74,9 +73,6 @@ def test_every_head_and_a_grid_of_neurons_is_measured(timed):
         assert list(curve.costs) == sorted(curve.costs)
     assert anatomy.units == eb.Anatomy.of(model).units
     assert costs.whole > 0
-    assert (
-        costs.of({kind: np.ones((2, n), dtype=bool) for kind, n in (("heads", 8), ("neurons", 40))}) <= costs.whole * 2
-    )
 
 
 def test_it_is_measured_once_and_kept(timed):

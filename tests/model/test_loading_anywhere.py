@@ -143,6 +143,7 @@ assert not any(name.startswith("earlybird") for name in sys.modules)
     assert "Error" in said
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -246,6 +247,7 @@ def composites(tmp_path_factory):
     return root
 
 
+@pytest.mark.thorough
 def test_no_part_of_a_model_of_several_loads_without_earlybird(composites):
     program = f"""{WITHOUT_EARLYBIRD}
 import transformers

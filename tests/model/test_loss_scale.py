@@ -9,6 +9,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from families import build, inputs
+from transformers import TrainingArguments
 
 import earlybird as eb
 
@@ -104,6 +105,8 @@ def test_beside_adapters_it_is_scaled_and_divided_as_well(tmp_path):
 
 def test_the_scaler_of_accelerate_is_followed(tmp_path):
     plain, _ = recorded(tmp_path / "plain", scaled=False, steps=STEPS - 1)
+    # All Accelerators of a process share a precision; a Trainer's arguments forget that of an earlier test.
+    assert TrainingArguments(output_dir=str(tmp_path), use_cpu=True).device.type == "cpu"
     accelerator = Accelerator(cpu=True)
     accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=3)
     model = build("bert").train()

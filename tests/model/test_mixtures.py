@@ -317,6 +317,7 @@ def test_any_shuffle_keeps_as_many_of_every_block():
     assert other.kept("experts") == ticket.kept("experts")
 
 
+@pytest.mark.thorough
 def test_code_compiled_before_sees_the_mask():
     model = mixture("mixtral")
     ticket = random_ticket(model, experts=0.4)
@@ -326,6 +327,7 @@ def test_code_compiled_before_sees_the_mask():
     assert torch.allclose(logits(eb.apply_mask(model, ticket)), expected, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_code_compiled_before_does_not_hide_the_comparison_of_a_batch():
     model = mixture("mixtral")
     ticket = random_ticket(model, experts=0.4, neurons=0.5, heads=0.3)

@@ -48,6 +48,7 @@ def unevenly_pruned(name, kinds):
     return eb.prune(model, eb.Ticket.random(anatomy, config, seed=1))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kinds", [("heads",), ("neurons",), ("heads", "neurons")], ids="+".join)
 @pytest.mark.parametrize("name", [*FAMILIES, *MORE])
 def test_what_is_written_is_read_back_in_every_layer_or_refused(name, kinds, tmp_path):

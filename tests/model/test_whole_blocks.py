@@ -96,6 +96,7 @@ def test_its_mlps_may_go(name):
     assert relative_difference(outputs(masked, inputs(name)), outputs(pruned, inputs(name))) < 1e-5
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ALLOWED)
 def test_it_is_pruned_further(name):
     model = build(name)
@@ -127,6 +128,7 @@ def test_at_last_nothing_is_left_to_prune(name):
         eb.Ticket.random(left, eb.PruningConfig(heads=0.5))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ALLOWED)
 def test_saved_and_loaded_twice(name, tmp_path):
     model = build(name)
@@ -179,6 +181,7 @@ def test_generation_with_a_cache_and_padded_prompts(name):
             assert largest_difference(found.logits, masked.logits) < 1e-3
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [name for name in ALLOWED if name != "t5"])
 def test_the_dense_export_computes_the_same(name, tmp_path):
     model = build(name)
@@ -190,6 +193,7 @@ def test_the_dense_export_computes_the_same(name, tmp_path):
     assert relative_difference(outputs(pruned, inputs(name)), outputs(dense, inputs(name))) < 1e-5
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["bert", "vit"])
 def test_as_an_onnx_graph(name, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")

@@ -82,6 +82,7 @@ def test_a_command_of_a_bare_install_says_in_one_sentence_which_extra_to_install
     assert sentence.endswith("pip install 'earlybird[recipes,report]'")
 
 
+@pytest.mark.thorough
 def test_a_run_without_the_extra_of_reports_does_all_but_the_report_and_says_why(
     with_recipes: Environment, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from two_processes import TORCHRUN, started
 
 WORKER = Path(__file__).parent / "saving_worker.py"
@@ -25,16 +26,19 @@ def test_every_process_may_save_and_finds_the_model_whole_after_it(tmp_path):
         ]
 
 
+@pytest.mark.thorough
 def test_what_one_process_exported_is_there_after_another_ones_export(tmp_path):
     for outcome in outcomes(tmp_path, "in_turn"):
         for files in outcome.values():
             assert files == ["config.json", "model.safetensors"]
 
 
+@pytest.mark.thorough
 def test_the_first_process_may_save_alone(tmp_path):
     assert outcomes(tmp_path, "first_alone") == [{"same": True}, {"same": True}]
 
 
+@pytest.mark.thorough
 def test_where_the_first_process_fails_the_others_do_and_all_go_on(tmp_path):
     first, second = outcomes(tmp_path, "failing")
     assert first["failed"][0] == "ValueError"
@@ -47,6 +51,7 @@ def test_where_the_first_process_fails_the_others_do_and_all_go_on(tmp_path):
         assert outcome["same"]
 
 
+@pytest.mark.thorough
 def test_weights_that_are_spread_over_processes_are_refused(tmp_path):
     for outcome in outcomes(tmp_path, "sharded"):
         assert outcome["refused"][0] == "InputError"

@@ -63,6 +63,7 @@ def test_every_process_draws_what_one_alone_draws(how, alone, tmp_path):
             assert "FSDP" in outcome["refusal"]
 
 
+@pytest.mark.thorough
 def test_with_dropout_by_different_seeds_every_process_draws_the_same_by_a_gradient_score(tmp_path):
     first, second = outcomes(tmp_path, "ddp", "--dropout", "0.1", "--score", "squared-gradient")
 
@@ -70,6 +71,7 @@ def test_with_dropout_by_different_seeds_every_process_draws_the_same_by_a_gradi
     assert masks(tmp_path, 0) == masks(tmp_path, 1)
 
 
+@pytest.mark.thorough
 def test_a_step_that_overflows_in_one_process_is_skipped_in_all_of_them(tmp_path):
     arguments = ("--score", "squared-gradient", "--overflow-at", "7")
     (alone,) = outcomes(tmp_path / "alone", "alone", *arguments)
@@ -81,6 +83,7 @@ def test_a_step_that_overflows_in_one_process_is_skipped_in_all_of_them(tmp_path
         assert first["recorded"] == 59
 
 
+@pytest.mark.thorough
 def test_what_ended_with_one_process_goes_on(alone, tmp_path):
     result = launch(tmp_path, "ddp", "--die-at", "47")
 
@@ -95,6 +98,7 @@ def test_what_ended_with_one_process_goes_on(alone, tmp_path):
     assert first["recorded"] == 60
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", ["ddp", "fsdp"])
 def test_what_diverges_in_one_process_ends_all_of_them(how, tmp_path):
     first, second = outcomes(tmp_path, how, "--diverge-at", "7")
@@ -104,6 +108,7 @@ def test_what_diverges_in_one_process_ends_all_of_them(how, tmp_path):
     assert Trajectory.open(tmp_path / "trajectory").steps == 7
 
 
+@pytest.mark.thorough
 def test_the_trainer_script_runs_in_two_processes(tmp_path):
     script = Path(__file__).parents[2] / "examples" / "hugging_face_trainer.py"
     result = started([*TORCHRUN, WORKER.with_name("script_worker.py"), script], tmp_path)

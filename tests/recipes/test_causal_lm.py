@@ -61,7 +61,7 @@ def task(source, model, *overrides):
 # The whole way
 
 
-@pytest.mark.parametrize("lora", ["null", "{r: 8, lora_alpha: 32}"])
+@pytest.mark.parametrize("lora", ["null", pytest.param("{r: 8, lora_alpha: 32}", marks=pytest.mark.thorough)])
 def test_a_run_learns_answers_to_the_report(tmp_path, tiny_llama, run_recipe, lora):
     write(tmp_path, chats(20), chats(1))
     job, summary = run_recipe(
@@ -95,6 +95,7 @@ def test_a_run_learns_answers_to_the_report(tmp_path, tiny_llama, run_recipe, lo
     assert adapters.is_file() == (lora != "null")
 
 
+@pytest.mark.thorough
 def test_a_mixture_loses_experts_by_a_recipe(tmp_path, tiny_llama, run_recipe):
     directory = shutil.copytree(tiny_llama, tmp_path / "mixture")
     said = AutoConfig.from_pretrained(tiny_llama)
@@ -138,6 +139,7 @@ def test_a_mixture_loses_experts_by_a_recipe(tmp_path, tiny_llama, run_recipe):
     assert "Coefficients of the experts" in page
 
 
+@pytest.mark.thorough
 def test_a_run_through_adapters_that_was_interrupted_ends_as_one_that_was_not(tmp_path, tiny_llama, monkeypatch):
     write(tmp_path, chats(6), chats(1))
     wanted = ["model.lora={r: 4}", "training.batch_size=6", "training.epochs=2", "training.checkpoint_every=3"]

@@ -57,6 +57,7 @@ def test_a_draw_written_to_the_runs_own_ticket_is_the_runs_own(job):
     }
 
 
+@pytest.mark.thorough
 def test_an_output_is_not_replaced_without_force(job, tmp_path):
     other = {"at": "90%", "output": tmp_path / "other.json"}
     draw_ticket(job, {}, **NOTHING | other)
@@ -87,6 +88,7 @@ def test_a_random_ticket_of_nothing_is_refused(tmp_path):
         )
 
 
+@pytest.mark.thorough
 def test_what_is_drawn_at_the_end_of_a_search_trains_from_the_initial_weights(tmp_path, caplog):
     early = ["search.score=squared-gradient", "search.detector=recent-half-capture", "retraining.weights=continue"]
     short = ["training.epochs=1", "training.warmup_epochs=0", "training.batch_size=128", "search.threshold=0.9999"]
@@ -100,6 +102,7 @@ def test_what_is_drawn_at_the_end_of_a_search_trains_from_the_initial_weights(tm
     assert "leaves nothing to continue" in caplog.text
 
 
+@pytest.mark.thorough
 def test_a_refit_that_cannot_be_is_left_out_and_that_is_told(tmp_path, caplog):
     few = ["training.epochs=1", "training.warmup_epochs=0", "training.batch_size=4", "data.train_limit=40"]
     job = Job.begin(read_recipe("digits", [f"output={tmp_path / 'run'}", *few, "search.compensation=1", "dense=false"]))
@@ -116,6 +119,7 @@ def test_masks_that_never_settle_are_drawn_at_the_end_and_said_to_be(tmp_path):
     assert read_json(job.files.draw)["how"] == "end"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "said", [{}, {"settled": "yes"}, {"settled": True, "draw_step": "5"}, {"settled": True, "total_steps": None}]
 )

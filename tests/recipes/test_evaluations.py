@@ -11,6 +11,8 @@ from earlybird.recipes.stages.dense import train_dense
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.trainer import RecipeTrainer
 
+pytestmark = pytest.mark.thorough
+
 SETTINGS = ["training.epochs=3", "training.batch_size=128", "training.checkpoint_every=5"]
 # So that what an evaluation takes of the random numbers would show.
 DROPOUT = "model.dropout=0.2"

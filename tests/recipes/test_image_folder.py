@@ -466,6 +466,7 @@ def test_the_first_picture_of_an_animation_is_taken(folder):
 # What the commands say
 
 
+@pytest.mark.thorough
 def test_data_and_run_tell_what_is_left_out(folder, tmp_path, monkeypatch, capsys):
     (folder / "train" / "cat" / "2.heic").write_bytes(b"x")
     note = f"{folder}/train: 1 file (1 .heic) not read, the ending is of no image format"
@@ -481,6 +482,7 @@ def test_data_and_run_tell_what_is_left_out(folder, tmp_path, monkeypatch, capsy
         assert f"note: {note}" in capsys.readouterr().err.splitlines()
 
 
+@pytest.mark.thorough
 def test_who_reads_the_results_is_told_what_is_left_out(folder, tmp_path, monkeypatch, capsys):
     (folder / "train" / "cat" / "<b>.heic").write_bytes(b"x")
     (folder / "test" / "cat" / "2.txt").write_bytes(b"x")
@@ -500,6 +502,7 @@ def test_who_reads_the_results_is_told_what_is_left_out(folder, tmp_path, monkey
     assert all(f"Data: {note}." in told for note in notes)
 
 
+@pytest.mark.thorough
 def test_a_note_of_a_path_that_is_no_utf8_can_be_read(folder, tmp_path, monkeypatch):
     (folder / "train" / b"caf\xe9".decode(errors="surrogateescape")).mkdir()
     arguments = [*QUICK, "search.unsettled=draw", f"output={tmp_path / 'run'}"]
@@ -523,6 +526,7 @@ def test_a_run_finds_a_bad_evaluation_image_of_a_large_set_before_it_trains(fold
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.thorough
 def test_evaluation_images_of_a_large_set_are_decoded_where_a_training_begins_alone(
     folder, tmp_path, monkeypatch, capsys
 ):

@@ -65,6 +65,7 @@ def scalars(job):
     return {name: ([e.step for e in found], [e.value for e in found]) for name, found in curves.items()}
 
 
+@pytest.mark.thorough
 def test_a_criterion_with_a_lag_has_a_name_of_its_own_and_no_value_where_it_has_none(tmp_path):
     changes = ["search.criterion=overlap", "search.lag=20"]
     job = Job.begin(read_recipe("digits", [f"output={tmp_path / 'run'}", *SETTINGS, *changes]))
@@ -88,6 +89,7 @@ def test_curves_end_at_the_draw(tmp_path):
     assert max(curves["train/loss"][0]) == STEPS
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("step", [2, 40])
 def test_a_resumed_search_leaves_neither_gap_nor_double(tmp_path, monkeypatch, step):
     before = FiniteLoss.on_log

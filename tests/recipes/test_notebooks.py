@@ -17,6 +17,8 @@ from earlybird.recipes.stages.draw import draw
 from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.search import search
 
+pytestmark = pytest.mark.thorough
+
 NOTEBOOKS = Path(__file__).parents[2] / "examples/notebooks"
 WHOLE = ["search.record=all", "search.to_the_end=true", "training.epochs=6"]
 

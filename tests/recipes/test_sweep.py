@@ -222,6 +222,7 @@ def the_table_says_what_there_is(files):
     assert fields[4].endswith("(1 of 2)")
 
 
+@pytest.mark.thorough
 def test_a_search_that_is_the_dense_training_serves_as_it(tmp_path):
     evaluated = ["training.evaluate_every=4"]
     given = {"draw_at": "30%", "scores": "gradient", "also": "dense", "weights": "continue"}

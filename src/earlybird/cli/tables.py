@@ -18,27 +18,31 @@ from earlybird.vocabulary import KINDS, WEIGHED_KINDS
 _ROWS = {
     "dense": "dense",
     "dense_matched": "dense, same FLOPs",
-    "ticket": "early-bird ticket",
+    "ticket": "ticket",
     "random": "random ticket",
-    "ticket_continued": "early-bird ticket",
+    "ticket_continued": "ticket",
     "random_continued": "random ticket",
 }
 _STARTS = {"rewind": "rewound", "continue": "continued"}
 
 
 def results_table(summary: Mapping[str, Any]) -> Table:
-    """Dense, ticket and random side by side, from the content of summary.json; costs count the search."""
-    table = Table(title="Results", title_style="bold", title_justify="left")
-    table.add_column("network")
+    """Dense, ticket and random side by side, from the content of summary.json; a training's costs count its search.
+
+    How a network started is said where a run has tickets of both starts.
+    """
     metric = deciding_metric(summary)
     networks = {key: summary[key] for key in _ROWS if summary.get(key) is not None}
+    both = any(key.endswith("_continued") for key in networks)
     unit = common_unit(networks.values())
     dense = training_flops(summary, "dense")
-    for heading in (metric_title(metric), "training FLOPs", NAMES[unit], "FLOPs per answer", "parameters", "drawn at"):
+    table = Table(title="Results", title_style="bold", title_justify="left")
+    table.add_column("network")
+    for heading in (metric_title(metric), "training FLOPs", NAMES[unit], "FLOPs of an answer", "parameters"):
         table.add_column(heading, justify="right")
     for key, entry in networks.items():
-        start = _STARTS.get(entry.get("start", ""), "")
-        step, cost, seconds = entry.get("draw_step"), training_flops(summary, key), training_seconds(entry, unit)
+        start = _STARTS.get(entry.get("start", ""), "") if both else ""
+        cost, seconds = training_flops(summary, key), training_seconds(entry, unit)
         table.add_row(
             f"{_ROWS[key]}, {start}" if start else _ROWS[key],
             f"{entry[metric]:.1f}%",
@@ -46,7 +50,6 @@ def results_table(summary: Mapping[str, Any]) -> Table:
             "" if seconds is None else f"{seconds:,.0f}",
             amount(entry["flops"]),
             amount(entry["parameters"]),
-            "" if step is None else f"step {step}, {100 * entry['draw_fraction']:.0f}%",
         )
     return table
 
