@@ -2,14 +2,16 @@
 
     python benchmarks/detectors/compare.py [--processes 2] [--costly]
 
-Writes draws.csv and figure.png beside this file, and the table into comparison.md. The draws of a detector that
-takes half a second a check are taken from the draws.csv that is there, unless --costly.
+Writes draws.csv.gz and figure.png beside this file, and the table into comparison.md. The draws of a detector that
+takes half a second a check are taken from the draws.csv.gz that is there, unless --costly.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import gzip
+import io
 import time
 from collections import defaultdict
 from functools import partial
@@ -26,7 +28,7 @@ from record import CASES, Record
 from earlybird.vocabulary import SCORES, Score
 
 HERE = Path(__file__).parent
-DRAWS = HERE / "draws.csv"
+DRAWS = HERE / "draws.csv.gz"
 PAGE = HERE / "comparison.md"
 BEGIN, END = "<!-- written by benchmarks/detectors/compare.py -->\n", "<!-- end -->\n"
 # No detector at all: the mask when so much of the run has passed.
@@ -61,7 +63,7 @@ def draws_on_file(path: Path) -> list[Drawn]:
         return []
     record = Record.load(path)
     drawn: list[Drawn] = []
-    with DRAWS.open(newline="", encoding="utf-8") as file:
+    with gzip.open(DRAWS, "rt", newline="", encoding="utf-8") as file:
         steps = {
             (row["detector"], row["score"], row["kind"], float(row["ratio"])): row["draw_step"]
             for row in csv.DictReader(file)
@@ -78,7 +80,8 @@ def draws_on_file(path: Path) -> list[Drawn]:
 
 def write_draws(drawn: list[Drawn]) -> None:
     """One line a draw, or a miss: its fields are empty."""
-    with DRAWS.open("w", newline="", encoding="utf-8") as file:
+    # Without the time in it, so that the same draws make the same file.
+    with gzip.GzipFile(DRAWS, "wb", mtime=0) as packed, io.TextIOWrapper(packed, "utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for name, at in drawn:
