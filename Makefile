@@ -1,4 +1,4 @@
-# make demo        see the whole idea work on real images, in about three minutes; installs only what that needs
+# make demo        fine-tune a small network, dense and cut early, in about three minutes; installs only what that needs
 # make test        run the tests
 # make test-all    run those too that take long
 # make lint        format check, lint, types, architecture

@@ -1,8 +1,8 @@
 """Train the small network that the demo fine-tunes, on printed letters and digits, from nothing but matplotlib's fonts.
 
-    python release/glyph_network.py [--epochs 30] [--output src/earlybird/models/glyphs]
+    python release/glyph_network.py [--epochs 15] [--output src/earlybird/models/glyphs]
 
-On one core in about ten minutes. Weights are written in float16, without the classifier; the last line is its accuracy
+On one core in about six minutes. Weights are written in float16, without the classifier; the last line is its accuracy
 on new glyphs.
 """
 
@@ -26,7 +26,7 @@ _RATE = 2e-3
 def main() -> None:
     """Train, write, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--output", type=Path, default=Path("src/earlybird/models/glyphs"))
     asked = parser.parse_args()
     torch.set_num_threads(1)  # of which the sums' order depends
