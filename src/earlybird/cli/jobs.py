@@ -37,7 +37,7 @@ def demo(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fine-tune a small network on handwritten digits, dense and cut early, and see what that saves; in three minutes."""
+    """Fine-tune a small network on digits, dense and cut early, and see what that saves; in three minutes."""
     # As JSON it is YAML that says nothing but the text.
     _run("digits-finetune", [f"output={json.dumps(str(output))}"], force=force, as_json=as_json)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -36,9 +37,10 @@ def results_table(summary: Mapping[str, Any]) -> Table:
     both = any(key.endswith("_continued") for key in networks)
     unit = common_unit(networks.values())
     dense = training_flops(summary, "dense")
-    table = Table(title="Results", title_style="bold", title_justify="left")
-    table.add_column("network")
-    for heading in (metric_title(metric), "training FLOPs", NAMES[unit], "FLOPs of an answer", "parameters"):
+    # Without lines down the columns it fits into 60 characters.
+    table = Table(title="Results", title_style="bold", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("network", no_wrap=True)
+    for heading in (metric_title(metric), "training FLOPs", NAMES[unit], "FLOPs per answer"):
         table.add_column(heading, justify="right")
     for key, entry in networks.items():
         start = _STARTS.get(entry.get("start", ""), "") if both else ""
@@ -49,7 +51,6 @@ def results_table(summary: Mapping[str, Any]) -> Table:
             percent(cost / dense) if cost is not None and dense else "",
             "" if seconds is None else f"{seconds:,.0f}",
             amount(entry["flops"]),
-            amount(entry["parameters"]),
         )
     return table
 
