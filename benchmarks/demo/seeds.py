@@ -21,14 +21,10 @@ from earlybird.recipes.stages.job import Job
 from earlybird.recipes.stages.run import run_stages
 from earlybird.recipes.stages.summary import summarise
 from earlybird.recipes.training_seconds import training_seconds
+from earlybird.report.networks import NETWORKS
 from earlybird.report.training_flops import training_flops
 
-_NETWORKS = {
-    "dense": "dense",
-    "dense_matched": "dense, for the ticket's FLOPs",
-    "ticket": "ticket",
-    "random": "random ticket of the same shape",
-}
+_KEYS = ("dense", "dense_matched", "ticket", "random")
 
 
 def main() -> None:
@@ -58,7 +54,7 @@ def _finished(root: Path, seed: int, overrides: list[str]) -> dict[str, Any]:
     cpu = training_seconds(summary["dense"], "cpu_seconds")
     assert dense is not None
     networks = {}
-    for key in _NETWORKS:
+    for key in _KEYS:
         flops, seconds = training_flops(summary, key), training_seconds(summary[key], "cpu_seconds")
         assert flops is not None
         networks[key] = {
@@ -76,14 +72,14 @@ def _table(runs: list[dict[str, Any]]) -> str:
         "| network | accuracy | the ticket's less this one's | FLOPs of training | CPU seconds | FLOPs of an answer |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for key, name in _NETWORKS.items():
+    for key in _KEYS:
         each = [run[key] for run in runs]
         apart = [run["ticket"]["accuracy"] - run[key]["accuracy"] for run in runs]
         error = statistics.stdev(apart) / len(apart) ** 0.5 if len(apart) > 1 else float("nan")
         costs = [_share([one[cost] for one in each]) for cost in ("training_flops", "cpu_seconds", "answer_flops")]
         accuracy = statistics.fmean(one["accuracy"] for one in each)
         difference = "" if key == "ticket" else f"{statistics.fmean(apart):+.2f} ± {error:.2f}"
-        lines.append(f"| {name} | {accuracy:.2f} | {difference} | {' | '.join(costs)} |")
+        lines.append(f"| {NETWORKS[key]} | {accuracy:.2f} | {difference} | {' | '.join(costs)} |")
     steps = [str(run["draw_step"]) for run in runs]
     last = ", ".join(steps[:-1]) + f" and {steps[-1]}" if len(steps) > 1 else steps[0]
     return "\n".join(lines) + f"\n\n{len(runs)} seeds, drawn at steps {last}.\n"

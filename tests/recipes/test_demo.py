@@ -32,7 +32,7 @@ def test_four_networks_are_trained_and_compared(run: tuple[Path, str]) -> None:
     root, printed = run
     summary = json.loads((root / "summary.json").read_text(encoding="utf-8"))
     assert {"dense", "dense_matched", "ticket", "random"} <= set(summary)
-    for name in ("dense, same FLOPs", "random ticket", "training FLOPs", "CPU seconds"):
+    for name in ("Dense, same FLOPs", "Ticket, continued", "Random ticket", "training FLOPs", "CPU seconds"):
         assert name in printed
     assert "Dense, same FLOPs" in (root / "report.html").read_text(encoding="utf-8")
 

@@ -13,28 +13,15 @@ from earlybird.detectors.comparison import Verdict
 from earlybird.recipes.metric_names import deciding_metric, metric_title
 from earlybird.recipes.training_seconds import NAMES, common_unit, training_seconds
 from earlybird.report.amount import amount, percent
+from earlybird.report.networks import network_name, trained_networks
 from earlybird.report.training_flops import training_flops
 from earlybird.vocabulary import KINDS, WEIGHED_KINDS
 
-_ROWS = {
-    "dense": "dense",
-    "dense_matched": "dense, same FLOPs",
-    "ticket": "ticket",
-    "random": "random ticket",
-    "ticket_continued": "ticket",
-    "random_continued": "random ticket",
-}
-_STARTS = {"rewind": "rewound", "continue": "continued"}
-
 
 def results_table(summary: Mapping[str, Any]) -> Table:
-    """Dense, ticket and random side by side, from the content of summary.json; a training's costs count its search.
-
-    How a network started is said where a run has tickets of both starts.
-    """
+    """Dense, ticket and random side by side, from the content of summary.json; a training's costs count its search."""
     metric = deciding_metric(summary)
-    networks = {key: summary[key] for key in _ROWS if summary.get(key) is not None}
-    both = any(key.endswith("_continued") for key in networks)
+    networks = trained_networks(summary)
     unit = common_unit(networks.values())
     dense = training_flops(summary, "dense")
     # Without lines down the columns it fits into 60 characters.
@@ -43,10 +30,9 @@ def results_table(summary: Mapping[str, Any]) -> Table:
     for heading in (metric_title(metric), "training FLOPs", NAMES[unit], "FLOPs per answer"):
         table.add_column(heading, justify="right")
     for key, entry in networks.items():
-        start = _STARTS.get(entry.get("start", ""), "") if both else ""
         cost, seconds = training_flops(summary, key), training_seconds(entry, unit)
         table.add_row(
-            f"{_ROWS[key]}, {start}" if start else _ROWS[key],
+            network_name(key, entry),
             f"{entry[metric]:.1f}%",
             percent(cost / dense) if cost is not None and dense else "",
             "" if seconds is None else f"{seconds:,.0f}",

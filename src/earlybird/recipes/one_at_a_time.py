@@ -18,7 +18,7 @@ def alone_in(root: Path) -> Iterator[None]:
         InputError: another command works there.
     """
     if not root.exists():
-        root.mkdir(parents=True)
+        root.mkdir(parents=True, exist_ok=True)  # two that begin at once
     with locked(root, wait=False) as held:
         if not held:
             raise InputError(
